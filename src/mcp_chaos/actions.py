@@ -1,0 +1,268 @@
+"""What an experiment can do: faults, process faults, loads. Thin: each checks its arguments and asks the current run.
+
+Every fault action takes the proxy (``mcp``: between clients and server; ``backend``: between server and warehouse), a
+direction (upstream: towards the server), and the fraction of connections it hits. Each returns a receipt: what was put
+where, and what the canary felt.
+"""
+
+from typing import Any  # `chaos discover` shows builtin generics as "object"
+
+from mcp_chaos.face import guarded
+from mcp_chaos.faults.fault import (
+    Bandwidth,
+    BlackHole,
+    DataLimit,
+    Flap,
+    Latency,
+    Partition,
+    Reset,
+    Slicer,
+    SlowClose,
+    make_fault,
+)
+from mcp_chaos.faults.process import KILL, PAUSE
+from mcp_chaos.run import current, plan_load
+
+__all__ = [
+    "add_latency",
+    "black_hole",
+    "flap",
+    "heal",
+    "kill",
+    "limit_bandwidth",
+    "limit_data",
+    "partition",
+    "pause",
+    "reset_connections",
+    "restart",
+    "slice_packets",
+    "slow_close",
+    "start_load",
+    "stop_load",
+    "wait_for_load",
+]
+
+FAULTS = {
+    "add_latency": Latency,
+    "limit_bandwidth": Bandwidth,
+    "black_hole": BlackHole,
+    "reset_connections": Reset,
+    "slow_close": SlowClose,
+    "slice_packets": Slicer,
+    "limit_data": DataLimit,
+    "partition": Partition,
+    "flap": Flap,
+}
+"""The fault that each fault action puts in place; the arguments of the one are the fields of the other."""
+
+
+@guarded
+def add_latency(
+    latency_ms: int,
+    jitter_ms: int = 0,
+    direction: str = "downstream",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+) -> dict[str, Any]:
+    """Hold back every chunk by latency_ms ± jitter_ms, on open connections too."""
+    return current().inject(
+        make_fault(
+            Latency,
+            latency_ms=latency_ms,
+            jitter_ms=jitter_ms,
+            direction=direction,
+            connection_fraction=connection_fraction,
+            proxy=proxy,
+        )
+    )
+
+
+@guarded
+def limit_bandwidth(
+    rate_kb_per_s: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+) -> dict[str, Any]:
+    """Give each connection rate_kb_per_s (1 kB = 1000 bytes)."""
+    return current().inject(
+        make_fault(
+            Bandwidth,
+            rate_kb_per_s=rate_kb_per_s,
+            direction=direction,
+            connection_fraction=connection_fraction,
+            proxy=proxy,
+        )
+    )
+
+
+@guarded
+def black_hole(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> dict[str, Any]:
+    """Let bytes vanish while connections stay open."""
+    return current().inject(
+        make_fault(BlackHole, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
+    )
+
+
+@guarded
+def reset_connections(
+    after_ms: int = 0, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+) -> dict[str, Any]:
+    """Reset connections after_ms after their first bytes, as long as the fault is in place."""
+    return current().inject(
+        make_fault(Reset, after_ms=after_ms, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
+    )
+
+
+@guarded
+def slow_close(
+    delay_ms: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+) -> dict[str, Any]:
+    """Hold back the end of connections by delay_ms."""
+    return current().inject(
+        make_fault(
+            SlowClose, delay_ms=delay_ms, direction=direction, connection_fraction=connection_fraction, proxy=proxy
+        )
+    )
+
+
+@guarded
+def slice_packets(
+    average_size_bytes: int,
+    size_variation_bytes: int = 0,
+    delay_us: int = 0,
+    direction: str = "downstream",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+) -> dict[str, Any]:
+    """Cut data into small pieces, delay_us apart."""
+    return current().inject(
+        make_fault(
+            Slicer,
+            average_size_bytes=average_size_bytes,
+            size_variation_bytes=size_variation_bytes,
+            delay_us=delay_us,
+            direction=direction,
+            connection_fraction=connection_fraction,
+            proxy=proxy,
+        )
+    )
+
+
+@guarded
+def limit_data(
+    limit_bytes: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+) -> dict[str, Any]:
+    """End each connection after limit_bytes."""
+    return current().inject(
+        make_fault(
+            DataLimit,
+            limit_bytes=limit_bytes,
+            direction=direction,
+            connection_fraction=connection_fraction,
+            proxy=proxy,
+        )
+    )
+
+
+@guarded
+def partition(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> dict[str, Any]:
+    """Take the proxy down: open connections end, new ones are refused, both ways and for everybody."""
+    return current().inject(
+        make_fault(Partition, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
+    )
+
+
+@guarded
+def flap(
+    down_ms: int = 500,
+    up_ms: int = 500,
+    times: int = 3,
+    direction: str = "both",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+) -> dict[str, Any]:
+    """Take the proxy down and up several times; returns after the last time, so run it in the background."""
+    return current().inject(
+        make_fault(
+            Flap,
+            down_ms=down_ms,
+            up_ms=up_ms,
+            times=times,
+            direction=direction,
+            connection_fraction=connection_fraction,
+            proxy=proxy,
+        )
+    )
+
+
+@guarded
+def heal(where: str | None = None) -> list[str]:
+    """Take back the faults of this run, of one proxy or part, or all; returns which. May be repeated."""
+    return current().heal(where)
+
+
+@guarded
+def pause(part: str = "server") -> dict[str, Any]:
+    """Stop a process of the run's own (server, warehouse) in its tracks: connections stay, nothing answers."""
+    return current().process_faults.hurt(part, PAUSE)
+
+
+@guarded
+def kill(part: str = "server") -> dict[str, Any]:
+    """Kill a process of the run's own (server, warehouse) without a word."""
+    return current().process_faults.hurt(part, KILL)
+
+
+@guarded
+def restart(part: str = "server") -> dict[str, Any]:
+    """End a process of the run's own and start it again on its port; heals it when it was paused or killed."""
+    return current().process_faults.restart(part)
+
+
+@guarded
+def start_load(
+    name: str = "load",
+    shape: str = "sustained",
+    lane: str = "faulted",
+    deadline_s: float = 10.0,
+    users_from: str | None = None,
+    users: int | None = None,
+    duration_s: float | None = None,
+    cycle_s: float | None = None,
+    requests_per_user: int | None = None,
+    max_users: int | None = None,
+    step_users: int | None = None,
+    pause_s: float | None = None,
+    stop_below_fraction: float | None = None,
+    requests: int | None = None,
+    concurrency: int | None = None,
+) -> dict[str, Any]:
+    """Start a burst, ramp or sustained load in a process of its own; numbers not given are the specification's."""
+    run = current()
+    numbers = {
+        "users": users,
+        "duration_s": duration_s,
+        "cycle_s": cycle_s,
+        "requests_per_user": requests_per_user,
+        "max_users": max_users,
+        "step_users": step_users,
+        "pause_s": pause_s,
+        "stop_below_fraction": stop_below_fraction,
+        "requests": requests,
+        "concurrency": concurrency,
+    }
+    given = {key: value for key, value in numbers.items() if value is not None}
+    spec = plan_load(run, name, shape, lane, deadline_s, users_from, given)
+    assert spec is not None
+    run.start_load(spec)
+    return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
+
+
+@guarded
+def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> dict[str, Any]:
+    """Wait until a load has ended and return its result in the specification's fields."""
+    return current().load(name).wait(timeout_s)
+
+
+@guarded
+def stop_load(name: str = "load") -> dict[str, Any]:
+    """End a load early: no new call, those under way until their deadline; return its result."""
+    return current().load(name).stop()

@@ -1,0 +1,178 @@
+"""Child processes that a run owns: started apart from the terminal, logged, found again, and always ended.
+
+Each child carries ``MCP_CHAOS_RUN`` in its environment, so that whoever cleans up after a dead run finds its children
+without having been told of them.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from mcp_chaos.errors import PartError
+
+MARKER = "MCP_CHAOS_RUN"
+_POLL_S = 0.01
+
+
+class Child:
+    """One child process.
+
+    Args:
+        name: what it is to people, for example ``MCP server``.
+        argv: the command.
+        log: where its output goes; the folder must exist.
+        marker: of the run that owns it.
+        env: variables besides those of this process.
+    """
+
+    def __init__(
+        self, name: str, argv: Sequence[str], log: Path, marker: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.argv = list(argv)
+        self.log = log
+        self._env = {**os.environ, **(env or {}), MARKER: marker, "PYTHONUNBUFFERED": "1"}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it in a session of its own: Ctrl-C in the terminal reaches only the run, which ends it properly.
+
+        Raises:
+            PartError: the command cannot be run.
+        """
+        try:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=self._env,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise PartError(f"The {self.name} could not be started ({self.argv[0]}: {error.strerror}).") from None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; ``None`` before it was started."""
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs (a paused process does)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; ``None`` while it runs. Negative: the signal that ended it."""
+        return self._process.poll() if self._process else None
+
+    def wait_for_line(self, expected: str, timeout_s: float) -> None:
+        """Wait until the child prints a line.
+
+        Raises:
+            PartError: it ended, or did not print it in time.
+        """
+        assert self._process is not None
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout_s
+        seen = b""
+        while expected.encode() not in seen.split(b"\n"):
+            left_s = deadline - time.monotonic()
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, left_s))
+            chunk = os.read(self._process.stdout.fileno(), 4096) if ready else b""
+            if not chunk:
+                raise PartError(self._did_not_start(timeout_s))
+            seen += chunk
+
+    def wait_until(self, answers: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until the child really answers.
+
+        Raises:
+            PartError: it ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not answers():
+            if not self.alive or time.monotonic() > deadline:
+                raise PartError(self._did_not_start(timeout_s))
+            time.sleep(_POLL_S)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; whether it came in time."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def signal(self, number: int) -> None:
+        """Send a signal; nothing happens when it has ended."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def stop(self, grace_s: float = 3.0) -> None:
+        """End it: SIGTERM, and SIGKILL when it has not gone in ``grace_s``. May be repeated."""
+        if self._process is None:
+            return
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if not self.wait(grace_s):
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _did_not_start(self, timeout_s: float) -> str:
+        how = f"ended with code {self.exit_code}" if not self.alive else f"did not answer within {timeout_s:g} s"
+        return f"The {self.name} {how}. Its last words are in {self.log}:\n{last_lines(self.log)}"
+
+
+def last_lines(log: Path, most: int = 5) -> str:
+    """The last lines of a log, for an error message."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return "\n".join(f"    {line}" for line in text.splitlines()[-most:]) or "    (nothing)"
+
+
+def children_of_run(marker: str) -> list[psutil.Process]:
+    """All processes of this user that carry the marker of a run, this one excepted."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARKER) == marker:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def end_children(marker: str, grace_s: float = 2.0) -> list[str]:
+    """End every process of a run: SIGTERM, then SIGKILL.
+
+    Returns:
+        The names of those that were there.
+    """
+    processes = children_of_run(marker)
+    names = []
+    for process in processes:
+        try:
+            names.append(process.name())
+            process.resume()
+            process.terminate()
+        except psutil.Error:
+            continue
+    _, stubborn = psutil.wait_procs(processes, timeout=grace_s)
+    for process in stubborn:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(stubborn, timeout=grace_s)
+    return names

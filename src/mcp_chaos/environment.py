@@ -1,0 +1,246 @@
+"""Where everything is: starts what is missing, says how to reach it, takes down what it started."""
+
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults.canary import Lane as Way
+from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
+from mcp_chaos.history import Clock, Lane, RunFolder
+from mcp_chaos.lab import parts as lab
+from mcp_chaos.lab import toxiproxy_server
+from mcp_chaos.lab.defects import Defect, planted_defect
+from mcp_chaos.load.spec import Target
+from mcp_chaos.load.workload import MCP_USER
+from mcp_chaos.mcp import Operation
+from mcp_chaos.observe.target import check_answers, choose_operation
+from mcp_chaos.settings import Settings
+
+FAULTED_PROXY = "mcp"
+CONTROL_PROXY = "mcp_control"
+BACKEND_PROXY = "backend"
+
+_TARGET_DEADLINE_S = 10.0
+_VERSIONS_OF = (
+    "chaostoolkit",
+    "chaostoolkit-lib",
+    "toxiproxy-python",
+    "httpx",
+    "uvloop",
+    "httptools",
+    "numpy",
+    "mcp",
+    "fakesnow",
+)
+
+Address = tuple[str, int]
+
+
+@dataclass
+class Environment:
+    """Everything a run works with.
+
+    Args:
+        settings: what was asked for.
+        folder: of the run.
+        clock: of the run.
+        say: told what goes on, a line at a time.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    clock: Clock
+    say: Callable[[str], None]
+    ways: dict[str, Way] = field(default_factory=dict)
+    parts: dict[str, lab.Part] = field(default_factory=dict)
+    operations: tuple[Operation, ...] = MCP_USER
+    operation: Operation = field(default_factory=lambda: Operation("list_databases"))
+    toxiproxy_version: str = ""
+    _created: list[str] = field(default_factory=list)
+    _own: Address = ("", 0)
+    _toxiproxy: ToxiproxyServer | None = None
+    _defect: Defect | None = None
+
+    def start(self) -> None:
+        """Start what is missing and check that all of it answers; on failure, take down what was started.
+
+        Raises:
+            McpChaosError: something is missing or does not answer; nothing is left running.
+        """
+        try:
+            self._defect = planted_defect()
+            if self.settings.embedded:
+                self._start_embedded()
+            else:
+                self._check_own_server()
+                self._start_toxiproxy()
+                self._make_proxies()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def toxiproxy(self) -> ToxiproxyServer:
+        """The Toxiproxy of this run."""
+        assert self._toxiproxy is not None
+        return self._toxiproxy
+
+    @property
+    def path(self) -> str:
+        """The path of the MCP endpoint."""
+        if not self.settings.embedded:
+            return urlsplit(self.settings.mcp_url or "").path or "/"
+        return "/mcp/tools/call" if self.settings.dialect == "jsonrpc" else "/mcp"
+
+    @property
+    def host_header(self) -> str:
+        """What the server is called by its own clients; sent through the proxies too, so that its Host check holds."""
+        return f"{self._own[0]}:{self._own[1]}"
+
+    def address(self, lane: Lane) -> Address:
+        """Where clients of a lane connect to."""
+        return self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].faulted
+
+    def url(self, lane: Lane, path: str | None = None) -> str:
+        """A URL on a lane."""
+        host, port = self.address(lane)
+        return f"http://{host}:{port}{self.path if path is None else path}"
+
+    def target(self, lane: Lane) -> Target:
+        """Where a load of a lane goes."""
+        host, port = self.address(lane)
+        return Target(host, port, self.host_header, self.path, self.settings.dialect)
+
+    def describe(self) -> dict[str, Any]:
+        """For the manifest: what this is, and which versions."""
+        return {
+            "target": self.settings.mcp_url or "embedded",
+            "dialect": self.settings.dialect,
+            "operations": [
+                {"tool": o.tool, "arguments": dict(o.arguments), "weight": o.weight} for o in self.operations
+            ],
+            "seed": self.settings.seed,
+            "defect": self._defect.value if self._defect else None,
+            "toxiproxy": {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "versions": {name: _version(name) for name in _VERSIONS_OF},
+        }
+
+    def stop(self) -> list[str]:
+        """Take down what was started. May be repeated.
+
+        Returns:
+            What could not be taken down, in words.
+        """
+        troubles = []
+        if self._toxiproxy is not None and "toxiproxy" not in self.parts:
+            for name in self._created:
+                try:
+                    self._toxiproxy.delete_proxy(name)
+                    self.folder.event(self.clock.now_ns(), "proxy_removed", proxy=name)
+                except ToxiproxyError as error:
+                    troubles.append(str(error))
+        self._created.clear()
+        # Clients before servers, and all at once: each may take its time to end.
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            list(pool.map(lab.Part.stop, self.parts.values()))
+        self.parts.clear()
+        return troubles
+
+    def dead_parts(self) -> list[str]:
+        """The embedded parts that have ended."""
+        return [name for name, part in self.parts.items() if not part.child.alive]
+
+    def _start_embedded(self) -> None:
+        lab.check_lab_is_installed()
+        self._add(lab.warehouse(self.folder.path))
+        self._start_toxiproxy()
+        backend = self._proxy(BACKEND_PROXY, (lab.LOOPBACK, self.parts["warehouse"].port.number), "/")
+        self._add(lab.server(self.folder.path, backend.port))
+        self._own = (lab.LOOPBACK, self.parts["server"].port.number)
+        self._make_proxies()
+        self.parts["warehouse"].wait_until_it_answers()
+        self.parts["server"].wait_until_it_answers()
+        if self._defect is Defect.BYPASSES_PROXY:
+            way = self.ways[FAULTED_PROXY]
+            self.ways[FAULTED_PROXY] = Way(way.proxy, way.clean, way.clean, way.host_header, way.path)
+
+    def _add(self, part: lab.Part) -> None:
+        self.parts[part.name] = part
+        part.start()
+
+    def _check_own_server(self) -> None:
+        settings = self.settings
+        url = settings.mcp_url or ""
+        where = urlsplit(url)
+        self._own = (where.hostname or "", where.port or 80)
+        self.operation = choose_operation(url, settings.dialect, settings.tool, settings.arguments, _TARGET_DEADLINE_S)
+        check_answers(url, settings.dialect, self.operation, _TARGET_DEADLINE_S)
+        self.operations = (self.operation,)
+        self.say(
+            f"The load calls {self.operation.tool} on {url}" + ("" if settings.tool else " (set MCP_TOOL for another)")
+        )
+
+    def _start_toxiproxy(self) -> None:
+        url = self.settings.toxiproxy_url
+        if url is None:
+            part = lab.toxiproxy(toxiproxy_server.ensure(self.say), self.folder.path)
+            self._add(part)
+            part.wait_until_it_answers()
+            url = f"http://{lab.LOOPBACK}:{part.port.number}"
+        server = ToxiproxyServer(url)
+        self.toxiproxy_version = server.version()
+        self._toxiproxy = server
+        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded="toxiproxy" in self.parts)
+        if "toxiproxy" not in self.parts:
+            # Other proxies of that server can be poisoned too, such as the one before the server's own backend.
+            for state in server.proxies().values():
+                self._know(state, _address(state.upstream), "/")
+
+    def _make_proxies(self) -> None:
+        # A status page is asked rather than /health, which may cost the server a query.
+        for name in (FAULTED_PROXY, CONTROL_PROXY):
+            self._proxy(name, self._own, "/status" if self.settings.embedded else "/")
+
+    def _proxy(self, name: str, upstream: Address, path: str) -> ProxyState:
+        server = self.toxiproxy
+        found = server.proxies().get(name)
+        if found is not None and (found.toxics or not found.enabled):
+            raise ToxiproxyError(
+                f"The proxy '{name}' in Toxiproxy at {server.url} is not clean: "
+                f"{', '.join(found.toxics) or 'it is down'}. "
+                "Another run may be using it, or one left it so. Nothing was changed; clean it and try again."
+            )
+        if found is None:
+            listen = self.settings.proxy_listen if name == FAULTED_PROXY else None
+            self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
+            self._created.append(name)
+            found = server.create_proxy(name, listen or f"{lab.LOOPBACK}:0", f"{upstream[0]}:{upstream[1]}")
+        self._know(found, upstream, path)
+        return found
+
+    def _know(self, state: ProxyState, upstream: Address, path: str) -> None:
+        host = state.listen.rpartition(":")[0].strip("[]")
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
+            host = self.toxiproxy.host
+        self.ways[state.name] = Way(state.name, (host, state.port), upstream, f"{upstream[0]}:{upstream[1]}", path)
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit():
+        raise ToxiproxyError(f"Toxiproxy reports a proxy with the upstream {text!r}, which is not host:port.")
+    return host.strip("[]"), int(port)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,207 @@
+"""Inject a fault, prove that it arrived, heal it: each step in the history before the next is taken.
+
+``fault_injecting`` is written *before* Toxiproxy is asked, so whoever cleans up after a killed run knows of everything
+that may be in place. Healing removes only what was injected here.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from mcp_chaos.errors import ToxiproxyError, UsageError
+from mcp_chaos.faults.canary import Canary, Lane, NotFeltError
+from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.history import Clock, RunFolder
+
+Receipt = dict[str, Any]
+
+
+def toxic_name(run_id: str, fault: Fault, stream: str) -> str:
+    """The name of a toxic of ours: one per run, kind and stream, so that doing it twice is doing it once."""
+    return f"mcp_chaos.{run_id}.{fault.kind}.{stream}"
+
+
+@dataclass
+class _Active:
+    fault_id: str
+    fault: Fault
+    receipt: Receipt
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+class Injector:
+    """The faults of one run.
+
+    Args:
+        server: the Toxiproxy.
+        lanes: the way through each proxy.
+        folder: where the history goes.
+        clock: of the run.
+    """
+
+    def __init__(self, server: ToxiproxyServer, lanes: dict[str, Lane], folder: RunFolder, clock: Clock) -> None:
+        self._server = server
+        self._lanes = lanes
+        self._folder = folder
+        self._clock = clock
+        self._active: dict[tuple[str, str], _Active] = {}
+        self._ids = count(1)
+        self._lock = threading.RLock()
+
+    def inject(self, fault: Fault) -> Receipt:
+        """Put a fault in place and prove it. The same fault again changes nothing and returns its first receipt.
+
+        Returns:
+            A receipt: what, where, when, and what the canary felt (``proof``, or ``doubt`` when it felt nothing).
+
+        Raises:
+            UsageError: there is no such proxy.
+            ToxiproxyError: it was refused; what was in place of it is removed again.
+        """
+        lane = self._lane(fault.proxy)
+        with self._lock:
+            before = self._active.get((fault.proxy, fault.kind))
+            if before is not None and before.fault == fault:
+                return {**before.receipt, "already": True}
+            if before is not None:
+                self._heal_one(before)
+            active = self._put(fault)
+        self._prove(active, lane)
+        return active.receipt
+
+    def flap(self, fault: Flap) -> Receipt:
+        """Take the proxy down and up on a schedule; returns when the last up has come, or the fault is healed.
+
+        Raises:
+            UsageError, ToxiproxyError: as :meth:`inject`.
+        """
+        receipt = self.inject(fault)
+        active = self._active.get((fault.proxy, fault.kind))
+        for cycle in range(1, fault.times + 1):
+            if active is None or active.stopped.wait(fault.down_ms / 1e3):
+                break
+            with self._lock:
+                if active.stopped.is_set():
+                    break
+                self._server.set_enabled(fault.proxy, True)
+            if cycle == fault.times or active.stopped.wait(fault.up_ms / 1e3):
+                break
+            with self._lock:
+                if not active.stopped.is_set():
+                    self._server.set_enabled(fault.proxy, False)
+        self.heal(fault.proxy, fault.kind)
+        return receipt
+
+    def heal(self, proxy: str | None = None, kind: str | None = None) -> list[str]:
+        """Remove what was injected here: all of it, or that of one proxy, or of one kind. May be repeated.
+
+        Returns:
+            The titles of the faults that were healed.
+
+        Raises:
+            ToxiproxyError: after trying all; says what could not be healed.
+        """
+        healed, troubles = [], []
+        with self._lock:
+            for (of_proxy, of_kind), active in list(self._active.items()):
+                if proxy not in (None, of_proxy) or kind not in (None, of_kind):
+                    continue
+                try:
+                    self._heal_one(active)
+                    healed.append(active.fault.title())
+                except ToxiproxyError as error:
+                    self._event("heal_failed", active, error=str(error))
+                    troubles.append(str(error))
+        if troubles:
+            raise ToxiproxyError("\n".join(troubles))
+        return healed
+
+    @property
+    def active(self) -> list[Fault]:
+        """The faults that are in place now."""
+        return [active.fault for active in self._active.values()]
+
+    def is_clean(self, proxy: str) -> bool:
+        """Whether a proxy is up and has no toxic at all, ours or anybody's.
+
+        Raises:
+            UsageError: there is no such proxy.
+            ToxiproxyError: Toxiproxy does not answer.
+        """
+        self._lane(proxy)
+        state = self._server.proxy(proxy)
+        return state.enabled and not state.toxics
+
+    def _lane(self, proxy: str) -> Lane:
+        if proxy not in self._lanes:
+            raise UsageError(
+                f"There is no proxy '{proxy}' in this run; there are {', '.join(self._lanes)}. Nothing was changed."
+            )
+        return self._lanes[proxy]
+
+    def _put(self, fault: Fault) -> _Active:
+        fault_id = f"fault-{next(self._ids)}"
+        names = [toxic_name(self._folder.run_id, fault, toxic.stream) for toxic in fault.toxics()]
+        receipt: Receipt = {
+            "fault_id": fault_id,
+            "fault": fault_settings(fault),
+            "proxy": fault.proxy,
+            "name": fault.title(),
+            "toxics": names,
+        }
+        active = _Active(fault_id, fault, receipt)
+        if isinstance(fault, Partition) and not self._server.proxy(fault.proxy).enabled:
+            raise ToxiproxyError(
+                f"The proxy '{fault.proxy}' is down already, and not by this run. Nothing was changed."
+            )
+        event = self._event("fault_injecting", active, **receipt)
+        try:
+            self._apply(fault, names)
+        except ToxiproxyError:
+            self._undo(fault, names)
+            self._event("fault_refused", active)
+            raise
+        self._active[fault.proxy, fault.kind] = active
+        receipt["injected_at_ns"] = event
+        self._event("fault_injected", active)
+        return active
+
+    def _apply(self, fault: Fault, names: list[str]) -> None:
+        if isinstance(fault, Partition):
+            state = self._server.set_enabled(fault.proxy, False)
+            if state.enabled:
+                raise ToxiproxyError(f"Toxiproxy was asked to take '{fault.proxy}' down, but it is still up.")
+        for name, toxic in zip(names, fault.toxics(), strict=True):
+            self._server.put_toxic(fault.proxy, name, toxic)
+
+    def _undo(self, fault: Fault, names: list[str]) -> None:
+        if isinstance(fault, Partition):
+            self._server.set_enabled(fault.proxy, True)
+        for name in names:
+            self._server.delete_toxic(fault.proxy, name)
+        state = self._server.proxy(fault.proxy)
+        left = [name for name in names if name in state.toxics]
+        if left or (isinstance(fault, Partition) and not state.enabled):
+            raise ToxiproxyError(f"After healing, '{fault.proxy}' still has {', '.join(left) or 'its partition'}.")
+
+    def _heal_one(self, active: _Active) -> None:
+        active.stopped.set()
+        self._undo(active.fault, active.receipt["toxics"])
+        self._event("fault_healed", active)
+        del self._active[active.fault.proxy, active.fault.kind]
+
+    def _prove(self, active: _Active, lane: Lane) -> None:
+        began = time.monotonic()
+        try:
+            active.receipt["proof"] = Canary(lane).feel(active.fault)
+            self._event("fault_proven", active, proof=active.receipt["proof"])
+        except NotFeltError as doubt:
+            active.receipt["doubt"] = str(doubt)
+            self._event("fault_unproven", active, doubt=str(doubt))
+        active.receipt["proof_took_s"] = round(time.monotonic() - began, 3)
+
+    def _event(self, kind: str, active: _Active, **data: Any) -> int:
+        return self._folder.event(self._clock.now_ns(), kind, **{"fault_id": active.fault_id, **data}).at_ns

@@ -1,0 +1,92 @@
+"""What a run may have left behind, told from its history alone, and the healing of it by somebody else.
+
+Used by the watchdog when a run died without a word, and by ``mcp-chaos heal``.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_chaos.child import end_children
+from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.history import Clock, Event, RunFolder
+
+_UNREACHABLE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What is not known to have been taken back.
+
+    Args:
+        faults: the data of ``fault_injecting`` events.
+        proxies: names of proxies that the run created in a Toxiproxy that is not its own.
+    """
+
+    faults: list[dict[str, Any]]
+    proxies: list[str]
+
+
+def leftovers(events: list[Event]) -> Leftovers:
+    """What the events leave open."""
+    settled = {e.data["fault_id"] for e in events if e.kind in ("fault_healed", "fault_refused")}
+    faults = [e.data for e in events if e.kind == "fault_injecting" and e.data["fault_id"] not in settled]
+    removed = {e.data["proxy"] for e in events if e.kind == "proxy_removed"}
+    created = [e.data["proxy"] for e in events if e.kind == "proxy_created"]
+    return Leftovers(faults, [name for name in created if name not in removed])
+
+
+def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
+    """End the children of a run that is no more and take back what its history leaves open. May be repeated.
+
+    Args:
+        folder: of the run.
+        clock: of the run, or a new one.
+        why: what became of the run; goes into its history when something was left.
+
+    Returns:
+        What was done, in words; empty when nothing was left.
+
+    Raises:
+        ToxiproxyError: Toxiproxy could not be asked; says what is still in place.
+    """
+    left = leftovers(folder.events())
+    toxiproxy_url = next(
+        (e.data["url"] for e in folder.events() if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None
+    )
+    done = []
+    if toxiproxy_url is not None and (left.faults or left.proxies):
+        done += _heal(folder, clock, ToxiproxyServer(toxiproxy_url, _UNREACHABLE_TIMEOUT_S), left)
+    done += [f"ended {name}" for name in end_children(str(folder.path))]
+    if toxiproxy_url is None:
+        # The run's own Toxiproxy is among the children that were ended, and every toxic with it.
+        for fault in left.faults:
+            folder.event(clock.now_ns(), "fault_healed", fault_id=fault["fault_id"], by="its Toxiproxy was ended")
+            done.append(f"healed '{fault['name']}' on {fault['proxy']}")
+    if done:
+        folder.event(clock.now_ns(), "unfinished", why=why, done=done)
+    return done
+
+
+def _heal(folder: RunFolder, clock: Clock, server: ToxiproxyServer, left: Leftovers) -> list[str]:
+    done = []
+    try:
+        there = server.proxies()
+        for fault in left.faults:
+            proxy = fault["proxy"]
+            if proxy in there:
+                for toxic in fault["toxics"]:
+                    server.delete_toxic(proxy, toxic)
+                if not fault["toxics"]:
+                    server.set_enabled(proxy, True)
+            folder.event(clock.now_ns(), "fault_healed", fault_id=fault["fault_id"], by="clean-up")
+            done.append(f"healed '{fault['name']}' on {proxy}")
+        for proxy in left.proxies:
+            server.delete_proxy(proxy)
+            folder.event(clock.now_ns(), "proxy_removed", proxy=proxy)
+            done.append(f"removed the proxy '{proxy}'")
+    except ToxiproxyError as error:
+        names = [f"'{fault['name']}' on {fault['proxy']}" for fault in left.faults]
+        names += [f"the proxy '{proxy}'" for proxy in left.proxies]
+        raise ToxiproxyError(f"{error}\nThis may still be in place there: {', '.join(names)}.") from None
+    return done

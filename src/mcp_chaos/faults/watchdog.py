@@ -1,0 +1,64 @@
+"""The watchdog: a process that outlives its run by as long as it takes to clean up after it.
+
+``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS`` waits for the end of its standard input, a pipe whose
+other end only the run holds; the kernel closes it however the run ends, kill -9 included. A run that ended properly
+has left nothing to do. It lives in a session of its own, so that what kills the run's process group spares it.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from mcp_chaos.errors import McpChaosError
+from mcp_chaos.faults.ledger import clean_up
+from mcp_chaos.history import Clock, RunFolder
+
+_FAREWELL = b"."
+
+
+class Watchdog:
+    """The run's end of its watchdog.
+
+    Args:
+        folder: of the run.
+        clock: of the run.
+    """
+
+    def __init__(self, folder: RunFolder, clock: Clock) -> None:
+        argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(folder.path), str(clock.offset_ns)]
+        with (folder.path / "watchdog.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def dismiss(self) -> None:
+        """The run has cleaned up by itself: let the watchdog go and wait until it has."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(_FAREWELL)
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # somebody ended it; there is nothing left for it to do
+        self._process.wait()
+
+
+def main() -> None:
+    """Wait for the run to end, then clean up."""
+    folder, clock = RunFolder(Path(sys.argv[1])), Clock(int(sys.argv[2]))
+    if sys.stdin.buffer.read() == _FAREWELL:
+        return
+    try:
+        done = clean_up(folder, clock, "its process was killed")
+    except McpChaosError as error:
+        folder.event(clock.now_ns(), "heal_failed", error=str(error))
+        raise SystemExit(str(error)) from None
+    sys.stdout.write("".join(f"{line}\n" for line in done))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,312 @@
+"""What happened in a run: calls, events and observations, append-only, as files in one folder.
+
+The history comes first. Every judgement is a pure function of it and can be made again from the files, also when
+the run was killed: a torn last line or record is left out, all before it is kept.
+
+A run folder holds::
+
+    manifest.json        versions, target, settings, thresholds, seed
+    events.jsonl         faults injected and healed, loads, phases, process events
+    observations.jsonl   readings of probes
+    load-NAME.json       what a load was told to do
+    calls-NAME.bin       its calls, records of ``CALL``
+    result-NAME.json     its result, in the specification's fields
+    verdict.json         the verdict, its reasons and figures
+    report.txt           the table printed at the end
+    journal.json         Chaos Toolkit's journal
+"""
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcp_chaos.errors import HistoryError
+
+SCHEMA = 1
+
+CALL = np.dtype(
+    [
+        ("intended_ns", "<i8"),
+        ("sent_ns", "<i8"),
+        ("done_ns", "<i8"),
+        ("bytes", "<u4"),
+        ("operation", "<u2"),
+        ("user", "<u2"),
+        ("worker", "<u2"),
+        ("reason", "u1"),
+        ("outcome", "u1"),
+        ("lane", "u1"),
+        ("step", "u1"),
+    ]
+)
+"""One call, 36 bytes. Times are UTC nanoseconds of the run's clock; ``sent_ns`` is 0 when nothing was sent."""
+
+Calls = NDArray[np.void]
+
+
+class Outcome(IntEnum):
+    """What is known of a call: it happened, it surely did not, or nobody can tell."""
+
+    OK = 0
+    FAIL = 1
+    INFO = 2
+
+
+class Reason(IntEnum):
+    """Why a call ended as it did."""
+
+    OK = 0
+    RATE_LIMITED = 1
+    HTTP_ERROR = 2
+    RPC_ERROR = 3
+    TOOL_ERROR = 4
+    WRONG_ANSWER = 5
+    SESSION_LOST = 6
+    REFUSED = 7
+    RESET = 8
+    CLOSED = 9
+    TIMED_OUT = 10
+    SERVER_ERROR = 11
+
+
+class Lane(IntEnum):
+    """Which way a call took: through the proxy that is poisoned, or through the one that never is."""
+
+    FAULTED = 0
+    CONTROL = 1
+
+
+_UNKNOWN_ONCE_SENT = frozenset(
+    {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
+)
+
+
+def outcome_of(reason: Reason, sent: bool) -> Outcome:
+    """What a reason says about whether the call happened.
+
+    A connection that is lost, or a deadline that passes, after the request left, says nothing about the server's
+    side of it; before that, the call surely did not happen.
+    Source: the three-valued operations of Jepsen and Maelstrom (ok, fail, info).
+    """
+    if reason is Reason.OK:
+        return Outcome.OK
+    return Outcome.INFO if sent and reason in _UNKNOWN_ONCE_SENT else Outcome.FAIL
+
+
+@dataclass(frozen=True)
+class Clock:
+    """One clock for all processes of a run on one machine: UTC at the start, then monotonic, so it never jumps.
+
+    Args:
+        offset_ns: UTC minus the monotonic clock when the run began, in nanoseconds.
+    """
+
+    offset_ns: int
+
+    @classmethod
+    def start(cls) -> "Clock":
+        """A clock that agrees with UTC now."""
+        return cls(time.time_ns() - time.monotonic_ns())
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch, UTC."""
+        return time.monotonic_ns() + self.offset_ns
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened at one moment of a run.
+
+    Args:
+        at_ns: when, on the run's clock.
+        kind: what, for example ``fault_injected``.
+        data: the rest, JSON.
+    """
+
+    at_ns: int
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def to_json(value: Any) -> str:
+    """JSON with sorted keys and no NaN: an invalid number is a bug here, not in whoever reads the file."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new text, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+class JsonLines:
+    """An append-only file of JSON lines, safe to write from threads; each line is one ``write`` call.
+
+    Args:
+        path: the file; its folder must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add one line. Processes may share the file: ``O_APPEND`` keeps lines whole."""
+        line = json.dumps(record, sort_keys=True, allow_nan=False, default=str).encode() + b"\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The records in order; a last line without its end is left out.
+
+        Raises:
+            HistoryError: a line in the middle is not JSON.
+        """
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines[:-1], start=1):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise HistoryError(
+                    f"{self.path}, line {number}, is not JSON ({error}). The run was left as it is."
+                ) from None
+            yield record
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events_file = JsonLines(path / "events.jsonl")
+        self.observations_file = JsonLines(path / "observations.jsonl")
+
+    @classmethod
+    def create(cls, root: Path, experiment: str) -> "RunFolder":
+        """A new folder ``<UTC time>-<experiment>`` below ``root``.
+
+        Raises:
+            HistoryError: the folder cannot be made; nothing was started.
+        """
+        slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")[:60] or "experiment"
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+        path = root.resolve() / f"{moment}-{slug}"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise HistoryError(
+                f"The folder for this run cannot be made: {path} ({error.strerror}). Nothing was started. "
+                "Set MCP_CHAOS_RUNS to a folder that can be written."
+            ) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of an earlier run.
+
+        Raises:
+            HistoryError: it is not one.
+        """
+        if not (path / "manifest.json").is_file():
+            raise HistoryError(f"{path} is not a run folder: it has no manifest.json. Runs are kept in runs/.")
+        return cls(path)
+
+    @property
+    def run_id(self) -> str:
+        """The name of the folder, unique per run."""
+        return self.path.name
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run."""
+        write_atomically(self.path / name, to_json(value))
+
+    def read(self, name: str) -> Any:
+        """Read a JSON file of the run.
+
+        Raises:
+            HistoryError: it is missing or not JSON.
+        """
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise HistoryError(f"{self.path / name} cannot be read ({error}). The run was left as it is.") from None
+
+    def event(self, at_ns: int, kind: str, **data: Any) -> Event:
+        """Append an event and return it."""
+        self.events_file.append({"at_ns": at_ns, "kind": kind, **data})
+        return Event(at_ns, kind, data)
+
+    def observation(self, at_ns: int, probe: str, reading: Any) -> None:
+        """Append the reading of a probe."""
+        self.observations_file.append({"at_ns": at_ns, "probe": probe, "reading": reading})
+
+    def events(self) -> list[Event]:
+        """All events in the order of their time."""
+        found = [
+            Event(record.pop("at_ns"), record.pop("kind"), record)
+            for record in self.events_file.read()
+            if "at_ns" in record and "kind" in record
+        ]
+        return sorted(found, key=lambda event: event.at_ns)
+
+    def calls_path(self, load: str) -> Path:
+        """Where the calls of a load are."""
+        return self.path / f"calls-{load}.bin"
+
+    def calls(self, load: str) -> Calls:
+        """The calls of a load in the order they ended; a torn last record is left out."""
+        return read_calls(self.calls_path(load))
+
+    def load_names(self) -> list[str]:
+        """The loads of the run, in the order they were started."""
+        return [str(event.data["load"]) for event in self.events() if event.kind == "load_started"]
+
+
+def read_calls(path: Path) -> Calls:
+    """Records of ``CALL`` from a file that may still be growing; an empty array when there is none."""
+    if not path.exists():
+        return np.empty(0, dtype=CALL)
+    whole = path.stat().st_size // CALL.itemsize
+    return np.fromfile(path, dtype=CALL, count=whole)
+
+
+@dataclass(frozen=True)
+class History:
+    """All of a run that judgements are made from.
+
+    Args:
+        manifest: what the run was told.
+        events: in the order of their time.
+        calls: by load name.
+    """
+
+    manifest: dict[str, Any]
+    events: list[Event]
+    calls: dict[str, Calls]
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> "History":
+        """Read it back from the files of a run, finished or killed."""
+        return cls(
+            folder.read("manifest.json"), folder.events(), {load: folder.calls(load) for load in folder.load_names()}
+        )

@@ -1,0 +1,121 @@
+"""The reference server's way to its warehouse: connections over TCP, off the event loop, a deadline per query.
+
+A query that fails for the connection's sake costs its connection, and the next one opens a new one: so the server
+recovers by itself when the warehouse comes back. A query that passes its deadline is given up by its caller at once;
+its thread ends by the connector's own time limits.
+"""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import snowflake.connector
+from snowflake.connector import SnowflakeConnection
+from snowflake.connector.errors import Error, ProgrammingError
+
+_RELOGIN_ERRNOS = frozenset({390104, 390110, 390111, 390112, 390114})
+
+
+class BackendError(Exception):
+    """The warehouse did not answer a query."""
+
+
+class QueryError(Exception):
+    """The warehouse answered that the query is wrong."""
+
+
+class Backend:
+    """Queries against the warehouse.
+
+    Args:
+        host, port: where it is, seen through the proxy.
+        deadline_s: the most a query may take, waiting for its turn included.
+        workers: how many queries run at the same time.
+        keeps_broken_connections: the planted defect ``no_backend_recovery``.
+    """
+
+    def __init__(
+        self, host: str, port: int, deadline_s: float = 2.0, workers: int = 8, *, keeps_broken_connections: bool = False
+    ) -> None:
+        self._address = {"host": host, "port": port}
+        self._deadline_s = deadline_s
+        self._keeps_broken = keeps_broken_connections
+        self._idle: SimpleQueue[SnowflakeConnection] = SimpleQueue()
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="warehouse")
+
+    async def query(self, sql: str, deadline_s: float | None = None) -> list[dict[str, Any]]:
+        """Run a query and return its rows by column name.
+
+        Raises:
+            BackendError: no answer before the deadline, or the connection was lost.
+            QueryError: the warehouse refused the query.
+        """
+        limit_s = deadline_s or self._deadline_s
+        started = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._query_here, sql, time.monotonic() + limit_s
+        )
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.shield(started)
+        except TimeoutError:
+            started.add_done_callback(lambda future: future.exception())
+            raise BackendError(f"the warehouse did not answer within {limit_s:g} s") from None
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _query_here(self, sql: str, give_up_at: float) -> list[dict[str, Any]]:
+        if time.monotonic() > give_up_at:
+            raise BackendError("the query waited for its turn until its deadline")
+        connection = self._connection()
+        try:
+            cursor = connection.cursor(snowflake.connector.DictCursor)
+            cursor.execute(sql)
+            rows: list[dict[str, Any]] = cursor.fetchall()
+        except ProgrammingError as error:
+            if error.errno in _RELOGIN_ERRNOS:
+                self._discard(connection)
+                raise BackendError(f"the warehouse wants a new login: {error.msg}") from None
+            self._idle.put(connection)
+            raise QueryError(str(error.msg)) from None
+        except (Error, OSError) as error:
+            self._discard(connection)
+            raise BackendError(f"the connection to the warehouse was lost: {error}") from None
+        self._idle.put(connection)
+        return rows
+
+    def _connection(self) -> SnowflakeConnection:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self._connect()
+
+    def _connect(self) -> SnowflakeConnection:
+        try:
+            return snowflake.connector.connect(
+                user="mcp",
+                password="mcp",  # noqa: S106  # fakesnow takes any
+                account="fakesnow",
+                protocol="http",
+                login_timeout=2,
+                network_timeout=2,
+                socket_timeout=2,
+                session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
+                **self._address,
+            )
+        except (Error, OSError) as error:
+            raise BackendError(f"the warehouse cannot be reached: {error}") from None
+
+    def _discard(self, connection: SnowflakeConnection) -> None:
+        if self._keeps_broken:
+            self._keep_for_ever(connection)
+        # Not closed properly: that would ask the warehouse, which has just shown that it does not answer.
+
+    def _keep_for_ever(self, connection: SnowflakeConnection) -> None:
+        """The planted defect: the broken connection goes back among the good ones, and points to where nobody is."""
+        if connection.rest is not None:
+            connection.rest._port = 9
+        self._idle.put(connection)

@@ -1,0 +1,40 @@
+"""Defects that can be planted in the reference server with ``MCP_CHAOS_LAB_DEFECT=NAME``, to see a run fail.
+
+Each is a thing that real servers do. To add one: name it here, say what it does, ask for it where it bites.
+"""
+
+import os
+from enum import Enum
+
+from mcp_chaos.errors import UsageError
+
+VARIABLE = "MCP_CHAOS_LAB_DEFECT"
+
+
+class Defect(Enum):
+    """What is wrong with the lab on purpose."""
+
+    NO_BACKEND_RECOVERY = "no_backend_recovery"
+    """A connection to the warehouse that broke is kept and used for ever."""
+
+    HANGS_AFTER_CUT = "hangs_after_cut"
+    """A session belongs to the connection it was opened on; on another one its calls wait for ever."""
+
+    BYPASSES_PROXY = "bypasses_proxy"
+    """The load and the canary are pointed past Toxiproxy, straight at the server: no fault is ever delivered."""
+
+
+def planted_defect() -> Defect | None:
+    """The defect that the environment asks for, or ``None``.
+
+    Raises:
+        UsageError: there is no such defect.
+    """
+    name = os.environ.get(VARIABLE, "")
+    if not name:
+        return None
+    try:
+        return Defect(name)
+    except ValueError:
+        known = ", ".join(defect.value for defect in Defect)
+        raise UsageError(f"{VARIABLE}: there is no defect {name!r}; there are {known}.") from None

@@ -1,0 +1,105 @@
+"""A load as seen from the run: started, read while it runs, waited for, stopped."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcp_chaos.child import Child
+from mcp_chaos.errors import PartError
+from mcp_chaos.history import Calls, Clock, RunFolder
+from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.load.worker import STARTED
+from mcp_chaos.metrics import Figures, figures
+
+_START_TIMEOUT_S = 15.0
+_NS_PER_S = 1_000_000_000
+
+
+class LoadProcess:
+    """One load in a process of its own.
+
+    Args:
+        spec: what it does.
+        folder: of the run.
+    """
+
+    def __init__(self, spec: LoadSpec, folder: RunFolder) -> None:
+        self.spec = spec
+        self.folder = folder
+        self._clock = Clock(spec.clock_offset_ns)
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is about to make its first call.
+
+        Raises:
+            PartError: the process did not start.
+        """
+        name = f"load-{self.spec.name}.json"
+        self.folder.write(name, self.spec.to_json())
+        argv = [sys.executable, "-m", "mcp_chaos.load.worker", str(self.folder.path / name), str(self.folder.path)]
+        self._child = Child(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path))
+        self._child.start()
+        self._child.wait_for_line(STARTED, _START_TIMEOUT_S)
+
+    @property
+    def _log(self) -> Path:
+        return self.folder.path / f"load-{self.spec.name}.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether it still makes calls."""
+        return self._child is not None and self._child.alive
+
+    def wait(self, timeout_s: float) -> dict[str, Any]:
+        """Wait for its end and return its result.
+
+        Raises:
+            PartError: it did not end in time (it runs on), or it died.
+        """
+        assert self._child is not None
+        if not self._child.wait(timeout_s):
+            raise PartError(
+                f"The load '{self.spec.name}' did not end within {timeout_s:g} s. It runs on; stop_load ends it."
+            )
+        return self.result()
+
+    def stop(self) -> dict[str, Any]:
+        """End it early: no new call, those under way until their deadline. May be repeated.
+
+        Raises:
+            PartError: it died.
+        """
+        assert self._child is not None
+        self._child.stop(grace_s=self.spec.deadline_s + 3.0)
+        return self.result()
+
+    def result(self) -> dict[str, Any]:
+        """The result of a load that ended.
+
+        Raises:
+            PartError: it left none, so it died.
+        """
+        name = f"result-{self.spec.name}.json"
+        if not (self.folder.path / name).exists():
+            code = self._child.exit_code if self._child else None
+            raise PartError(f"The load '{self.spec.name}' died (exit code {code}); its calls up to then are kept.")
+        return dict(self.folder.read(name))
+
+    def users_now(self) -> int:
+        """How many users its current step has; 0 before the first."""
+        steps = [e for e in self.folder.events() if e.kind == "load_step" and e.data["load"] == self.spec.name]
+        return int(steps[-1].data["users"]) if steps else 0
+
+    def recent(self, seconds: float) -> Figures:
+        """The figures of the calls that ended in the last ``seconds``."""
+        calls = self.folder.calls(self.spec.name)
+        since_ns = self._clock.now_ns() - int(seconds * _NS_PER_S)
+        return figures(_ended_since(calls, since_ns), seconds)
+
+
+def _ended_since(calls: Calls, since_ns: int) -> Calls:
+    """Calls are written in the order they ended, so the recent ones are a tail."""
+    return calls[int(np.searchsorted(calls["done_ns"], since_ns)) :]

@@ -1,0 +1,173 @@
+"""Pure: when a load sends, and how much. Three shapes with exactly the specification's numbers as defaults.
+
+A shape is a row of steps. A step is ``total_requests`` calls made by ``users`` clients that each send as soon as their
+last call ended; what comes after a step depends on how it went.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
+
+from mcp_chaos.errors import UsageError
+
+MAX_USERS = 1_000
+MAX_REQUESTS = 10_000_000
+MAX_DURATION_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a load.
+
+    Args:
+        users: how many clients send at the same time.
+        total_requests: how many calls they make together.
+    """
+
+    users: int
+    total_requests: int
+
+
+class Shape(Protocol):
+    """When a load sends."""
+
+    def first(self) -> Step:
+        """The step to begin with."""
+
+    def following(
+        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
+    ) -> tuple[float, Step] | None:
+        """What to do after a step.
+
+        Args:
+            done: how many steps were made.
+            elapsed_s: since the load began.
+            took_s: how long the last step took.
+            success_fraction: of the last step's calls.
+
+        Returns:
+            Seconds to wait and the next step, or ``None`` at the end.
+        """
+
+
+@dataclass(frozen=True)
+class Burst:
+    """``requests`` calls at ``concurrency`` at once: the specification's basic test."""
+
+    requests: int = 50
+    concurrency: int = 10
+
+    def first(self) -> Step:
+        """All of it."""
+        return Step(self.concurrency, self.requests)
+
+    def following(
+        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
+    ) -> tuple[float, Step] | None:
+        """One step is all."""
+        return None
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Users up to ``max_users`` by ``step_users``; ends below ``stop_below_fraction``, the breaking point."""
+
+    max_users: int = 50
+    step_users: int = 5
+    requests_per_user: int = 10
+    pause_s: float = 30.0
+    stop_below_fraction: float = 0.95
+
+    def first(self) -> Step:
+        """The smallest step."""
+        return self._step(1)
+
+    def following(
+        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
+    ) -> tuple[float, Step] | None:
+        """The next step after a pause, unless this one broke or was the last."""
+        if success_fraction < self.stop_below_fraction or (done + 1) * self.step_users > self.max_users:
+            return None
+        return self.pause_s, self._step(done + 1)
+
+    def _step(self, number: int) -> Step:
+        users = number * self.step_users
+        return Step(users, users * self.requests_per_user)
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """``requests_per_user`` calls per user every ``cycle_s``, for ``duration_s``; 10 minutes by itself."""
+
+    users: int = 10
+    duration_s: float = 600.0
+    cycle_s: float = 10.0
+    requests_per_user: int = 5
+
+    def first(self) -> Step:
+        """The first cycle."""
+        return Step(self.users, self.users * self.requests_per_user)
+
+    def following(
+        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
+    ) -> tuple[float, Step] | None:
+        """The next cycle when its time has come; a cycle that ran over is followed at once."""
+        wait_s = max(0.0, self.cycle_s - took_s)
+        if elapsed_s + wait_s >= self.duration_s:
+            return None
+        return wait_s, self.first()
+
+
+SHAPES: dict[str, type[Burst] | type[Ramp] | type[Sustained]] = {"burst": Burst, "ramp": Ramp, "sustained": Sustained}
+"""Every shape by the name a person gives it."""
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "requests": (1, MAX_REQUESTS),
+    "concurrency": (1, MAX_USERS),
+    "users": (1, MAX_USERS),
+    "max_users": (1, MAX_USERS),
+    "step_users": (1, MAX_USERS),
+    "requests_per_user": (1, MAX_REQUESTS),
+    "pause_s": (0, 3600),
+    "cycle_s": (0, 3600),
+    "duration_s": (0.1, MAX_DURATION_S),
+    "stop_below_fraction": (0, 1),
+}
+
+
+def make_shape(kind: str, **numbers: Any) -> Burst | Ramp | Sustained:
+    """A shape from its name and numbers; what is not given takes the specification's number.
+
+    Raises:
+        UsageError: with every problem at once.
+    """
+    if kind not in SHAPES:
+        raise UsageError(f"there is no load shape '{kind}'; there are {', '.join(SHAPES)}")
+    shape = SHAPES[kind]
+    known = {field.name: field.type for field in fields(shape)}
+    problems = [f"the {kind} load has no '{name}'; it has {', '.join(known)}" for name in numbers if name not in known]
+    for name, value in numbers.items():
+        if name in known:
+            problems += number_problems(name, value, *_LIMITS[name], whole=known[name] is int)
+    if kind == "ramp" and not problems:
+        step, top = numbers.get("step_users", Ramp.step_users), numbers.get("max_users", Ramp.max_users)
+        if step > top:
+            problems.append(f"step_users ({step}) is more than max_users ({top}): the ramp would have no step")
+    if problems:
+        raise UsageError(problems)
+    return shape(**numbers)
+
+
+def number_problems(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> list[str]:
+    """What is wrong with a number, in words; empty when nothing is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return [f"{name}: a number is needed, not {value!r}"]
+    if whole and value != int(value):
+        return [f"{name}: a whole number is needed, not {value!r}"]
+    if not low <= value <= high:
+        return [f"{name}: {value!r} is not between {low:g} and {high:g}"]
+    return []
+
+
+def shape_to_json(shape: Burst | Ramp | Sustained) -> dict[str, Any]:
+    """A shape as JSON, for the file a worker reads."""
+    return {"kind": type(shape).__name__.lower(), **asdict(shape)}

@@ -1,0 +1,14 @@
+"""The dialects of MCP as sans-I/O codecs and session state machines, one file each.
+
+A dialect knows what to say and how to read the answer; it never opens a socket. ``load`` drives it over its own
+connections, ``observe`` over httpx.
+"""
+
+from mcp_chaos.mcp.dialect import Dialect, DialectError, Operation
+from mcp_chaos.mcp.jsonrpc import JsonRpc
+from mcp_chaos.mcp.streamable import Streamable
+
+DIALECTS: dict[str, type[Dialect]] = {"streamable": Streamable, "jsonrpc": JsonRpc}
+"""Every dialect by the name a person gives it."""
+
+__all__ = ["DIALECTS", "Dialect", "DialectError", "JsonRpc", "Operation", "Streamable"]

@@ -1,0 +1,131 @@
+"""What every dialect has in common: operations, the state of a session, and how an answer is classed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from mcp_chaos.history import Reason
+
+Headers = list[tuple[str, str]]
+Message = dict[str, Any]
+
+_MAY_HAVE_HAPPENED = frozenset({500, 502, 504})
+
+
+class DialectError(Exception):
+    """A handshake that failed.
+
+    Args:
+        reason: how the call that needed it is classed.
+        text: what the server said, for people.
+    """
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One tool call that a load may make.
+
+    Args:
+        tool: the name of the tool.
+        arguments: what it is given, JSON.
+        weight: how often it is chosen, relative to the others.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+
+
+class Dialect(ABC):
+    """One client's side of a conversation: a state machine that is told what arrived and says what to send.
+
+    Every request is a POST of :meth:`headers` and a body to the server's path, but for :meth:`closing`.
+
+    Args:
+        client_id: who is speaking; servers that limit rates per client go by it.
+    """
+
+    name: str
+
+    def __init__(self, client_id: str = "mcp_chaos") -> None:
+        self.client_id = client_id
+        self.headers_version = 0
+
+    @abstractmethod
+    def headers(self) -> Headers:
+        """The headers of the next request. They change only when ``headers_version`` does."""
+
+    @abstractmethod
+    def opening(self) -> bytes | None:
+        """The body of the next request of the handshake, or ``None`` when calls can be made."""
+
+    @abstractmethod
+    def opened(self, status: int, session_id: str | None, message: Message | None) -> None:
+        """Take in the answer to :meth:`opening`.
+
+        Raises:
+            DialectError: the server refused; the session is as new as before.
+        """
+
+    @abstractmethod
+    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
+        """The JSON-RPC method and its params, encoded once per operation and client."""
+
+    def closing(self) -> bool:
+        """Whether a DELETE with :meth:`headers` ends the session properly."""
+        return False
+
+    def forget(self) -> None:  # noqa: B027  # a dialect without sessions has none to drop
+        """Drop the session: the next call opens a new one."""
+
+    def call_body(self, call_id: int, encoded: tuple[bytes, bytes]) -> bytes:
+        """The body of a call, spliced from what :meth:`params_of` encoded."""
+        method, params = encoded
+        return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (call_id, method, params)
+
+    def judge(self, call_id: int, status: int, message: Message | None) -> Reason:
+        """Class an answer: transport status first, then JSON-RPC, then the tool's own word.
+
+        A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
+        caller's answer for its own.
+        """
+        if status != 200:
+            return self.judge_status(status, message)
+        if message is None or message.get("id") != call_id or message.get("jsonrpc") != "2.0":
+            return Reason.WRONG_ANSWER
+        if "error" in message:
+            return Reason.RPC_ERROR
+        return self.judge_result(message.get("result"))
+
+    def judge_status(self, status: int, message: Message | None) -> Reason:
+        """Class an HTTP status that is not 200."""
+        if status == 429:
+            return Reason.RATE_LIMITED
+        return Reason.SERVER_ERROR if status in _MAY_HAVE_HAPPENED else Reason.HTTP_ERROR
+
+    @abstractmethod
+    def judge_result(self, result: Any) -> Reason:
+        """Class the ``result`` of a JSON-RPC response."""
+
+
+def parse_message(data: bytes) -> Message | None:
+    """A JSON-RPC message, or ``None`` where there is none: not JSON, not UTF-8, not an object."""
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def error_text(message: Message | None) -> str:
+    """What a JSON-RPC error says, shortened; empty when it says nothing."""
+    error = (message or {}).get("error")
+    text = error.get("message", "") if isinstance(error, dict) else error or ""
+    return str(text)[:200]

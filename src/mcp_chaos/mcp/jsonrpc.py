@@ -1,0 +1,39 @@
+"""The specification's own dialect: JSON-RPC over ``POST /mcp/tools/call``, the method being the tool's name.
+
+There is no session: each request stands alone and carries ``_client_id``, by which the server limits rates.
+"""
+
+from typing import Any
+
+import orjson
+
+from mcp_chaos.history import Reason
+from mcp_chaos.mcp.dialect import Dialect, Headers, Message, Operation
+
+
+class JsonRpc(Dialect):
+    """The specification's dialect."""
+
+    name = "jsonrpc"
+
+    def headers(self) -> Headers:
+        """JSON both ways."""
+        return [("Content-Type", "application/json"), ("Accept", "application/json")]
+
+    def opening(self) -> bytes | None:
+        """No handshake."""
+        return None
+
+    def opened(self, status: int, session_id: str | None, message: Message | None) -> None:
+        """No handshake, so nothing to take in."""
+
+    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
+        """The tool as method, the client's id among its arguments."""
+        params = {"_client_id": self.client_id, **operation.arguments}
+        return orjson.dumps(operation.tool), orjson.dumps(params)
+
+    def judge_result(self, result: Any) -> Reason:
+        """Any result but null is an answer; ``isError`` is honoured where a server sends it."""
+        if isinstance(result, dict) and result.get("isError") is True:
+            return Reason.TOOL_ERROR
+        return Reason.WRONG_ANSWER if result is None else Reason.OK

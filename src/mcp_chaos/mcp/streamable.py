@@ -1,0 +1,124 @@
+"""Streamable HTTP of the versions 2025-03-26 to 2025-11-25, stateful and stateless.
+
+    NEW ──initialize──▶ OPENED ──notifications/initialized──▶ READY
+     ▲                                                          │
+     └── 404, or a 400 that names the session: session lost ────┘
+
+A server that gives no session id is stateless: the same states without the header. Only a 200 answer to initialize
+gives a session id; a 400 can carry a fresh one that the server never kept.
+Source: modelcontextprotocol.io, specification 2025-11-25, basic/transports and basic/lifecycle.
+"""
+
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from mcp_chaos.history import Reason
+from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Message, Operation, error_text
+
+PROTOCOL_VERSION = "2025-11-25"
+SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
+
+_INITIALIZE_ID = 0
+
+
+class _State(Enum):
+    NEW = "new"
+    OPENED = "opened"
+    READY = "ready"
+
+
+class Streamable(Dialect):
+    """The stateful era's official transport."""
+
+    name = "streamable"
+
+    def __init__(self, client_id: str = "mcp_chaos") -> None:
+        super().__init__(client_id)
+        self._state = _State.NEW
+        self.session_id: str | None = None
+        self.version = PROTOCOL_VERSION
+        self.server_info: dict[str, Any] = {}
+
+    def headers(self) -> Headers:
+        """Content negotiation always; version and session once they are known."""
+        headers = [("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream")]
+        if self._state is not _State.NEW:
+            headers.append(("MCP-Protocol-Version", self.version))
+            if self.session_id is not None:
+                headers.append(("Mcp-Session-Id", self.session_id))
+        return headers
+
+    def opening(self) -> bytes | None:
+        """initialize, then the initialized notification."""
+        if self._state is _State.NEW:
+            return self._initialize()
+        if self._state is _State.OPENED:
+            return orjson.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return None
+
+    def opened(self, status: int, session_id: str | None, message: Message | None) -> None:
+        """Take in the answer to initialize (200) or to the notification (202, or any 2xx)."""
+        if self._state is _State.NEW:
+            self._take_initialize(status, session_id, message)
+        elif 200 <= status < 300:
+            self._state = _State.READY
+        else:
+            self.forget()
+            raise DialectError(self.judge_status(status, message), self._refusal("initialized", status, message))
+
+    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
+        """``tools/call`` with name and arguments."""
+        return b'"tools/call"', orjson.dumps({"name": operation.tool, "arguments": operation.arguments})
+
+    def closing(self) -> bool:
+        """A session with an id is ended by DELETE; 405 in answer is fine."""
+        return self._state is _State.READY and self.session_id is not None
+
+    def forget(self) -> None:
+        """Back to NEW."""
+        self._state = _State.NEW
+        self.session_id = None
+        self.headers_version += 1
+
+    def judge_status(self, status: int, message: Message | None) -> Reason:
+        """404 with a session, or a 400 that names the session, means that the session is lost."""
+        names_session = status == 400 and "session" in error_text(message).lower()
+        if self.session_id is not None and (status == 404 or names_session):
+            return Reason.SESSION_LOST
+        return super().judge_status(status, message)
+
+    def judge_result(self, result: Any) -> Reason:
+        """A tool's result has a list of content and says by ``isError`` whether the tool failed."""
+        if not isinstance(result, dict) or not isinstance(result.get("content"), list):
+            return Reason.WRONG_ANSWER
+        return Reason.TOOL_ERROR if result.get("isError") is True else Reason.OK
+
+    def _initialize(self) -> bytes:
+        params = {
+            "protocolVersion": PROTOCOL_VERSION,
+            "capabilities": {},
+            "clientInfo": {"name": self.client_id, "version": "1"},
+        }
+        return orjson.dumps({"jsonrpc": "2.0", "id": _INITIALIZE_ID, "method": "initialize", "params": params})
+
+    def _take_initialize(self, status: int, session_id: str | None, message: Message | None) -> None:
+        result = (message or {}).get("result")
+        if status != 200 or not isinstance(result, dict):
+            reason = Reason.RPC_ERROR if status == 200 and message else self.judge_status(status, message)
+            raise DialectError(reason, self._refusal("initialize", status, message))
+        version = result.get("protocolVersion")
+        if version not in SPOKEN_VERSIONS:
+            raise DialectError(
+                Reason.RPC_ERROR, f"the server speaks protocol version {version!r}, which this dialect does not"
+            )
+        self.version = version
+        self.session_id = session_id
+        self.server_info = result.get("serverInfo") or {}
+        self._state = _State.OPENED
+        self.headers_version += 1
+
+    def _refusal(self, step: str, status: int, message: Message | None) -> str:
+        said = error_text(message)
+        return f"the server refused '{step}' with HTTP {status}" + (f": {said}" if said else "")

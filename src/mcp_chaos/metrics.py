@@ -1,0 +1,295 @@
+"""Pure: from a history to windows, rates, quantiles and recovery times.
+
+The windows of a run follow from its events:
+
+    baseline   from the start of the judged load to the first fault
+    fault      while a fault was in place (several faults: all their times together)
+    recovery   after each heal, until the next fault or the end of the load
+
+Only loads that were running when a fault came are judged; a ramp that went before, to find the capacity, is not.
+A call belongs to the window in which it was *intended*, so one that is stuck in a fault and ends after it counts there.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mcp_chaos.history import CALL, Calls, Event, History, Lane, Outcome, Reason
+
+WINDOWS = ("baseline", "fault", "recovery")
+STEADY_FRACTION = 0.95
+STEADY_FOR_NS = 1_000_000_000
+_NS_PER_MS = 1e6
+_NS_PER_S = 1e9
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time, ``start_ns`` included, ``end_ns`` not."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return max(0, self.end_ns - self.start_ns) / _NS_PER_S
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a set of calls looked like. Latencies are of successful calls, from their intended send, in milliseconds.
+
+    ``None`` stands for a figure that the calls do not give: no call, or no successful one.
+    """
+
+    calls: int
+    ok_calls: int
+    failed_calls: int
+    unknown_calls: int
+    hung_calls: int
+    rate_limited_calls: int
+    sessions_lost: int
+    wrong_answers: int
+    success_fraction: float | None
+    calls_per_s: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+    recovery_s: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures by name."""
+        return asdict(self)
+
+
+FIGURE_NAMES = tuple(Figures.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class FaultSpan:
+    """One fault from the events: what, where, from when to when, and whether it was proven.
+
+    Args:
+        fault_id: ties its events together.
+        name: for people, for example ``latency 200 ms (downstream)``.
+        proxy: the proxy or part it was put on.
+        span: from before it was put in place until after it was healed.
+        healed: whether it was healed before the run ended.
+        proof: what the canary felt, or ``None`` when nothing was proven.
+        doubt: why it is not proven.
+    """
+
+    fault_id: str
+    name: str
+    proxy: str
+    span: Segment
+    healed: bool
+    proof: str | None
+    doubt: str | None
+
+
+def fault_spans(events: Sequence[Event], end_ns: int) -> list[FaultSpan]:
+    """The faults of a run in the order they came. One that was never healed lasts until ``end_ns``."""
+    spans = []
+    for event in events:
+        if event.kind != "fault_injecting":
+            continue
+        mine = [e for e in events if e.data.get("fault_id") == event.data["fault_id"] and e.at_ns >= event.at_ns]
+        if any(e.kind == "fault_refused" for e in mine):
+            continue
+        healed = next((e for e in mine if e.kind == "fault_healed"), None)
+        proven = next((e for e in mine if e.kind == "fault_proven"), None)
+        doubted = next((e for e in mine if e.kind == "fault_unproven"), None)
+        spans.append(
+            FaultSpan(
+                fault_id=event.data["fault_id"],
+                name=event.data["name"],
+                proxy=event.data["proxy"],
+                span=Segment(event.at_ns, healed.at_ns if healed else end_ns),
+                healed=healed is not None,
+                proof=proven.data["proof"] if proven else None,
+                doubt=doubted.data["doubt"] if doubted else None,
+            )
+        )
+    return spans
+
+
+def merged(segments: Iterable[Segment]) -> list[Segment]:
+    """The same time without overlaps, in order."""
+    result: list[Segment] = []
+    for segment in sorted(segments, key=lambda s: s.start_ns):
+        if result and segment.start_ns <= result[-1].end_ns:
+            result[-1] = Segment(result[-1].start_ns, max(result[-1].end_ns, segment.end_ns))
+        else:
+            result.append(segment)
+    return result
+
+
+def load_spans(events: Sequence[Event], end_ns: int) -> dict[str, Segment]:
+    """From when to when each load that is to be judged ran; one whose end was not seen ran until ``end_ns``."""
+    spans: dict[str, Segment] = {}
+    for event in events:
+        if event.kind == "load_started" and event.data["judged"]:
+            spans[event.data["load"]] = Segment(event.at_ns, end_ns)
+        elif event.kind == "load_ended" and event.data["load"] in spans:
+            spans[event.data["load"]] = Segment(spans[event.data["load"]].start_ns, event.at_ns)
+    return spans
+
+
+def end_of(history: History) -> int:
+    """The last moment the history knows of, in nanoseconds."""
+    moments = [event.at_ns for event in history.events]
+    moments += [int(calls["done_ns"].max()) for calls in history.calls.values() if len(calls)]
+    return max(moments, default=0)
+
+
+def judged_loads(history: History, faults: Sequence[FaultSpan]) -> dict[str, Segment]:
+    """The loads that were running when a fault came, with their times."""
+    spans = load_spans(history.events, end_of(history))
+    return {
+        name: span
+        for name, span in spans.items()
+        if any(fault.span.start_ns < span.end_ns and fault.span.end_ns > span.start_ns for fault in faults)
+    }
+
+
+def windows(faults: Sequence[FaultSpan], loads: dict[str, Segment]) -> dict[str, list[Segment]]:
+    """The stretches of time of each window; all empty when no load met a fault."""
+    result: dict[str, list[Segment]] = {name: [] for name in WINDOWS}
+    if not loads or not faults:
+        return result
+    start_ns = min(span.start_ns for span in loads.values())
+    end_ns = max(span.end_ns for span in loads.values())
+    result["fault"] = merged(fault.span for fault in faults)
+    if result["fault"][0].start_ns > start_ns:
+        result["baseline"] = [Segment(start_ns, result["fault"][0].start_ns)]
+    healthy_until = [segment.start_ns for segment in result["fault"][1:]] + [end_ns]
+    for segment, until_ns in zip(result["fault"], healthy_until, strict=True):
+        if until_ns > segment.end_ns:
+            result["recovery"].append(Segment(segment.end_ns, until_ns))
+    return result
+
+
+def within(calls: Calls, segments: Sequence[Segment]) -> Calls:
+    """The calls that were intended in any of the segments."""
+    mask = np.zeros(len(calls), dtype=bool)
+    for segment in segments:
+        mask |= (calls["intended_ns"] >= segment.start_ns) & (calls["intended_ns"] < segment.end_ns)
+    return calls[mask]
+
+
+def figures(calls: Calls, seconds: float, recovery_s: float | None = None) -> Figures:
+    """The figures of some calls made in ``seconds`` of time.
+
+    Percentiles are by linear interpolation between order statistics (numpy's default, type 7 of Hyndman and Fan 1996).
+    """
+    ok = calls[calls["outcome"] == Outcome.OK]
+    latencies_ms = (ok["done_ns"] - ok["intended_ns"]) / _NS_PER_MS
+    p50, p95, p99, longest = (
+        [float(q) for q in np.quantile(latencies_ms, [0.5, 0.95, 0.99, 1.0])] if len(ok) else [None] * 4
+    )
+    reasons = np.bincount(calls["reason"], minlength=len(Reason))
+    return Figures(
+        calls=len(calls),
+        ok_calls=len(ok),
+        failed_calls=int(np.count_nonzero(calls["outcome"] == Outcome.FAIL)),
+        unknown_calls=int(np.count_nonzero(calls["outcome"] == Outcome.INFO)),
+        hung_calls=int(reasons[Reason.TIMED_OUT]),
+        rate_limited_calls=int(reasons[Reason.RATE_LIMITED]),
+        sessions_lost=int(reasons[Reason.SESSION_LOST]),
+        wrong_answers=int(reasons[Reason.WRONG_ANSWER]),
+        success_fraction=len(ok) / len(calls) if len(calls) else None,
+        calls_per_s=len(calls) / seconds if seconds > 0 else None,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        max_ms=longest,
+        recovery_s=recovery_s,
+    )
+
+
+def recovery_s(calls: Calls, segment: Segment) -> float | None:
+    """How long after a heal the service was steady again.
+
+    Steady is the first successful call from which on, for one whole second of the segment, at least 95 % of the calls
+    intended succeed; the time runs from the heal to the moment that call was answered.
+
+    Args:
+        calls: of one lane.
+        segment: from the heal to the next fault or the end.
+
+    Returns:
+        Seconds, or ``None`` when it never was, or no call was made.
+    """
+    after = np.sort(within(calls, [segment]), order="intended_ns")
+    if not len(after):
+        return None
+    intended = after["intended_ns"]
+    ok = (after["outcome"] == Outcome.OK).astype(np.int64)
+    so_far = np.concatenate(([0], np.cumsum(ok)))
+    ends = np.searchsorted(intended, intended + STEADY_FOR_NS, side="left")
+    first = np.arange(len(after))
+    fraction = (so_far[ends] - so_far[first]) / (ends - first)
+    seen_out = intended + STEADY_FOR_NS <= segment.end_ns
+    steady = np.flatnonzero((ok == 1) & (fraction >= STEADY_FRACTION) & seen_out)
+    if not len(steady):
+        return None
+    return max(0.0, (int(after["done_ns"][steady[0]]) - segment.start_ns) / _NS_PER_S)
+
+
+def slowest_recovery_s(calls: Calls, segments: Sequence[Segment]) -> float | None:
+    """The longest recovery over several heals; ``None`` when there was none to see, or one of them never came.
+
+    A stretch shorter than the second that steadiness takes shows nothing and is passed over.
+    """
+    long_enough = [segment for segment in segments if segment.end_ns - segment.start_ns >= STEADY_FOR_NS]
+    times = [recovery_s(calls, segment) for segment in long_enough if len(within(calls, [segment]))]
+    if not times or None in times:
+        return None
+    return max(time for time in times if time is not None)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A history, measured.
+
+    Args:
+        faults: in the order they came.
+        loads: the judged loads and their times.
+        windows: the stretches of time of each window.
+        figures: by window, then lane (``faulted``, ``control``).
+        never_steady: whether some heal was followed by calls and never by a steady service.
+    """
+
+    faults: list[FaultSpan]
+    loads: dict[str, Segment]
+    windows: dict[str, list[Segment]]
+    figures: dict[str, dict[str, Figures]]
+    never_steady: bool
+
+
+def measure(history: History) -> Measured:
+    """Measure a history: windows from the events, figures per window and lane from the calls."""
+    faults = fault_spans(history.events, end_of(history))
+    loads = judged_loads(history, faults)
+    spans = windows(faults, loads)
+    mine = [history.calls[name] for name in loads if name in history.calls]
+    calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
+    by_lane = {lane.name.lower(): calls[calls["lane"] == lane] for lane in Lane}
+    measured: dict[str, dict[str, Figures]] = {}
+    for window, segments in spans.items():
+        seconds = sum(segment.seconds for segment in segments)
+        measured[window] = {
+            lane: figures(
+                within(lane_calls, segments),
+                seconds,
+                slowest_recovery_s(lane_calls, segments) if window == "recovery" else None,
+            )
+            for lane, lane_calls in by_lane.items()
+        }
+    after = measured["recovery"]["faulted"]
+    return Measured(faults, loads, spans, measured, never_steady=after.calls > 0 and after.recovery_s is None)

@@ -1,0 +1,103 @@
+"""What is known of a target before it is loaded: that it answers, and which call to make."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from mcp_chaos.errors import TargetError
+from mcp_chaos.history import Reason
+from mcp_chaos.mcp import Operation
+from mcp_chaos.observe.client import McpClient
+
+
+@dataclass(frozen=True)
+class Health:
+    """The answer of ``/health``.
+
+    Args:
+        status: what the server says, ``healthy`` when all is well; ``unreachable`` when it says nothing.
+        http_status: of HTTP, 0 when there was no answer.
+    """
+
+    status: str
+    http_status: int
+
+
+def read_health(url: str, deadline_s: float, host_header: str | None = None) -> Health:
+    """Ask ``/health``. A server that does not answer is a reading too, not an error."""
+    headers = {"Host": host_header} if host_header else {}
+    try:
+        answer = httpx.get(url, timeout=deadline_s, trust_env=False, headers=headers)
+        body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    except (httpx.HTTPError, ValueError):
+        return Health("unreachable", 0)
+    status = body.get("status") if isinstance(body, dict) else None
+    return Health(str(status or ("healthy" if answer.status_code == 200 else "unknown")), answer.status_code)
+
+
+def read_status(url: str, deadline_s: float) -> dict[str, Any]:
+    """The counters of ``/status``; empty when there are none."""
+    try:
+        body = httpx.get(url, timeout=deadline_s, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any], deadline_s: float) -> Operation:
+    """Which call to make: the one named, else list_databases, else the first read-only tool that needs no argument.
+
+    Args:
+        url: of the server itself.
+        dialect: how to speak to it.
+        tool: named by a person; empty for a choice.
+        arguments: for the tool that was named.
+        deadline_s: for finding out.
+
+    Raises:
+        TargetError: the server does not answer, does not offer the tool, or offers none that can be chosen.
+    """
+    if dialect == "jsonrpc":
+        return Operation(tool or "list_databases", arguments)
+    with McpClient(url, dialect, deadline_s) as client:
+        client.open()
+        tools = client.list_tools()
+    names = [str(offered.get("name")) for offered in tools]
+    if tool:
+        if tool not in names:
+            raise TargetError(
+                f"{url} does not offer the tool '{tool}' (MCP_TOOL); it offers {', '.join(names) or 'none'}."
+            )
+        return Operation(tool, arguments)
+    if "list_databases" in names:
+        return Operation("list_databases", {})
+    for offered in tools:
+        if _is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
+            return Operation(str(offered["name"]), {})
+    raise TargetError(
+        f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'}). "
+        "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS."
+    )
+
+
+def check_answers(
+    url: str, dialect: str, operation: Operation, deadline_s: float, host_header: str | None = None
+) -> None:
+    """Open a fresh session and make a real call.
+
+    Raises:
+        TargetError: the server does not answer, or answers with an error; says which.
+    """
+    with McpClient(url, dialect, deadline_s, host_header) as client:
+        client.open()
+        reason = client.call(operation)
+    if reason is not Reason.OK:
+        raise TargetError(
+            f"{url} answered the call of '{operation.tool}' with {reason.name.lower().replace('_', ' ')}."
+        )
+
+
+def _is_read_only(tool: dict[str, Any]) -> bool:
+    annotations = tool.get("annotations")
+    return isinstance(annotations, dict) and annotations.get("readOnlyHint") is True

@@ -1,0 +1,313 @@
+"""One run: its folder, its environment, its faults, its loads, and the end of all of them.
+
+There is at most one run in a process, the current one; actions and probes find it here.
+"""
+
+import atexit
+import threading
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from mcp_chaos.environment import CONTROL_PROXY, Environment
+from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
+from mcp_chaos.faults.fault import Fault, Flap
+from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.process import ProcessFaults, Victim
+from mcp_chaos.faults.watchdog import Watchdog
+from mcp_chaos.history import Clock, Lane, RunFolder
+from mcp_chaos.load.process import LoadProcess
+from mcp_chaos.load.shape import make_shape
+from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.report.progress import Progress
+from mcp_chaos.settings import Settings
+
+Say = Callable[[str], None]
+
+_current: "Run | None" = None
+
+
+class Run:
+    """A run from its first started part to its last ended one.
+
+    Args:
+        settings: checked.
+        experiment: the title, which names the folder.
+        thresholds: as written in the experiment; kept in the manifest.
+        say: told what goes on, a line at a time.
+    """
+
+    def __init__(self, settings: Settings, experiment: str, thresholds: dict[str, Any], say: Say) -> None:
+        self.clock = Clock.start()
+        self.folder = RunFolder.create(settings.runs, experiment)
+        self.environment = Environment(settings, self.folder, self.clock, say)
+        self._manifest = {"schema": 1, "experiment": experiment, "thresholds": thresholds}
+        self._say = say
+        self._loads: dict[str, LoadProcess] = {}
+        self._seen_ended: set[str] = set()
+        self._watchdog: Watchdog | None = None
+        self._injector: Injector | None = None
+        self._process_faults: ProcessFaults | None = None
+        self._progress: Progress | None = None
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start what is missing and keep watch over it.
+
+        Raises:
+            McpChaosError: something is missing or does not answer; nothing is left running.
+        """
+        self._write_manifest({})
+        self._watchdog = Watchdog(self.folder, self.clock)
+        atexit.register(self.close)
+        began_ns = self.clock.now_ns()
+        self.event("run_started")
+        try:
+            self.environment.start()
+        except BaseException:
+            self.close()
+            raise
+        self._write_manifest(self.environment.describe())
+        self._injector = Injector(self.environment.toxiproxy, self.environment.ways, self.folder, self.clock)
+        self._process_faults = ProcessFaults(self._victims(), self.folder, self.clock)
+        self._progress = Progress(self.running_loads, self._say)
+        took_s = (self.clock.now_ns() - began_ns) / 1e9
+        self.event("parts_ready", took_s=took_s)
+        self._say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Append an event to the history."""
+        self.folder.event(self.clock.now_ns(), kind, **data)
+
+    def observe(self, probe: str, reading: Any) -> Any:
+        """Append the reading of a probe to the history and return it."""
+        self.folder.observation(self.clock.now_ns(), probe, reading)
+        return reading
+
+    def inject(self, fault: Fault) -> dict[str, Any]:
+        """Inject a network fault; see ``Injector.inject``."""
+        if fault.proxy == CONTROL_PROXY:
+            raise UsageError(f"'{CONTROL_PROXY}' is never poisoned: the verdict compares with it. Nothing was changed.")
+        return self.injector.flap(fault) if isinstance(fault, Flap) else self.injector.inject(fault)
+
+    def heal(self, where: str | None = None) -> list[str]:
+        """Take back the faults that this run put in place, of one proxy or part, or all. May be repeated.
+
+        Raises:
+            ToxiproxyError, PartError: what could not be healed.
+        """
+        return [*self.injector.heal(where), *self.process_faults.heal(where)]
+
+    @property
+    def injector(self) -> Injector:
+        """The network faults."""
+        assert self._injector is not None
+        return self._injector
+
+    @property
+    def process_faults(self) -> ProcessFaults:
+        """The process faults."""
+        assert self._process_faults is not None
+        return self._process_faults
+
+    def start_load(self, spec: LoadSpec) -> None:
+        """Start a load and wait until it makes calls.
+
+        Raises:
+            UsageError: there is one of that name already.
+            PartError: it does not start.
+        """
+        if spec.name in self._loads:
+            raise UsageError(f"There is a load '{spec.name}' in this run already; give this one another name.")
+        load = LoadProcess(spec, self.folder)
+        self._loads[spec.name] = load
+        load.start()
+
+    def load(self, name: str) -> LoadProcess:
+        """A load by its name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if name not in self._loads:
+            raise UsageError(
+                f"There is no load '{name}' in this run; there are {', '.join(self._loads) or 'none yet'}."
+            )
+        return self._loads[name]
+
+    def new_load_name(self, stem: str) -> str:
+        """A name that no load of this run has."""
+        return next(name for name in (f"{stem}-{n}" for n in count(1)) if name not in self._loads)
+
+    def run_load(self, spec: LoadSpec) -> dict[str, Any]:
+        """Run a load to its end and return its result.
+
+        Raises:
+            PartError: it does not start, died, or took longer than its calls may.
+        """
+        self.start_load(spec)
+        longest_s = spec.deadline_s * (spec.shape.first().total_requests + 1)
+        return self.load(spec.name).wait(longest_s)
+
+    def running_loads(self) -> list[LoadProcess]:
+        """The loads that still make calls."""
+        return [load for load in self._loads.values() if load.running]
+
+    def stop_loads(self) -> None:
+        """End all loads properly; one that died is put on record."""
+        for name, load in self._loads.items():
+            if name in self._seen_ended:
+                continue
+            self._seen_ended.add(name)
+            try:
+                load.stop()
+            except McpChaosError as error:
+                self.event("load_failed", load=name, error=str(error))
+
+    def close(self) -> None:
+        """End the run: loads, faults, parts, watchdog, in this order. May be repeated."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        atexit.unregister(self.close)
+        if self._progress is not None:
+            self._progress.stop()
+        self.stop_loads()
+        if self._injector is not None:
+            self._heal_at_the_end()
+            for part in self.environment.dead_parts():
+                self.event("part_died", part=part)
+        for trouble in self.environment.stop():
+            self.event("heal_failed", error=trouble)
+        self.event("run_ended")
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
+
+    def _heal_at_the_end(self) -> None:
+        """Network faults only: a part that is paused or killed is about to be ended anyway."""
+        try:
+            self.injector.heal()
+        except ToxiproxyError as error:
+            self._say(str(error))
+
+    def _write_manifest(self, description: dict[str, Any]) -> None:
+        self._manifest |= {"run_id": self.folder.run_id, "clock_offset_ns": self.clock.offset_ns, **description}
+        self.folder.write("manifest.json", self._manifest)
+
+    def _victims(self) -> dict[str, Victim]:
+        ways = {"server": "mcp_control", "warehouse": "backend"}
+        return {
+            name: Victim(part.child, part.wait_until_it_answers, self.environment.ways[ways[name]])
+            for name, part in self.environment.parts.items()
+            if name in ways
+        }
+
+
+def plan_load(
+    run: Run | None,
+    name: str,
+    shape: str,
+    lane: str,
+    deadline_s: float,
+    users_from: str | None,
+    numbers: dict[str, Any],
+) -> LoadSpec | None:
+    """Check what a load is told to do, and make its record.
+
+    Args:
+        run: the current one, or ``None`` to check only.
+        name: of the load.
+        shape: a name from ``load.shape.SHAPES``.
+        lane: faulted or control.
+        deadline_s: of each call.
+        users_from: a ramp that ended, whose capacity is the number of users.
+        numbers: of the shape.
+
+    Returns:
+        The record; ``None`` when only checked.
+
+    Raises:
+        UsageError: with every problem at once.
+        PartError: the ramp that ``users_from`` names held at no step.
+    """
+    problems = []
+    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+        problems.append(f"name: letters, digits, '-' and '_' are needed, as it names files, not {name!r}")
+    if lane not in ("faulted", "control"):
+        problems.append(f"lane: there is no {lane!r}; there are faulted and control")
+    if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not 0 < deadline_s <= 3600:
+        problems.append(f"deadline_s: {deadline_s!r} is not more than 0 and at most 3600")
+    if users_from is not None and shape != "sustained":
+        problems.append("users_from is for the sustained load only")
+    try:
+        made = make_shape(shape, **numbers)
+    except UsageError as error:
+        problems += error.problems
+    if problems:
+        raise UsageError(problems, f"The load '{name}' cannot be started, and nothing was changed")
+    if run is None:
+        return None
+    if users_from is not None:
+        made = make_shape(shape, **{**numbers, "users": _capacity(run, users_from)})
+    on = Lane.FAULTED if lane == "faulted" else Lane.CONTROL
+    environment = run.environment
+    return LoadSpec(
+        name=name,
+        target=environment.target(on),
+        shape=made,
+        operations=environment.operations,
+        deadline_s=float(deadline_s),
+        seed=environment.settings.seed,
+        lane=on,
+        clock_offset_ns=run.clock.offset_ns,
+    )
+
+
+def _capacity(run: Run, ramp: str) -> int:
+    result = run.load(ramp).result()
+    if "capacity_users" not in result:
+        raise UsageError(f"users_from: the load '{ramp}' is no ramp, so it has no capacity.")
+    if not result["capacity_users"]:
+        raise PartError(f"The ramp '{ramp}' held at no step: the server cannot carry even its smallest load.")
+    return int(result["capacity_users"])
+
+
+def begin(run: Run) -> None:
+    """Make a run the current one and start it.
+
+    Raises:
+        McpChaosError: there is one already, or it cannot be started.
+    """
+    global _current
+    if _current is not None:
+        raise UsageError("A run is under way in this process already; there can be one at a time.")
+    _current = run
+    try:
+        run.start()
+    except BaseException:
+        _current = None
+        raise
+
+
+def current() -> Run:
+    """The current run.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if _current is None:
+        raise UsageError(
+            "No run is under way, so there is nothing to act on. The experiment needs the control 'mcp_chaos.control' "
+            "under 'controls'; check that it is there and spelled so. Nothing was changed."
+        )
+    return _current
+
+
+def end() -> None:
+    """Close the current run, if there is one."""
+    global _current
+    run, _current = _current, None
+    if run is not None:
+        run.close()

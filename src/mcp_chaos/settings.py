@@ -1,0 +1,151 @@
+"""What a person may set, from the experiment's configuration or the environment, checked all at once.
+
+A key of the experiment's ``configuration`` wins over the environment variable of the same name in capitals; an empty
+value is no value.
+"""
+
+import ipaddress
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.mcp import DIALECTS
+
+KEYS = {
+    "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
+    "mcp_dialect": "streamable, jsonrpc, or auto",
+    "mcp_tool": "the tool to call on your own server",
+    "mcp_arguments": "its arguments, JSON",
+    "toxiproxy_url": "the API of your own Toxiproxy; empty: one that the run starts",
+    "mcp_proxy_listen": "host:port that your own Toxiproxy listens on for the faulted lane; empty: a free port",
+    "mcp_chaos_runs": "the folder for runs",
+    "mcp_chaos_seed": "of the workload's choices",
+    "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
+}
+"""Every setting by its configuration key, and what it is."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that can be used.
+
+    Args:
+        mcp_url: ``None`` for the embedded server.
+        dialect: a name from ``mcp.DIALECTS``.
+        tool: empty for a choice.
+        arguments: of the tool.
+        toxiproxy_url: ``None`` for the run's own.
+        proxy_listen: where a Toxiproxy that is not the run's own listens; ``None`` for a free port.
+        runs: the folder for runs.
+        seed: of the workload.
+    """
+
+    mcp_url: str | None
+    dialect: str
+    tool: str
+    arguments: dict[str, Any]
+    toxiproxy_url: str | None
+    proxy_listen: str | None
+    runs: Path
+    seed: int
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the run brings its own server and warehouse."""
+        return self.mcp_url is None
+
+
+def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of a run.
+
+    Args:
+        configuration: of the experiment, already resolved by Chaos Toolkit.
+
+    Raises:
+        UsageError: with every problem at once.
+    """
+    given = {key: _given(key, configuration or {}) for key in KEYS}
+    problems: list[str] = []
+    allowed = {host.strip().lower() for host in given["mcp_chaos_allow_hosts"].split(",") if host.strip()}
+    for key in ("mcp_url", "toxiproxy_url"):
+        problems += _url_problems(key.upper(), given[key], allowed) if given[key] else []
+    dialect = given["mcp_dialect"] or "auto"
+    if dialect not in (*DIALECTS, "auto"):
+        problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(DIALECTS)} and auto")
+    if given["mcp_arguments"] and not given["mcp_tool"]:
+        problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
+    listen = given["mcp_proxy_listen"]
+    if listen and not listen.rpartition(":")[2].isdigit():
+        problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
+    seed = given["mcp_chaos_seed"] or "1"
+    if not seed.isdigit():
+        problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
+    arguments = _arguments(given["mcp_arguments"], problems)
+    if problems:
+        raise UsageError(problems, "The settings cannot be used, and nothing was started")
+    return Settings(
+        mcp_url=given["mcp_url"] or None,
+        dialect=_guess_dialect(given["mcp_url"]) if dialect == "auto" else dialect,
+        tool=given["mcp_tool"],
+        arguments=arguments,
+        toxiproxy_url=given["toxiproxy_url"] or None,
+        proxy_listen=listen or None,
+        runs=Path(given["mcp_chaos_runs"] or "runs"),
+        seed=int(seed),
+    )
+
+
+def _given(key: str, configuration: Mapping[str, Any]) -> str:
+    value = configuration.get(key)
+    if value in (None, ""):
+        value = os.environ.get(key.upper(), "")
+    return json.dumps(value) if isinstance(value, dict) else str(value).strip()
+
+
+def _guess_dialect(url: str) -> str:
+    return "jsonrpc" if url and urlsplit(url).path.endswith("/tools/call") else "streamable"
+
+
+def _arguments(text: str, problems: list[str]) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError as error:
+        arguments = None
+        problems.append(f"MCP_ARGUMENTS is not JSON ({error})")
+    else:
+        if not isinstance(arguments, dict):
+            problems.append(f"MCP_ARGUMENTS: a JSON object is needed, not {text}")
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _url_problems(name: str, url: str, allowed: set[str]) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port != 0
+    except ValueError as error:
+        return [f"{name}: {url!r} is not a URL ({error})"]
+    if parts.scheme == "https":
+        return [f"{name}: https is not supported yet; test the server behind its TLS terminator, over http"]
+    if parts.scheme != "http" or not parts.hostname or not port_is_good:
+        return [f"{name}: a URL such as http://127.0.0.1:8000/mcp is needed, not {url!r}"]
+    if parts.username or parts.password:
+        return [f"{name}: a URL with a user name or password would end up in logs; leave them out"]
+    if not _is_loopback(parts) and parts.hostname.lower() not in allowed:
+        return [
+            f"{name}: {parts.hostname} is not this machine. To break the network of another, allow it by name: "
+            f"MCP_CHAOS_ALLOW_HOSTS={parts.hostname}"
+        ]
+    return []
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = (parts.hostname or "").lower()
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,199 @@
+"""Thresholds are data: one comparison each, per window, checked before anything is touched.
+
+A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
+from ``metrics.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
+``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
+"""
+
+import ast
+import difflib
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.metrics import FIGURE_NAMES, WINDOWS, Figures
+
+LANES = ("faulted", "control")
+
+_COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] = {
+    ast.LtE: ("<=", operator.le),
+    ast.Lt: ("<", operator.lt),
+    ast.GtE: (">=", operator.ge),
+    ast.Gt: (">", operator.gt),
+    ast.Eq: ("==", operator.eq),
+    ast.NotEq: ("!=", operator.ne),
+}
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+AllFigures = Mapping[str, Mapping[str, Figures]]
+"""Figures by window, then lane."""
+
+
+class NoDataError(Exception):
+    """A figure that a threshold needs was not measured; carries its name. Caught here, never seen outside."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a threshold.
+
+    Args:
+        window: baseline, fault or recovery.
+        text: the threshold as written.
+        outcome: ``met``, ``missed`` or ``no_data``.
+        left, right: the two sides as numbers; ``None`` without data.
+        missing: the figure that was not measured.
+    """
+
+    window: str
+    text: str
+    outcome: str
+    left: float | None
+    right: float | None
+    missing: str | None = None
+
+    def sentence(self) -> str:
+        """The judgement in words, for the reasons of a verdict."""
+        if self.outcome == "no_data":
+            return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
+        return f"{self.window}: '{self.text}' was {self.outcome} ({_number(self.left)} against {_number(self.right)})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One parsed threshold.
+
+    Args:
+        window: the window it is about.
+        text: as written.
+        comparison: its syntax tree, already checked.
+    """
+
+    window: str
+    text: str
+    comparison: ast.Compare
+
+    @classmethod
+    def parse(cls, window: str, text: Any) -> "Threshold":
+        """Parse and check a threshold.
+
+        Raises:
+            UsageError: with every problem of this threshold.
+        """
+        if not isinstance(text, str):
+            raise UsageError(f"{window}: a threshold is a text such as 'success_fraction >= 0.99', not {text!r}")
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise UsageError(f"{window}: '{text}' is not a comparison such as 'p95_ms <= 250'") from None
+        if not isinstance(tree, ast.Compare) or len(tree.ops) != 1 or type(tree.ops[0]) not in _COMPARISONS:
+            raise UsageError(f"{window}: '{text}' is not one comparison with <=, <, >=, >, == or !=")
+        problems = [*_problems(tree.left), *_problems(tree.comparators[0])]
+        if not problems and not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
+            problems = ["it names no figure, so it says nothing about the run"]
+        if problems:
+            raise UsageError([f"{window}: in '{text}', {problem}" for problem in problems])
+        return cls(window, text.strip(), tree)
+
+    def judge(self, figures: AllFigures) -> Judgement:
+        """Compare it with what was measured."""
+        try:
+            left = _value(self.comparison.left, self.window, figures)
+            right = _value(self.comparison.comparators[0], self.window, figures)
+        except NoDataError as error:
+            return Judgement(self.window, self.text, "no_data", None, None, str(error))
+        met = _COMPARISONS[type(self.comparison.ops[0])][1](left, right)
+        return Judgement(self.window, self.text, "met" if met else "missed", left, right)
+
+
+def parse_thresholds(block: Any) -> list[Threshold]:
+    """The thresholds of an experiment's ``extensions`` block: a mapping from window to a list of texts.
+
+    Raises:
+        UsageError: with all problems of all thresholds at once.
+    """
+    if not isinstance(block, Mapping):
+        raise UsageError(f"thresholds: a mapping from window ({', '.join(WINDOWS)}) to a list is needed, not {block!r}")
+    thresholds: list[Threshold] = []
+    problems: list[str] = []
+    for window, texts in block.items():
+        if window not in WINDOWS:
+            problems.append(f"thresholds: there is no window '{window}'{_hint(str(window), WINDOWS)}")
+        elif not isinstance(texts, list):
+            problems.append(f"{window}: a list of thresholds is needed, not {texts!r}")
+        else:
+            for text in texts:
+                try:
+                    thresholds.append(Threshold.parse(window, text))
+                except UsageError as error:
+                    problems.extend(error.problems)
+    if not thresholds and not problems:
+        problems.append("thresholds: none is given, so no run could ever fail; give at least one")
+    if problems:
+        raise UsageError(problems)
+    return thresholds
+
+
+def _problems(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.Constant):
+        good = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        return [] if good else [f"{node.value!r} is not a number"]
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        return [*_problems(node.left), *_problems(node.right)]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _problems(node.operand)
+    if isinstance(node, ast.Name | ast.Attribute):
+        return _name_problems(ast.unparse(node))
+    return [f"'{ast.unparse(node)}' is not a number, a figure or + - * / of them"]
+
+
+def _name_problems(dotted: str) -> list[str]:
+    *prefixes, name = dotted.split(".")
+    problems = []
+    if name not in FIGURE_NAMES:
+        problems.append(f"there is no figure '{name}'{_hint(name, FIGURE_NAMES)}")
+    if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in WINDOWS or prefixes[1] not in LANES)):
+        problems.append(f"'{dotted}' is not window.lane.figure")
+    elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
+        problems.append(f"there is no window or lane '{prefixes[0]}'{_hint(prefixes[0], (*WINDOWS, *LANES))}")
+    return problems
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(known)}"
+
+
+def _value(node: ast.expr, window: str, figures: AllFigures) -> float:
+    if isinstance(node, ast.Constant):
+        return float(node.value)  # type: ignore[arg-type]  # parse() let only numbers through
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left, window, figures), _value(node.right, window, figures)
+        if isinstance(node.op, ast.Div) and right == 0:
+            raise NoDataError(f"{ast.unparse(node.right)} is 0 and")
+        return _ARITHMETIC[type(node.op)](left, right)
+    if isinstance(node, ast.UnaryOp):
+        return -_value(node.operand, window, figures)
+    return _figure(ast.unparse(node), window, figures)
+
+
+def _figure(dotted: str, window: str, figures: AllFigures) -> float:
+    *prefixes, name = dotted.split(".")
+    of_window = next((prefix for prefix in prefixes if prefix in WINDOWS), window)
+    of_lane = next((prefix for prefix in prefixes if prefix in LANES), "faulted")
+    measured = figures[of_window][of_lane]
+    value = getattr(measured, name)
+    if value is None or measured.calls == 0:
+        raise NoDataError(f"{of_window}.{of_lane}.{name}")
+    return float(value)

@@ -1,0 +1,163 @@
+"""Pure: a measured history and its thresholds → pass, fail or inconclusive, with reasons.
+
+Worst wins, fail over inconclusive over pass: evidence of a weakness stays evidence when the rest of the run proves
+nothing. The one exception is a fault that was never felt: what a run shows then is not about the fault, so nothing
+seen in its fault and recovery windows can fail it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mcp_chaos.history import Event, History
+from mcp_chaos.metrics import FaultSpan, Measured, measure
+from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
+
+PASS = "pass"
+FAIL = "fail"
+INCONCLUSIVE = "inconclusive"
+
+FEWEST_CALLS = 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a run.
+
+    Args:
+        verdict: ``pass``, ``fail`` or ``inconclusive``.
+        reasons: sentences, the gravest first; never empty.
+        measured: what it rests on.
+        judgements: one per threshold, in the order written.
+    """
+
+    verdict: str
+    reasons: list[str]
+    measured: Measured
+    judgements: list[Judgement]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contents of ``verdict.json``."""
+        return {
+            "verdict": self.verdict,
+            "reasons": self.reasons,
+            "windows": {
+                window: {
+                    "segments": [asdict(segment) for segment in self.measured.windows[window]],
+                    **{lane: figures.as_dict() for lane, figures in lanes.items()},
+                }
+                for window, lanes in self.measured.figures.items()
+            },
+            "thresholds": [asdict(judgement) for judgement in self.judgements],
+            "faults": [asdict(fault) for fault in self.measured.faults],
+            "loads": {name: asdict(span) for name, span in self.measured.loads.items()},
+        }
+
+
+def judge(history: History) -> Verdict:
+    """Judge a run by its history and by the thresholds in its manifest."""
+    measured = measure(history)
+    thresholds = parse_thresholds(history.manifest["thresholds"])
+    judgements = [threshold.judge(measured.figures) for threshold in thresholds]
+    doubts = [*_doubts(history.events), *_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
+    felt = all(fault.proof is not None for fault in measured.faults)
+    failures = [*_broken_promises(history.events), *_misses(judgements, measured, felt)]
+    doubts += [j.sentence() for j in judgements if j.outcome == "no_data" and not _means_never(j, measured)]
+    if failures:
+        return Verdict(FAIL, [*failures, *doubts], measured, judgements)
+    if doubts:
+        return Verdict(INCONCLUSIVE, doubts, measured, judgements)
+    return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements)
+
+
+def _means_never(judgement: Judgement, measured: Measured) -> bool:
+    """Whether a missing figure is an answer in itself: calls were made after the heal and none of it became steady."""
+    return measured.never_steady and judgement.missing == "recovery.faulted.recovery_s"
+
+
+def _misses(judgements: Sequence[Judgement], measured: Measured, felt: bool) -> list[str]:
+    sentences = []
+    for judgement in judgements:
+        if judgement.window != "baseline" and not felt:
+            continue
+        if judgement.outcome == "missed":
+            sentences.append(judgement.sentence())
+        elif judgement.outcome == "no_data" and _means_never(judgement, measured):
+            sentences.append(f"recovery: the service never became steady again, so '{judgement.text}' was missed")
+    return sentences
+
+
+def _broken_promises(events: Sequence[Event]) -> list[str]:
+    """What fails a run besides thresholds: its steady state, seen broken after or during the method."""
+    sentences = []
+    for event in events:
+        if event.kind == "hypothesis_missed" and event.data["when"] == "after":
+            sentences.append(f"recovery: the steady state did not come back after the method ({event.data['probe']})")
+    during = [event for event in events if event.kind == "hypothesis_missed" and event.data["when"] == "during"]
+    if during:
+        checks = sum(1 for event in events if event.kind == "hypothesis_checked" and event.data["when"] == "during")
+        probes = ", ".join(sorted({event.data["probe"] for event in during}))
+        sentences.append(
+            f"fault: the steady state was broken in {len(during)} of {checks} continuous checks ({probes})"
+        )
+    return sentences
+
+
+_DOUBTFUL = {
+    "activity_failed": "'{name}' did not do its work: {error}",
+    "control_failed": "the control '{name}' failed and Chaos Toolkit went on without it: {error}",
+    "control_missing": "the control '{name}' cannot be imported and Chaos Toolkit went on without it",
+    "interrupted": "the run was interrupted: {why}",
+    "load_failed": "the load '{load}' did not end as it should: {error}",
+    "part_died": "the {part} went away by itself during the run",
+    "heal_failed": "a fault could not be healed: {error}",
+    "unfinished": "the run ended without a word ({why}); what it left was healed",
+}
+
+
+def _doubts(events: Sequence[Event]) -> list[str]:
+    sentences = [_DOUBTFUL[event.kind].format(**event.data) for event in events if event.kind in _DOUBTFUL]
+    for event in events:
+        if event.kind == "hypothesis_missed" and event.data["when"] == "before":
+            sentences.insert(
+                0, f"the steady state was not there before the method ({event.data['probe']}): nothing was tested"
+            )
+    if not any(event.kind == "method_ended" for event in events) and not sentences:
+        sentences.append("the run did not get to the end of its method")
+    return sentences
+
+
+def _fault_doubts(faults: Sequence[FaultSpan]) -> list[str]:
+    if not faults:
+        return ["no fault was injected, so the run shows nothing about one"]
+    sentences = [
+        f"the fault '{fault.name}' on {fault.proxy} was not felt: {fault.doubt or 'no proof was made'}"
+        for fault in faults
+        if fault.proof is None
+    ]
+    sentences += [
+        f"the fault '{fault.name}' on {fault.proxy} was still in place when the run ended"
+        for fault in faults
+        if not fault.healed
+    ]
+    return sentences
+
+
+def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[str]:
+    if measured.faults and not measured.loads:
+        return ["no load was running while the fault was in place"]
+    thin = []
+    for window in dict.fromkeys(threshold.window for threshold in thresholds):
+        calls = measured.figures[window]["faulted"].calls
+        if 0 < calls < FEWEST_CALLS:
+            thin.append(f"{window}: only {calls} calls were made, fewer than {FEWEST_CALLS}")
+    return thin
+
+
+def _all_is_well(measured: Measured, judgements: Sequence[Judgement]) -> str:
+    recovered = measured.figures["recovery"]["faulted"].recovery_s
+    met = f"all {len(judgements)} thresholds were met" if len(judgements) > 1 else "the one threshold was met"
+    felt = f"{len(measured.faults)} faults were felt" if len(measured.faults) > 1 else "the fault was felt"
+    return f"{felt}, {met}" + (
+        f", the service was steady again {recovered:.2f} s after the heal" if recovered is not None else ""
+    )
