@@ -63,7 +63,8 @@ class Judgement:
         """The judgement in words, for the reasons of a verdict."""
         if self.outcome == "no_data":
             return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
-        return f"{self.window}: '{self.text}' was {self.outcome} ({_number(self.left)} against {_number(self.right)})"
+        against = "" if self.text.endswith(_number(self.right)) else f" against {_number(self.right)}"
+        return f"{self.window}: '{self.text}' was {self.outcome}, at {_number(self.left)}{against}"
 
 
 def _number(value: float | None) -> str:

@@ -12,17 +12,22 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import snowflake.connector
+from mcp.server.mcpserver.exceptions import ToolError
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error, ProgrammingError
 
 _RELOGIN_ERRNOS = frozenset({390104, 390110, 390111, 390112, 390114})
 
 
-class BackendError(Exception):
-    """The warehouse did not answer a query."""
+class BackendError(ToolError):
+    """The warehouse did not answer a query.
+
+    A ``ToolError``, because the SDK logs any other exception with a rich traceback on the event loop: with the
+    connector's chains of causes that stood still for seconds, and every other call with it.
+    """
 
 
-class QueryError(Exception):
+class QueryError(ToolError):
     """The warehouse answered that the query is wrong."""
 
 
@@ -33,15 +38,16 @@ class Backend:
         host, port: where it is, seen through the proxy.
         deadline_s: the most a query may take, waiting for its turn included.
         workers: how many queries run at the same time.
-        keeps_broken_connections: the planted defect ``no_backend_recovery``.
+        keeps_broken: the planted defect ``no_backend_recovery``.
     """
 
     def __init__(
-        self, host: str, port: int, deadline_s: float = 2.0, workers: int = 8, *, keeps_broken_connections: bool = False
+        self, host: str, port: int, deadline_s: float = 2.0, workers: int = 8, *, keeps_broken: bool = False
     ) -> None:
         self._address = {"host": host, "port": port}
         self._deadline_s = deadline_s
-        self._keeps_broken = keeps_broken_connections
+        self._keeps_broken = keeps_broken
+        self._broken: BackendError | None = None
         self._idle: SimpleQueue[SnowflakeConnection] = SimpleQueue()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="warehouse")
 
@@ -70,6 +76,8 @@ class Backend:
     def _query_here(self, sql: str, give_up_at: float) -> list[dict[str, Any]]:
         if time.monotonic() > give_up_at:
             raise BackendError("the query waited for its turn until its deadline")
+        if self._broken is not None:
+            raise self._broken
         connection = self._connection()
         try:
             cursor = connection.cursor(snowflake.connector.DictCursor)
@@ -77,13 +85,12 @@ class Backend:
             rows: list[dict[str, Any]] = cursor.fetchall()
         except ProgrammingError as error:
             if error.errno in _RELOGIN_ERRNOS:
-                self._discard(connection)
-                raise BackendError(f"the warehouse wants a new login: {error.msg}") from None
+                raise self._lost(connection, BackendError(f"the warehouse wants a new login: {error.msg}")) from None
             self._idle.put(connection)
             raise QueryError(str(error.msg)) from None
         except (Error, OSError) as error:
-            self._discard(connection)
-            raise BackendError(f"the connection to the warehouse was lost: {error}") from None
+            lost = BackendError(f"the connection to the warehouse was lost: {error}")
+            raise self._lost(connection, lost) from None
         self._idle.put(connection)
         return rows
 
@@ -103,19 +110,16 @@ class Backend:
                 login_timeout=2,
                 network_timeout=2,
                 socket_timeout=2,
+                # Closing a connection must not ask a warehouse that has just shown that it does not answer.
+                server_session_keep_alive=True,
                 session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
                 **self._address,
             )
         except (Error, OSError) as error:
             raise BackendError(f"the warehouse cannot be reached: {error}") from None
 
-    def _discard(self, connection: SnowflakeConnection) -> None:
+    def _lost(self, connection: SnowflakeConnection, error: BackendError) -> BackendError:
+        connection.close(retry=False)
         if self._keeps_broken:
-            self._keep_for_ever(connection)
-        # Not closed properly: that would ask the warehouse, which has just shown that it does not answer.
-
-    def _keep_for_ever(self, connection: SnowflakeConnection) -> None:
-        """The planted defect: the broken connection goes back among the good ones, and points to where nobody is."""
-        if connection.rest is not None:
-            connection.rest._port = 9
-        self._idle.put(connection)
+            self._broken = error
+        return error

@@ -15,7 +15,7 @@ class Defect(Enum):
     """What is wrong with the lab on purpose."""
 
     NO_BACKEND_RECOVERY = "no_backend_recovery"
-    """A connection to the warehouse that broke is kept and used for ever."""
+    """Once a connection to the warehouse has broken, no other is ever opened."""
 
     HANGS_AFTER_CUT = "hangs_after_cut"
     """A session belongs to the connection it was opened on; on another one its calls wait for ever."""

@@ -46,7 +46,7 @@ class ToolsCall:
             return _error(call_id, -32601, f"Unknown tool: {message.get('method')}")
         try:
             rows = await tool(**params)
-        except (TypeError, ValueError, QueryError) as error:
+        except (TypeError, QueryError) as error:
             return _error(call_id, -32602, str(error))
         except BackendError as error:
             return _error(call_id, -32603, str(error))

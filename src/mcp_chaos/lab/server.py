@@ -68,13 +68,13 @@ class Tools:
         """List the views of a schema."""
         for name in (database, schema):
             if not _IDENTIFIER.fullmatch(name):
-                raise ValueError(f"{name!r} is not an identifier")
+                raise QueryError(f"{name!r} is not an identifier")
         return [row["name"] for row in await self._query(f"SHOW VIEWS IN SCHEMA {database}.{schema}")]
 
     async def execute_query(self, query: str) -> list[dict[str, Any]]:
         """Run a query that reads."""
         if not _READING.match(query):
-            raise ValueError("only queries that read are run here: SELECT, WITH, SHOW, DESCRIBE")
+            raise QueryError("only queries that read are run here: SELECT, WITH, SHOW, DESCRIBE")
         rows = await self._query(query)
         return [{name: value if _is_plain(value) else str(value) for name, value in row.items()} for row in rows]
 
@@ -146,10 +146,12 @@ def _sessions(server: MCPServer) -> int:
 
 def main() -> None:
     """Serve until ended."""
-    logging.getLogger("snowflake.connector").setLevel(logging.ERROR)
+    # Before the SDK does it with rich tracebacks, which are drawn on the event loop.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
     port, backend_port = int(sys.argv[1]), int(sys.argv[2])
     defect = planted_defect()
-    backend = Backend("127.0.0.1", backend_port, keeps_broken_connections=defect is Defect.NO_BACKEND_RECOVERY)
+    backend = Backend("127.0.0.1", backend_port, keeps_broken=defect is Defect.NO_BACKEND_RECOVERY)
     app = build(backend, float(os.environ.get("MCP_CHAOS_LAB_RATE_PER_S", "0")), defect)
     uvicorn.run(
         app, host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=75, timeout_graceful_shutdown=1
