@@ -1,0 +1,65 @@
+# Everything a person needs: `make run` for the experiment, `make test` for the checks. `make help` lists the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+EXPERIMENT ?= experiments/network_partition.yaml
+CHAOS := $(BIN)/chaos --no-version-check
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: .venv/run-ready ## Set up what is missing and run an experiment (EXPERIMENT=experiments/network_partition.yaml)
+	$(CHAOS) run $(EXPERIMENT)
+
+.PHONY: test
+test: .venv/dev-ready ## Set up what is missing and run every check: lint, types, imports, tests with coverage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --cov
+
+.PHONY: setup
+setup: .venv/dev-ready ## Set up the virtual environment with everything for development
+
+.PHONY: validate
+validate: .venv/run-ready ## Let Chaos Toolkit validate every experiment
+	@for file in experiments/*.yaml experiments/*.json; do $(CHAOS) --no-log-file validate $$file || exit 1; done
+
+.PHONY: lock
+lock: .venv/dev-ready ## Pin the versions of all dependencies anew
+	$(BIN)/pip install --quiet uv
+	for kind in lab dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --no-annotate \
+		--extra $$kind --output-file requirements/$$kind.txt pyproject.toml requirements/build.in; done
+
+.PHONY: clean
+clean: ## Remove what was set up or made here (runs are kept)
+	rm -rf .venv build dist .coverage* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; say which with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -q && apt-get install -qy python3-venv; } \
+		|| { echo "Python's venv module is needed (on Debian: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# --no-build-isolation: the build backend is pinned among the requirements too.
+define install
+	@echo "Installing requirements/$(1).txt into .venv"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/mcp-chaos toxiproxy install
+	@touch $@
+endef
+
+.venv/run-ready: .venv/bin/python requirements/lab.txt pyproject.toml
+	$(call install,lab)
+
+.venv/dev-ready: .venv/bin/python requirements/dev.txt pyproject.toml
+	$(call install,dev)
