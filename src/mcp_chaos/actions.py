@@ -5,7 +5,7 @@ direction (upstream: towards the server), and the fraction of connections it hit
 where, and what the canary felt.
 """
 
-from typing import Any  # `chaos discover` shows builtin generics as "object"
+from typing import Any, Dict, List, Optional
 
 from mcp_chaos.face import guarded
 from mcp_chaos.faults.fault import (
@@ -63,7 +63,7 @@ def add_latency(
     direction: str = "downstream",
     connection_fraction: float = 1.0,
     proxy: str = "mcp",
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """Hold back every chunk by latency_ms ± jitter_ms, on open connections too."""
     return current().inject(
         make_fault(
@@ -80,7 +80,7 @@ def add_latency(
 @guarded
 def limit_bandwidth(
     rate_kb_per_s: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """Give each connection rate_kb_per_s (1 kB = 1000 bytes)."""
     return current().inject(
         make_fault(
@@ -94,7 +94,7 @@ def limit_bandwidth(
 
 
 @guarded
-def black_hole(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> dict[str, Any]:
+def black_hole(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> Dict[str, Any]:
     """Let bytes vanish while connections stay open."""
     return current().inject(
         make_fault(BlackHole, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
@@ -104,7 +104,7 @@ def black_hole(direction: str = "both", connection_fraction: float = 1.0, proxy:
 @guarded
 def reset_connections(
     after_ms: int = 0, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """Reset connections after_ms after their first bytes, as long as the fault is in place."""
     return current().inject(
         make_fault(Reset, after_ms=after_ms, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
@@ -114,7 +114,7 @@ def reset_connections(
 @guarded
 def slow_close(
     delay_ms: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """Hold back the end of connections by delay_ms."""
     return current().inject(
         make_fault(
@@ -131,7 +131,7 @@ def slice_packets(
     direction: str = "downstream",
     connection_fraction: float = 1.0,
     proxy: str = "mcp",
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """Cut data into small pieces, delay_us apart."""
     return current().inject(
         make_fault(
@@ -149,7 +149,7 @@ def slice_packets(
 @guarded
 def limit_data(
     limit_bytes: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """End each connection after limit_bytes."""
     return current().inject(
         make_fault(
@@ -163,7 +163,7 @@ def limit_data(
 
 
 @guarded
-def partition(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> dict[str, Any]:
+def partition(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> Dict[str, Any]:
     """Take the proxy down: open connections end, new ones are refused, both ways and for everybody."""
     return current().inject(
         make_fault(Partition, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
@@ -178,7 +178,7 @@ def flap(
     direction: str = "both",
     connection_fraction: float = 1.0,
     proxy: str = "mcp",
-) -> dict[str, Any]:
+) -> Dict[str, Any]:
     """Take the proxy down and up several times; returns after the last time, so run it in the background."""
     return current().inject(
         make_fault(
@@ -194,25 +194,25 @@ def flap(
 
 
 @guarded
-def heal(where: str | None = None) -> list[str]:
+def heal(where: Optional[str] = None) -> List[str]:
     """Take back the faults of this run, of one proxy or part, or all; returns which. May be repeated."""
     return current().heal(where)
 
 
 @guarded
-def pause(part: str = "server") -> dict[str, Any]:
+def pause(part: str = "server") -> Dict[str, Any]:
     """Stop a process of the run's own (server, warehouse) in its tracks: connections stay, nothing answers."""
     return current().process_faults.hurt(part, PAUSE)
 
 
 @guarded
-def kill(part: str = "server") -> dict[str, Any]:
+def kill(part: str = "server") -> Dict[str, Any]:
     """Kill a process of the run's own (server, warehouse) without a word."""
     return current().process_faults.hurt(part, KILL)
 
 
 @guarded
-def restart(part: str = "server") -> dict[str, Any]:
+def restart(part: str = "server") -> Dict[str, Any]:
     """End a process of the run's own and start it again on its port; heals it when it was paused or killed."""
     return current().process_faults.restart(part)
 
@@ -223,18 +223,18 @@ def start_load(
     shape: str = "sustained",
     lane: str = "faulted",
     deadline_s: float = 10.0,
-    users_from: str | None = None,
-    users: int | None = None,
-    duration_s: float | None = None,
-    cycle_s: float | None = None,
-    requests_per_user: int | None = None,
-    max_users: int | None = None,
-    step_users: int | None = None,
-    pause_s: float | None = None,
-    stop_below_fraction: float | None = None,
-    requests: int | None = None,
-    concurrency: int | None = None,
-) -> dict[str, Any]:
+    users_from: Optional[str] = None,
+    users: Optional[int] = None,
+    duration_s: Optional[float] = None,
+    cycle_s: Optional[float] = None,
+    requests_per_user: Optional[int] = None,
+    max_users: Optional[int] = None,
+    step_users: Optional[int] = None,
+    pause_s: Optional[float] = None,
+    stop_below_fraction: Optional[float] = None,
+    requests: Optional[int] = None,
+    concurrency: Optional[int] = None,
+) -> Dict[str, Any]:
     """Start a burst, ramp or sustained load in a process of its own; numbers not given are the specification's."""
     run = current()
     numbers = {
@@ -257,12 +257,12 @@ def start_load(
 
 
 @guarded
-def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> dict[str, Any]:
+def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> Dict[str, Any]:
     """Wait until a load has ended and return its result in the specification's fields."""
     return current().load(name).wait(timeout_s)
 
 
 @guarded
-def stop_load(name: str = "load") -> dict[str, Any]:
+def stop_load(name: str = "load") -> Dict[str, Any]:
     """End a load early: no new call, those under way until their deadline; return its result."""
     return current().load(name).stop()

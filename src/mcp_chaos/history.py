@@ -139,9 +139,35 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+_NEEDED = {
+    "load_started": ("load", "lane", "judged"),
+    "load_step": ("load", "users"),
+    "load_ended": ("load",),
+    "fault_injecting": ("fault_id", "name", "proxy", "toxics"),
+    "fault_injected": ("fault_id",),
+    "fault_proven": ("fault_id", "proof"),
+    "fault_unproven": ("fault_id", "doubt"),
+    "fault_refused": ("fault_id",),
+    "fault_healed": ("fault_id",),
+    "toxiproxy_ready": ("url", "embedded"),
+    "proxy_created": ("proxy",),
+    "proxy_removed": ("proxy",),
+    "hypothesis_checked": ("when",),
+    "hypothesis_missed": ("when", "probe"),
+}
+"""What an event of a kind has to carry, for those that judgements and clean-ups read."""
+
+
 def to_json(value: Any) -> str:
     """JSON with sorted keys and no NaN: an invalid number is a bug here, not in whoever reads the file."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
+
+
+def _json_of(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -166,7 +192,8 @@ class JsonLines:
         line = json.dumps(record, sort_keys=True, allow_nan=False, default=str).encode() + b"\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line)
+            while line:
+                line = line[os.write(descriptor, line) :]
         finally:
             os.close(descriptor)
 
@@ -174,18 +201,15 @@ class JsonLines:
         """The records in order; a last line without its end is left out.
 
         Raises:
-            HistoryError: a line in the middle is not JSON.
+            HistoryError: a line in the middle is not a JSON object.
         """
         if not self.path.exists():
             return
         lines = self.path.read_bytes().split(b"\n")
         for number, line in enumerate(lines[:-1], start=1):
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise HistoryError(
-                    f"{self.path}, line {number}, is not JSON ({error}). The run was left as it is."
-                ) from None
+            record = _json_of(line)
+            if not isinstance(record, dict):
+                raise HistoryError(f"{self.path}, line {number}, is not a JSON object. The run was left as it is.")
             yield record
 
 
@@ -261,12 +285,18 @@ class RunFolder:
         self.observations_file.append({"at_ns": at_ns, "probe": probe, "reading": reading})
 
     def events(self) -> list[Event]:
-        """All events in the order of their time."""
-        found = [
-            Event(record.pop("at_ns"), record.pop("kind"), record)
-            for record in self.events_file.read()
-            if "at_ns" in record and "kind" in record
-        ]
+        """All events in the order of their time.
+
+        Raises:
+            HistoryError: one of them is not what an event of its kind is.
+        """
+        found = []
+        for record in self.events_file.read():
+            at_ns, kind = record.pop("at_ns", None), record.pop("kind", None)
+            missing = [name for name in _NEEDED.get(str(kind), ()) if name not in record]
+            if not isinstance(at_ns, int) or not isinstance(kind, str) or missing:
+                raise HistoryError(f"{self.events_file.path} has an event that is not whole: {kind} at {at_ns}.")
+            found.append(Event(at_ns, kind, record))
         return sorted(found, key=lambda event: event.at_ns)
 
     def calls_path(self, load: str) -> Path:
@@ -306,7 +336,12 @@ class History:
 
     @classmethod
     def read(cls, folder: RunFolder) -> "History":
-        """Read it back from the files of a run, finished or killed."""
-        return cls(
-            folder.read("manifest.json"), folder.events(), {load: folder.calls(load) for load in folder.load_names()}
-        )
+        """Read it back from the files of a run, finished or killed.
+
+        Raises:
+            HistoryError: the files are not those of a run.
+        """
+        manifest = folder.read("manifest.json")
+        if not isinstance(manifest, dict) or "thresholds" not in manifest:
+            raise HistoryError(f"{folder.path / 'manifest.json'} has no thresholds, so the run cannot be judged.")
+        return cls(manifest, folder.events(), {load: folder.calls(load) for load in folder.load_names()})

@@ -10,6 +10,7 @@ Only loads that were running when a fault came are judged; a ramp that went befo
 A call belongs to the window in which it was *intended*, so one that is stuck in a fault and ends after it counts there.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -157,18 +158,18 @@ def judged_loads(history: History, faults: Sequence[FaultSpan]) -> dict[str, Seg
     }
 
 
-def windows(faults: Sequence[FaultSpan], loads: dict[str, Segment]) -> dict[str, list[Segment]]:
-    """The stretches of time of each window; all empty when no load met a fault."""
+def windows(faults: Sequence[Segment], loads: Sequence[Segment]) -> dict[str, list[Segment]]:
+    """The stretches of time of each window, all within the time of the loads; all empty when no load met a fault."""
     result: dict[str, list[Segment]] = {name: [] for name in WINDOWS}
-    if not loads or not faults:
+    if not loads:
         return result
-    start_ns = min(span.start_ns for span in loads.values())
-    end_ns = max(span.end_ns for span in loads.values())
-    result["fault"] = merged(fault.span for fault in faults)
-    if result["fault"][0].start_ns > start_ns:
+    start_ns, end_ns = min(load.start_ns for load in loads), max(load.end_ns for load in loads)
+    clipped = [Segment(max(f.start_ns, start_ns), min(f.end_ns, end_ns)) for f in faults]
+    result["fault"] = merged(f for f in clipped if f.start_ns < f.end_ns)
+    if result["fault"] and result["fault"][0].start_ns > start_ns:
         result["baseline"] = [Segment(start_ns, result["fault"][0].start_ns)]
     healthy_until = [segment.start_ns for segment in result["fault"][1:]] + [end_ns]
-    for segment, until_ns in zip(result["fault"], healthy_until, strict=True):
+    for segment, until_ns in zip(result["fault"], healthy_until, strict=False):
         if until_ns > segment.end_ns:
             result["recovery"].append(Segment(segment.end_ns, until_ns))
     return result
@@ -223,34 +224,32 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
         segment: from the heal to the next fault or the end.
 
     Returns:
-        Seconds, or ``None`` when it never was, or no call was made.
+        Seconds; infinity when calls were made and none of them was steady; ``None`` when the segment does not show it,
+        because no call has a whole second of it before it.
     """
     after = np.sort(within(calls, [segment]), order="intended_ns")
-    if not len(after):
-        return None
     intended = after["intended_ns"]
+    seen_out = intended + STEADY_FOR_NS <= segment.end_ns
+    if not seen_out.any():
+        return None
     ok = (after["outcome"] == Outcome.OK).astype(np.int64)
     so_far = np.concatenate(([0], np.cumsum(ok)))
     ends = np.searchsorted(intended, intended + STEADY_FOR_NS, side="left")
     first = np.arange(len(after))
     fraction = (so_far[ends] - so_far[first]) / (ends - first)
-    seen_out = intended + STEADY_FOR_NS <= segment.end_ns
     steady = np.flatnonzero((ok == 1) & (fraction >= STEADY_FRACTION) & seen_out)
     if not len(steady):
-        return None
+        return math.inf
     return max(0.0, (int(after["done_ns"][steady[0]]) - segment.start_ns) / _NS_PER_S)
 
 
 def slowest_recovery_s(calls: Calls, segments: Sequence[Segment]) -> float | None:
-    """The longest recovery over several heals; ``None`` when there was none to see, or one of them never came.
+    """The longest recovery over several heals: infinity when one never came, ``None`` when none can be seen.
 
-    A stretch shorter than the second that steadiness takes shows nothing and is passed over.
+    A stretch that does not show its recovery is passed over.
     """
-    long_enough = [segment for segment in segments if segment.end_ns - segment.start_ns >= STEADY_FOR_NS]
-    times = [recovery_s(calls, segment) for segment in long_enough if len(within(calls, [segment]))]
-    if not times or None in times:
-        return None
-    return max(time for time in times if time is not None)
+    times = [time for segment in segments if (time := recovery_s(calls, segment)) is not None]
+    return max(times, default=None)
 
 
 @dataclass(frozen=True)
@@ -262,7 +261,8 @@ class Measured:
         loads: the judged loads and their times.
         windows: the stretches of time of each window.
         figures: by window, then lane (``faulted``, ``control``).
-        never_steady: whether some heal was followed by calls and never by a steady service.
+        never_steady: whether some heal was followed by calls that show that the service never became steady again;
+            its ``recovery_s`` is then ``None`` too, as JSON has no infinity.
     """
 
     faults: list[FaultSpan]
@@ -276,20 +276,24 @@ def measure(history: History) -> Measured:
     """Measure a history: windows from the events, figures per window and lane from the calls."""
     faults = fault_spans(history.events, end_of(history))
     loads = judged_loads(history, faults)
-    spans = windows(faults, loads)
+    spans = windows([fault.span for fault in faults], list(loads.values()))
     mine = [history.calls[name] for name in loads if name in history.calls]
     calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
     by_lane = {lane.name.lower(): calls[calls["lane"] == lane] for lane in Lane}
-    measured: dict[str, dict[str, Figures]] = {}
-    for window, segments in spans.items():
-        seconds = sum(segment.seconds for segment in segments)
-        measured[window] = {
+    recoveries = {lane: slowest_recovery_s(lane_calls, spans["recovery"]) for lane, lane_calls in by_lane.items()}
+    measured = {
+        window: {
             lane: figures(
                 within(lane_calls, segments),
-                seconds,
-                slowest_recovery_s(lane_calls, segments) if window == "recovery" else None,
+                sum(segment.seconds for segment in segments),
+                _finite(recoveries[lane]) if window == "recovery" else None,
             )
             for lane, lane_calls in by_lane.items()
         }
-    after = measured["recovery"]["faulted"]
-    return Measured(faults, loads, spans, measured, never_steady=after.calls > 0 and after.recovery_s is None)
+        for window, segments in spans.items()
+    }
+    return Measured(faults, loads, spans, measured, never_steady=recoveries["faulted"] == math.inf)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,7 +1,7 @@
 """What an experiment can ask: readings and judgements. A probe changes nothing; what it reads goes into the history."""
 
 from dataclasses import asdict, replace
-from typing import Any  # `chaos discover` shows builtin generics as "object"
+from typing import Any, Dict
 
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.face import guarded
@@ -54,7 +54,7 @@ def health_status(deadline_s: float = 5.0, lane: str = "faulted") -> str:
 
 
 @guarded
-def server_counters(deadline_s: float = 5.0) -> dict[str, Any]:
+def server_counters(deadline_s: float = 5.0) -> Dict[str, Any]:
     """The counters of /status, over the clean lane; empty when the server has none."""
     run = current()
     counters = read_status(run.environment.url(Lane.CONTROL, "/status"), deadline_s)
@@ -63,7 +63,7 @@ def server_counters(deadline_s: float = 5.0) -> dict[str, Any]:
 
 
 @guarded
-def burst(requests: int = 50, concurrency: int = 10, deadline_s: float = 10.0, lane: str = "faulted") -> dict[str, Any]:
+def burst(requests: int = 50, concurrency: int = 10, deadline_s: float = 10.0, lane: str = "faulted") -> Dict[str, Any]:
     """Run the specification's basic test and return its result: a burst of requests at a concurrency."""
     return _burst(requests, concurrency, deadline_s, lane)
 
@@ -110,7 +110,7 @@ def _lane(name: str) -> Lane:
     return _LANES[name]
 
 
-def _burst(requests: int, concurrency: int, deadline_s: float, lane: str) -> dict[str, Any]:
+def _burst(requests: int, concurrency: int, deadline_s: float, lane: str) -> Dict[str, Any]:
     run = current()
     numbers = {"requests": requests, "concurrency": concurrency}
     spec = plan_load(run, run.new_load_name("burst"), "burst", lane, deadline_s, None, numbers)

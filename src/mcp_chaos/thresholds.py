@@ -17,6 +17,9 @@ from mcp_chaos.metrics import FIGURE_NAMES, WINDOWS, Figures
 
 LANES = ("faulted", "control")
 
+_LONGEST = 300
+_LARGEST = 1e15
+
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] = {
     ast.LtE: ("<=", operator.le),
     ast.Lt: ("<", operator.lt),
@@ -92,15 +95,21 @@ class Threshold:
         Raises:
             UsageError: with every problem of this threshold.
         """
-        if not isinstance(text, str):
-            raise UsageError(f"{window}: a threshold is a text such as 'success_fraction >= 0.99', not {text!r}")
+        if not isinstance(text, str) or len(text) > _LONGEST:
+            raise UsageError(
+                f"{window}: a threshold is a text of at most {_LONGEST} characters such as 'success_fraction >= 0.99', "
+                f"not {str(text)[:80]!r}"
+            )
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise UsageError(f"{window}: '{text}' is not a comparison such as 'p95_ms <= 250'") from None
         if not isinstance(tree, ast.Compare) or len(tree.ops) != 1 or type(tree.ops[0]) not in _COMPARISONS:
             raise UsageError(f"{window}: '{text}' is not one comparison with <=, <, >=, >, == or !=")
-        problems = [*_problems(tree.left), *_problems(tree.comparators[0])]
+        try:
+            problems = [*_problems(tree.left), *_problems(tree.comparators[0])]
+        except RecursionError:
+            problems = ["there are more brackets or signs than can be followed"]
         if not problems and not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
             problems = ["it names no figure, so it says nothing about the run"]
         if problems:
@@ -148,8 +157,10 @@ def parse_thresholds(block: Any) -> list[Threshold]:
 
 def _problems(node: ast.expr) -> list[str]:
     if isinstance(node, ast.Constant):
-        good = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        return [] if good else [f"{node.value!r} is not a number"]
+        value = node.value
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
+            return []
+        return [f"{value!r} is not a number that can be compared"]
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
         return [*_problems(node.left), *_problems(node.right)]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -183,7 +194,10 @@ def _value(node: ast.expr, window: str, figures: AllFigures) -> float:
         left, right = _value(node.left, window, figures), _value(node.right, window, figures)
         if isinstance(node.op, ast.Div) and right == 0:
             raise NoDataError(f"{ast.unparse(node.right)} is 0 and")
-        return _ARITHMETIC[type(node.op)](left, right)
+        result = _ARITHMETIC[type(node.op)](left, right)
+        if abs(result) > _LARGEST * _LARGEST:
+            raise NoDataError(f"{ast.unparse(node)} is beyond all measure and")
+        return result
     if isinstance(node, ast.UnaryOp):
         return -_value(node.operand, window, figures)
     return _figure(ast.unparse(node), window, figures)

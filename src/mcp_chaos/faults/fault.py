@@ -53,8 +53,10 @@ class Fault:
     def problems(self) -> list[str]:
         """All that is wrong with it, in words; empty when it can be sent."""
         found = []
-        if not isinstance(self.proxy, str) or not self.proxy:
-            found.append(f"proxy: the name of a proxy is needed, not {self.proxy!r}")
+        if not isinstance(self.proxy, str) or not self.proxy or "/" in self.proxy:
+            found.append(
+                f"proxy: the name of a proxy is needed (Toxiproxy's API takes no '/' in it), not {self.proxy!r}"
+            )
         if self.direction not in DIRECTIONS:
             found.append(f"direction: there is no {self.direction!r}; there are {', '.join(DIRECTIONS)}")
         fraction = self.connection_fraction

@@ -75,7 +75,10 @@ class ToxiproxyServer:
 
     def version(self) -> str:
         """The version of the server, for example ``2.12.0``."""
-        return str(self._json(lambda: self._consumer.get("/version", **self._options), "say its version")["version"])
+        told = self._json(lambda: self._consumer.get("/version", **self._options), "say its version").get("version")
+        if not isinstance(told, str):
+            raise ToxiproxyError(f"What answers at {self.url} is not Toxiproxy: it does not say its version.")
+        return told
 
     def proxies(self) -> dict[str, ProxyState]:
         """All proxies by name."""

@@ -67,7 +67,7 @@ class Backend:
                 return await asyncio.shield(started)
         except TimeoutError:
             started.add_done_callback(lambda future: future.exception())
-            raise BackendError(f"the warehouse did not answer within {limit_s:g} s") from None
+            raise self._failure(f"the warehouse did not answer within {limit_s:g} s") from None
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -85,12 +85,13 @@ class Backend:
             rows: list[dict[str, Any]] = cursor.fetchall()
         except ProgrammingError as error:
             if error.errno in _RELOGIN_ERRNOS:
-                raise self._lost(connection, BackendError(f"the warehouse wants a new login: {error.msg}")) from None
+                connection.close(retry=False)
+                raise self._failure(f"the warehouse wants a new login: {error.msg}") from None
             self._idle.put(connection)
             raise QueryError(str(error.msg)) from None
         except (Error, OSError) as error:
-            lost = BackendError(f"the connection to the warehouse was lost: {error}")
-            raise self._lost(connection, lost) from None
+            connection.close(retry=False)
+            raise self._failure(f"the connection to the warehouse was lost: {error}") from None
         self._idle.put(connection)
         return rows
 
@@ -116,10 +117,10 @@ class Backend:
                 **self._address,
             )
         except (Error, OSError) as error:
-            raise BackendError(f"the warehouse cannot be reached: {error}") from None
+            raise self._failure(f"the warehouse cannot be reached: {error}") from None
 
-    def _lost(self, connection: SnowflakeConnection, error: BackendError) -> BackendError:
-        connection.close(retry=False)
+    def _failure(self, why: str) -> BackendError:
+        error = BackendError(why)
         if self._keeps_broken:
             self._broken = error
         return error

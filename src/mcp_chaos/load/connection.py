@@ -14,6 +14,7 @@ from mcp_chaos.history import Reason
 from mcp_chaos.mcp.event_stream import EventStream
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_HEAD_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -40,8 +41,8 @@ class Response:
 class Listener(Protocol):
     """Whoever owns a connection."""
 
-    def got_event(self, data: bytes) -> None:
-        """An event of a stream is whole."""
+    def got_event(self, head: Response, data: bytes) -> None:
+        """An event of a stream is whole; ``head`` is the response so far, without a body."""
 
     def got_response(self, response: Response) -> None:
         """The response is whole."""
@@ -71,6 +72,7 @@ class HttpConnection(asyncio.Protocol):
         self._size_bytes = 0
         self._ends_by_length = False
         self._in_body = False
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection stands. Both loops set TCP_NODELAY themselves."""
@@ -89,11 +91,14 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes arrived, cut anywhere."""
+        self._head_bytes += 0 if self._in_body else len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
             raise  # a bug of ours in a callback, not a bad answer
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._give_up(Reason.WRONG_ANSWER)
+        if not self._in_body and self._head_bytes > MAX_HEAD_BYTES:
             self._give_up(Reason.WRONG_ANSWER)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -111,7 +116,9 @@ class HttpConnection(asyncio.Protocol):
             listener.got_lost(reason)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: one header."""
+        """httptools: one header; what comes after the body is a trailer and changes nothing."""
+        if self._in_body:
+            return
         match name.lower():
             case b"content-type":
                 self._content_type = value.decode("latin-1").partition(";")[0].strip().lower()
@@ -138,20 +145,26 @@ class HttpConnection(asyncio.Protocol):
         else:
             for data in self._events.feed(chunk):
                 if self._listener is not None:
-                    self._listener.got_event(data)
+                    self._listener.got_event(self._response(b""), data)
 
     def on_message_complete(self) -> None:
         """httptools: the response is whole. Interim responses (1xx) are not the answer."""
-        status = self._parser.get_status_code()
-        keep_alive = self._parser.should_keep_alive()
-        response = Response(
-            status, self._content_type, self._session_id, b"".join(self._chunks), self._size_bytes, keep_alive
-        )
+        response = self._response(b"".join(self._chunks))
         self._reset_response()
-        if status < 200:
+        if response.status < 200:
             return
         listener = self._listener
-        if not keep_alive:
+        if not response.keep_alive:
             self.abandon()
         if listener is not None:
             listener.got_response(response)
+
+    def _response(self, body: bytes) -> Response:
+        return Response(
+            status=self._parser.get_status_code(),
+            content_type=self._content_type,
+            session_id=self._session_id,
+            body=body,
+            size_bytes=self._size_bytes,
+            keep_alive=self._parser.should_keep_alive(),
+        )

@@ -4,9 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mcp_chaos.child import Child
+from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
 from mcp_chaos.history import Calls, Clock, RunFolder
 from mcp_chaos.load.spec import LoadSpec
@@ -80,12 +78,15 @@ class LoadProcess:
         """The result of a load that ended.
 
         Raises:
-            PartError: it left none, so it died.
+            PartError: it died; its calls up to then are kept.
         """
         name = f"result-{self.spec.name}.json"
-        if not (self.folder.path / name).exists():
-            code = self._child.exit_code if self._child else None
-            raise PartError(f"The load '{self.spec.name}' died (exit code {code}); its calls up to then are kept.")
+        code = self._child.exit_code if self._child else None
+        if code or not (self.folder.path / name).exists():
+            raise PartError(
+                f"The load '{self.spec.name}' died (exit code {code}); its calls up to then are kept. "
+                f"Its last words:\n{last_lines(self._log)}"
+            )
         return dict(self.folder.read(name))
 
     def users_now(self) -> int:
@@ -101,5 +102,5 @@ class LoadProcess:
 
 
 def _ended_since(calls: Calls, since_ns: int) -> Calls:
-    """Calls are written in the order they ended, so the recent ones are a tail."""
-    return calls[int(np.searchsorted(calls["done_ns"], since_ns)) :]
+    """A call on a stream is done when its answer came, and written when its stream ended: the order may differ."""
+    return calls[calls["done_ns"] >= since_ns]

@@ -62,8 +62,8 @@ def sustained_result(cycles: Sequence[dict[str, Any]], users: int, duration_s: f
 
 
 def _held(step: dict[str, Any], fraction: float) -> bool:
-    rate = step["success_rate"]
-    return rate is not None and rate >= 100.0 * fraction
+    total = step["total_requests"]
+    return bool(total) and step["successful_requests"] / total >= fraction
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:

@@ -34,7 +34,7 @@ class CallsFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
+        self._file = path.open("wb")
         self._pending = bytearray()
         self._of_step: list[bytes] = []
 
@@ -49,6 +49,7 @@ class CallsFile:
             self._pending.clear()
             self._of_step.append(chunk)
             self._file.write(chunk)
+            self._file.flush()
 
     def take_step(self) -> Calls:
         """The calls since this was last asked."""
@@ -93,7 +94,8 @@ class Conductor:
         step: Step | None = self.spec.shape.first()
         while step is not None and not self._stop.is_set():
             step = await self._step(step, began)
-        flushing.cancel()
+        if not flushing.cancel():
+            flushing.result()  # the disk is full, most likely
         self._finish(time.monotonic() - began)
         await self.engine.close()
 

@@ -98,7 +98,7 @@ class Dialect(ABC):
         """
         if status != 200:
             return self.judge_status(status, message)
-        if message is None or message.get("id") != call_id or message.get("jsonrpc") != "2.0":
+        if message is None or not is_answer_to(call_id, message):
             return Reason.WRONG_ANSWER
         if "error" in message:
             return Reason.RPC_ERROR
@@ -108,6 +108,8 @@ class Dialect(ABC):
         """Class an HTTP status that is not 200."""
         if status == 429:
             return Reason.RATE_LIMITED
+        if 200 <= status < 300:
+            return Reason.WRONG_ANSWER  # it was taken, and what became of it was not said
         return Reason.SERVER_ERROR if status in _MAY_HAVE_HAPPENED else Reason.HTTP_ERROR
 
     @abstractmethod
@@ -122,6 +124,12 @@ def parse_message(data: bytes) -> Message | None:
     except orjson.JSONDecodeError:
         return None
     return message if isinstance(message, dict) else None
+
+
+def is_answer_to(call_id: int, message: Message) -> bool:
+    """Whether a message is a JSON-RPC response with this id; JSON's ``true`` and ``1.0`` are not 1."""
+    found = message.get("id")
+    return type(found) is int and found == call_id and message.get("jsonrpc") == "2.0"
 
 
 def error_text(message: Message | None) -> str:

@@ -7,6 +7,7 @@ Source: WHATWG HTML, section 9.2.6, interpreting an event stream.
 
 import re
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -14,8 +15,11 @@ class EventStream:
     """The state of one stream: what arrived of the line and of the event that are not whole yet."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        # Pieces of a line are joined when its end has come: a long line in small chunks costs no more than its length.
+        self._pieces: list[bytes] = []
         self._data: list[bytes] = []
+        self._after_cr = False
+        self._at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take in bytes as they arrive, cut anywhere.
@@ -23,19 +27,31 @@ class EventStream:
         Returns:
             The data of each event that became whole, in order; several data lines are joined by LF.
         """
-        pending = self._rest + chunk
-        held = b"\r" if pending.endswith(b"\r") else b""
-        lines = _LINE_END.split(pending[: len(pending) - len(held)])
-        self._rest = lines.pop() + held
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")  # the second half of a CRLF that was cut
+            self._after_cr = False
+        *ends, rest = _LINE_END.split(chunk)
+        self._after_cr = chunk.endswith(b"\r")
         events = []
-        for line in lines:
-            if line.startswith(b"data:"):
-                self._data.append(line[5:].removeprefix(b" "))
-            elif line == b"data":
-                self._data.append(b"")
-            elif not line:
-                data = b"\n".join(self._data)
+        for piece in ends:
+            self._pieces.append(piece)
+            line = b"".join(self._pieces)
+            self._pieces.clear()
+            if self._take_line(line):
+                events.append(b"\n".join(self._data))
+            if not line:
                 self._data.clear()
-                if data:
-                    events.append(data)
+        if rest:
+            self._pieces.append(rest)
         return events
+
+    def _take_line(self, line: bytes) -> bool:
+        """Take in a line; whether it ends an event that has data."""
+        if self._at_start:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+            self._at_start = False
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif line == b"data":
+            self._data.append(b"")
+        return not line and any(self._data)

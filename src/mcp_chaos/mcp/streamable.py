@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history import Reason
-from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Message, Operation, error_text
+from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Message, Operation, error_text, is_answer_to
 
 PROTOCOL_VERSION = "2025-11-25"
 SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
@@ -65,8 +65,9 @@ class Streamable(Dialect):
         elif 200 <= status < 300:
             self._state = _State.READY
         else:
+            reason = self.judge_status(status, message)
             self.forget()
-            raise DialectError(self.judge_status(status, message), self._refusal("initialized", status, message))
+            raise DialectError(reason, self._refusal("initialized", status, message))
 
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
         """``tools/call`` with name and arguments."""
@@ -104,9 +105,11 @@ class Streamable(Dialect):
         return orjson.dumps({"jsonrpc": "2.0", "id": _INITIALIZE_ID, "method": "initialize", "params": params})
 
     def _take_initialize(self, status: int, session_id: str | None, message: Message | None) -> None:
-        result = (message or {}).get("result")
+        answered = message is not None and is_answer_to(_INITIALIZE_ID, message)
+        result = message.get("result") if message is not None and answered else None
         if status != 200 or not isinstance(result, dict):
-            reason = Reason.RPC_ERROR if status == 200 and message else self.judge_status(status, message)
+            is_error = status == 200 and answered and message is not None and "error" in message
+            reason = Reason.RPC_ERROR if is_error else self.judge_status(status, message)
             raise DialectError(reason, self._refusal("initialize", status, message))
         version = result.get("protocolVersion")
         if version not in SPOKEN_VERSIONS:

@@ -1,8 +1,8 @@
 """A realistic MCP client for readings: httpx, one fresh session, a total deadline."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -15,10 +15,14 @@ from mcp_chaos.mcp.dialect import Message, error_text, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
 
 _MOST_BYTES = 16 * 1024 * 1024
+_STREAM_END_S = 0.25
 
 
 class McpClient:
     """One session with a server.
+
+    The deadline is for all of it together, wherever the time goes, so httpx runs on an event loop of the client's own:
+    its own timeouts are per read, and a server that drips bytes would reset them for ever.
 
     Args:
         url: of the MCP endpoint, or of a proxy before it.
@@ -32,8 +36,9 @@ class McpClient:
         self._dialect = DIALECTS[dialect]("mcp_chaos-observer")
         self._until = time.monotonic() + deadline_s
         self._deadline_s = deadline_s
-        self._host = {"Host": host_header} if host_header else {}
-        self._http = httpx.Client(trust_env=False, follow_redirects=False)
+        self._host = [("Host", host_header)] if host_header else []
+        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113  # see above
+        self._runner = asyncio.Runner()
         self._last_id = 0
 
     def __enter__(self) -> "McpClient":
@@ -44,12 +49,12 @@ class McpClient:
     ) -> None:
         try:
             if self._dialect.closing() and error is None:
-                with self._answer("DELETE", b""):
-                    pass
-        except (TargetError, httpx.HTTPError):
+                self._exchange("DELETE", b"")
+        except TargetError:
             pass  # the reading was taken; a session that does not end cleanly is the server's to forget
         finally:
-            self._http.close()
+            self._runner.run(self._http.aclose())
+            self._runner.close()
 
     def open(self) -> None:
         """Do the handshake.
@@ -58,7 +63,7 @@ class McpClient:
             TargetError: the server is not there, or refuses; says how.
         """
         while (body := self._dialect.opening()) is not None:
-            status, session_id, message, kind = self._post(body)
+            status, session_id, message, kind = self._exchange("POST", body)
             try:
                 self._dialect.opened(status, session_id, message)
             except DialectError as error:
@@ -71,7 +76,8 @@ class McpClient:
             TargetError: the server is not there, or did not answer in time.
         """
         self._last_id += 1
-        status, _, message, _ = self._post(self._dialect.call_body(self._last_id, self._dialect.params_of(operation)))
+        body = self._dialect.call_body(self._last_id, self._dialect.params_of(operation))
+        status, _, message, _ = self._exchange("POST", body)
         return self._dialect.judge(self._last_id, status, message)
 
     def list_tools(self) -> list[dict[str, Any]]:
@@ -82,8 +88,9 @@ class McpClient:
         """
         self._last_id += 1
         body = b'{"jsonrpc":"2.0","id":%d,"method":"tools/list","params":{}}' % self._last_id
-        status, _, message, kind = self._post(body)
-        tools = ((message or {}).get("result") or {}).get("tools")
+        status, _, message, kind = self._exchange("POST", body)
+        result = (message or {}).get("result")
+        tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(tools, list):
             said = error_text(message)
             raise TargetError(
@@ -91,47 +98,53 @@ class McpClient:
             )
         return [tool for tool in tools if isinstance(tool, dict)]
 
-    def _post(self, body: bytes) -> tuple[int, str | None, Message | None, str]:
-        with self._answer("POST", body) as response:
-            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return response.status_code, response.headers.get("mcp-session-id"), self._message(response, kind), kind
-
-    @contextmanager
-    def _answer(self, method: str, body: bytes) -> Iterator[httpx.Response]:
-        """A response whose body is still to come. The deadline is for all of it: each wait gets what is left."""
-        headers = {**dict(self._dialect.headers()), **self._host}
+    def _exchange(self, method: str, body: bytes) -> tuple[int, str | None, Message | None, str]:
+        """Status, session id, message and content type of an answer, before the deadline."""
         try:
-            with self._http.stream(
-                method, self._url, content=body, headers=headers, timeout=self._left_s()
-            ) as response:
-                yield response
-        except httpx.TimeoutException:
+            return self._runner.run(self._limited(method, body))
+        except TimeoutError:
             raise TargetError(f"{self._url} did not answer within {self._deadline_s:g} s.") from None
         except httpx.InvalidURL as error:
             raise TargetError(f"{self._url} is not a URL that can be called: {error}.") from None
         except httpx.HTTPError as error:
             raise TargetError(f"{self._url} cannot be reached: {error or type(error).__name__}.") from None
 
-    def _message(self, response: httpx.Response, kind: str) -> Message | None:
-        """The JSON-RPC response, from a body or from a stream, which is not read further than to it."""
-        if kind not in ("application/json", "text/event-stream"):
+    async def _limited(self, method: str, body: bytes) -> tuple[int, str | None, Message | None, str]:
+        headers = [*self._dialect.headers(), *self._host]
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        async with (
+            asyncio.timeout(max(0.0, self._until - time.monotonic())),
+            self._http.stream(method, self._url, content=body, headers=encoded) as response,
+        ):
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            session_id = next((v for k, v in response.headers.raw if k.lower() == b"mcp-session-id"), None)
+            message = await self._message(response, kind)
+            return response.status_code, session_id.decode("latin-1") if session_id else None, message, kind
+
+    async def _message(self, response: httpx.Response, kind: str) -> Message | None:
+        """The JSON-RPC response, from a body or from a stream."""
+        if kind == "text/event-stream":
+            return await self._message_of_stream(response)
+        if kind != "application/json":
             return None
-        stream, body = EventStream(), b""
-        for chunk in response.iter_bytes():
-            self._left_s()
-            if kind == "text/event-stream":
-                found = [m for m in map(parse_message, stream.feed(chunk)) if m is not None and "method" not in m]
-                if found:
-                    return found[0]
-            elif len(body) <= _MOST_BYTES:
-                body += chunk
+        body = b""
+        async for chunk in response.aiter_bytes():
+            body += chunk[: _MOST_BYTES - len(body)]
         return parse_message(body)
 
-    def _left_s(self) -> float:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TargetError(f"{self._url} did not answer within {self._deadline_s:g} s.")
-        return left
+    async def _message_of_stream(self, response: httpx.Response) -> Message | None:
+        """The answer on a stream, which is given a moment to end so that the connection can be used again."""
+        stream = EventStream()
+        chunks = response.aiter_bytes()
+        async for chunk in chunks:
+            found = [m for m in map(parse_message, stream.feed(chunk)) if m is not None and "method" not in m]
+            if found:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_STREAM_END_S):
+                        async for _ in chunks:
+                            pass
+                return found[0]
+        return None
 
 
 def _what_it_sent(kind: str) -> str:

@@ -1,0 +1,202 @@
+"""Inject, prove, heal: with the real Toxiproxy before a small server."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcp_chaos.errors import ToxiproxyError, UsageError
+from mcp_chaos.faults.canary import Lane
+from mcp_chaos.faults.fault import (
+    Bandwidth,
+    BlackHole,
+    DataLimit,
+    Fault,
+    Flap,
+    Latency,
+    Partition,
+    Reset,
+    Slicer,
+    SlowClose,
+    make_fault,
+)
+from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.lab.parts import ReservedPort
+from tests.conftest import SocketServer, read_request, serving
+
+
+@pytest.fixture
+def web() -> Iterator[SocketServer]:
+    """A server that keeps connections, closes them when asked to, and answers 4 kB."""
+
+    def handle(conn: Any) -> None:
+        while request := read_request(conn):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n" + b"x" * 4000)
+            if b"connection: close" in request.lower():
+                return
+
+    with serving(handle) as server:
+        yield server
+
+
+@pytest.fixture
+def lane(web: SocketServer, toxiproxy: ToxiproxyServer) -> Lane:
+    clean = ("127.0.0.1", web.port)
+    state = toxiproxy.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{web.port}")
+    return Lane("mcp", ("127.0.0.1", state.port), clean, f"127.0.0.1:{web.port}")
+
+
+@pytest.fixture
+def injector(lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Injector:
+    return Injector(toxiproxy, {"mcp": lane}, folder, clock)
+
+
+def kinds(folder: RunFolder) -> list[str]:
+    return [event.kind for event in folder.events()]
+
+
+FAULTS: list[tuple[type[Fault], dict[str, Any]]] = [
+    (Latency, {"latency_ms": 50}),
+    (Latency, {"latency_ms": 50, "direction": "upstream"}),
+    (Latency, {"latency_ms": 40, "jitter_ms": 10, "direction": "both"}),
+    (Latency, {"latency_ms": 50, "connection_fraction": 0.5}),
+    (Bandwidth, {"rate_kb_per_s": 40}),
+    (Bandwidth, {"rate_kb_per_s": 40, "direction": "upstream"}),
+    (BlackHole, {}),
+    (BlackHole, {"direction": "upstream"}),
+    (BlackHole, {"direction": "downstream"}),
+    (Reset, {}),
+    (Reset, {"after_ms": 50, "direction": "upstream"}),
+    (SlowClose, {"delay_ms": 100}),
+    (Slicer, {"average_size_bytes": 500, "delay_us": 20_000}),
+    (Slicer, {"average_size_bytes": 100, "delay_us": 100}),
+    (DataLimit, {"limit_bytes": 100}),
+    (DataLimit, {"limit_bytes": 100, "direction": "upstream"}),
+    (Partition, {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings"), FAULTS)
+def test_each_fault_is_delivered_proven_and_healed(
+    kind: type[Fault], settings: dict[str, Any], injector: Injector, folder: RunFolder
+) -> None:
+    receipt = injector.inject(make_fault(kind, **settings))
+    assert "proof" in receipt, receipt
+    assert not injector.is_clean("mcp")
+    assert injector.heal() == [receipt["name"]]
+    assert injector.is_clean("mcp")
+    assert kinds(folder) == ["fault_injecting", "fault_injected", "fault_proven", "fault_healed"]
+
+
+def test_the_same_fault_twice_is_the_same_fault(injector: Injector, folder: RunFolder) -> None:
+    first = injector.inject(make_fault(Latency, latency_ms=20))
+    second = injector.inject(make_fault(Latency, latency_ms=20))
+    assert second == {**first, "already": True}
+    assert kinds(folder).count("fault_injected") == 1
+    assert len(injector.active) == 1
+
+
+def test_a_fault_of_the_same_kind_takes_the_place_of_the_other(injector: Injector, folder: RunFolder) -> None:
+    injector.inject(make_fault(Latency, latency_ms=20))
+    injector.inject(make_fault(Latency, latency_ms=30))
+    assert [fault.latency_ms for fault in injector.active if isinstance(fault, Latency)] == [30]
+    assert kinds(folder).count("fault_healed") == 1
+
+
+def test_healing_leaves_other_peoples_toxics_alone(injector: Injector, toxiproxy: ToxiproxyServer) -> None:
+    theirs = make_fault(Latency, latency_ms=1).toxics()[0]
+    toxiproxy.put_toxic("mcp", "theirs", theirs)
+    injector.inject(make_fault(BlackHole))
+    injector.heal()
+    assert toxiproxy.proxy("mcp").toxics == {"theirs": theirs}
+    assert injector.heal() == []
+
+
+def test_what_is_healed_can_be_chosen(injector: Injector) -> None:
+    injector.inject(make_fault(Latency, latency_ms=20))
+    assert injector.heal("backend") == []
+    assert injector.heal("mcp", "black_hole") == []
+    assert len(injector.heal("mcp")) == 1
+
+
+def test_a_fault_that_misses_the_canary_is_unproven(
+    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock
+) -> None:
+    blind = Injector(toxiproxy, {"mcp": replace(lane, faulted=lane.clean)}, folder, clock)
+    for kind, settings in FAULTS:
+        receipt = blind.inject(make_fault(kind, **settings))
+        assert "doubt" in receipt, receipt
+        blind.heal()
+    assert "fault_proven" not in kinds(folder)
+
+
+def test_a_dead_server_is_no_proof_of_a_fault(toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> None:
+    nobody = ReservedPort()
+    state = toxiproxy.create_proxy("dead", "127.0.0.1:0", f"127.0.0.1:{nobody.number}")
+    lane = Lane("dead", ("127.0.0.1", state.port), ("127.0.0.1", nobody.number), "dead")
+    injector = Injector(toxiproxy, {"dead": lane}, folder, clock)
+    for kind in (BlackHole, Reset):
+        assert "doubt" in injector.inject(make_fault(kind, proxy="dead"))
+    assert "doubt" in injector.inject(make_fault(Latency, latency_ms=5, proxy="dead"))
+    injector.heal()
+    nobody.release()
+
+
+def test_an_unknown_proxy_is_refused_before_anything(injector: Injector, folder: RunFolder) -> None:
+    with pytest.raises(UsageError, match="no proxy 'nope' in this run; there are mcp"):
+        injector.inject(make_fault(BlackHole, proxy="nope"))
+    assert kinds(folder) == []
+
+
+def test_a_proxy_that_is_down_by_itself_is_not_taken_for_ours(injector: Injector, toxiproxy: ToxiproxyServer) -> None:
+    toxiproxy.set_enabled("mcp", False)
+    with pytest.raises(ToxiproxyError, match="down already, and not by this run"):
+        injector.inject(make_fault(Partition))
+    assert injector.heal() == []
+    assert not toxiproxy.proxy("mcp").enabled
+
+
+def test_a_fault_that_toxiproxy_refuses_is_undone_and_on_record(
+    injector: Injector, folder: RunFolder, toxiproxy: ToxiproxyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The real server takes every fault that passes validation, so one that it does not know stands in.
+    monkeypatch.setattr(BlackHole, "toxic_type", "spell")
+    with pytest.raises(ToxiproxyError, match="invalid toxic type"):
+        injector.inject(make_fault(BlackHole))
+    assert kinds(folder) == ["fault_injecting", "fault_refused"]
+    assert injector.is_clean("mcp")
+
+
+def test_healing_that_fails_says_so_and_can_be_tried_again(
+    injector: Injector, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    injector.inject(make_fault(Latency, latency_ms=20))
+    with monkeypatch.context() as broken:
+        broken.setattr(ToxiproxyServer, "delete_toxic", lambda *_: None)
+        with pytest.raises(ToxiproxyError, match="still has mcp_chaos"):
+            injector.heal()
+    assert "heal_failed" in kinds(folder)
+    assert len(injector.heal()) == 1
+
+
+def test_a_flap_goes_down_and_up_and_is_over_by_itself(injector: Injector, folder: RunFolder) -> None:
+    receipt = injector.flap(Flap(down_ms=30, up_ms=20, times=3))
+    assert receipt["proof"] == "a new connection was refused"
+    assert injector.is_clean("mcp")
+    assert kinds(folder)[-1] == "fault_healed"
+
+
+def test_a_flap_ends_when_it_is_healed(injector: Injector) -> None:
+    flap = Flap(down_ms=50, up_ms=3_600_000, times=1000)
+    flapping = threading.Thread(target=injector.flap, args=(flap,))
+    flapping.start()
+    while not injector.active:
+        assert flapping.is_alive()
+    injector.heal()
+    flapping.join(5)
+    assert not flapping.is_alive()
+    assert injector.is_clean("mcp")

@@ -1,0 +1,136 @@
+"""Cleaning up after a run that is no more, from its history alone."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mcp_chaos.child import MARKER, Child, children_of_run, end_children
+from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults.fault import Latency, make_fault
+from mcp_chaos.faults.ledger import clean_up, leftovers
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.watchdog import Watchdog
+from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.lab.parts import ReservedPort
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def leave_behind(folder: RunFolder, server: ToxiproxyServer) -> None:
+    """What a run that was killed in the middle of everything leaves."""
+    folder.event(1, "toxiproxy_ready", url=server.url, embedded=False)
+    folder.event(2, "proxy_created", proxy="mcp")
+    server.create_proxy("mcp", "127.0.0.1:0", "127.0.0.1:9")
+    server.create_proxy("theirs", "127.0.0.1:0", "127.0.0.1:9")
+    toxic = make_fault(Latency, latency_ms=5).toxics()[0]
+    server.put_toxic("theirs", "mine", toxic)
+    server.put_toxic("theirs", "not-mine", toxic)
+    server.set_enabled("mcp", False)
+    folder.event(3, "fault_injecting", fault_id="fault-1", name="latency", proxy="theirs", toxics=["mine"])
+    folder.event(4, "fault_injecting", fault_id="fault-2", name="partition", proxy="mcp", toxics=[])
+    folder.event(5, "fault_injecting", fault_id="fault-3", name="black hole", proxy="gone", toxics=["x"])
+    folder.event(6, "fault_injecting", fault_id="fault-4", name="latency", proxy="theirs", toxics=["y"])
+    folder.event(7, "fault_healed", fault_id="fault-4")
+
+
+def test_all_that_was_left_is_taken_back_and_nothing_else(
+    folder: RunFolder, toxiproxy: ToxiproxyServer, clock: Clock
+) -> None:
+    leave_behind(folder, toxiproxy)
+    done = clean_up(folder, clock, "a test")
+    assert "removed the proxy 'mcp'" in done
+    assert set(toxiproxy.proxies()) >= {"theirs"}
+    assert "mcp" not in toxiproxy.proxies()
+    assert list(toxiproxy.proxy("theirs").toxics) == ["not-mine"]
+    left = leftovers(folder.events())
+    assert (left.faults, left.proxies) == ([], [])
+    assert clean_up(folder, clock, "again") == []
+
+
+def test_a_toxiproxy_that_is_gone_leaves_a_list_of_what_may_be_there(folder: RunFolder, clock: Clock) -> None:
+    nobody = ReservedPort()
+    folder.event(1, "toxiproxy_ready", url=f"http://127.0.0.1:{nobody.number}", embedded=False)
+    folder.event(2, "proxy_created", proxy="mcp")
+    folder.event(3, "fault_injecting", fault_id="fault-1", name="latency", proxy="mcp", toxics=["mine"])
+    with pytest.raises(ToxiproxyError, match="may still be in place there: 'latency' on mcp, the proxy 'mcp'"):
+        clean_up(folder, clock, "a test")
+    nobody.release()
+
+
+def test_the_faults_of_an_embedded_toxiproxy_end_with_it(folder: RunFolder, clock: Clock) -> None:
+    folder.event(1, "toxiproxy_ready", url="http://127.0.0.1:9", embedded=True)
+    folder.event(2, "fault_injecting", fault_id="fault-1", name="latency", proxy="mcp", toxics=["mine"])
+    assert clean_up(folder, clock, "a test") == ["healed 'latency' on mcp"]
+    assert folder.events()[-1].kind == "unfinished"
+
+
+def test_a_childs_end_is_certain_even_when_it_is_paused_or_deaf(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    marker = str(tmp_path)
+    child = Child("deaf", [sys.executable, "-c", deaf], tmp_path / "deaf.log", marker)
+    child.start()
+    child.wait_for_line("up", 10)
+    child.signal(signal.SIGSTOP)
+    assert [process.pid for process in children_of_run(marker)] == [child.pid]
+    assert len(end_children(marker, grace_s=0.3)) == 1
+    assert child.wait(5)
+    child.stop()
+    assert children_of_run(marker) == []
+
+
+@pytest.fixture
+def orphan(folder: RunFolder) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(SLEEP, env={**os.environ, MARKER: str(folder.path)}, start_new_session=True)
+
+
+def test_a_watchdog_cleans_up_after_a_run_that_died(
+    folder: RunFolder, toxiproxy: ToxiproxyServer, clock: Clock, orphan: subprocess.Popen[bytes]
+) -> None:
+    leave_behind(folder, toxiproxy)
+    watchdog = Watchdog(folder, clock)
+    process = psutil.Process(watchdog.pid)
+    pipe = watchdog._process.stdin
+    assert pipe is not None
+    pipe.close()  # what the kernel does when the run is killed
+    assert orphan.wait(10) != 0
+    watchdog._process.wait(10)
+    assert not process.is_running()
+    assert "mcp" not in toxiproxy.proxies()
+    assert "removed the proxy" in (folder.path / "watchdog.log").read_text()
+    assert folder.events()[-1].kind == "unfinished"
+
+
+def test_a_watchdog_that_cannot_heal_puts_it_on_record(folder: RunFolder, clock: Clock) -> None:
+    nobody = ReservedPort()
+    folder.event(1, "toxiproxy_ready", url=f"http://127.0.0.1:{nobody.number}", embedded=False)
+    folder.event(2, "proxy_created", proxy="mcp")
+    watchdog = Watchdog(folder, clock)
+    assert watchdog._process.stdin is not None
+    watchdog._process.stdin.close()
+    assert watchdog._process.wait(10) == 1
+    nobody.release()
+    assert folder.events()[-1].kind == "heal_failed"
+    assert "cannot be reached" in (folder.path / "watchdog.log").read_text()
+
+
+def test_a_watchdog_that_is_dismissed_does_nothing(
+    folder: RunFolder, clock: Clock, orphan: subprocess.Popen[bytes]
+) -> None:
+    watchdog = Watchdog(folder, clock)
+    watchdog.dismiss()
+    assert orphan.poll() is None
+    orphan.kill()
+    orphan.wait()
+    assert folder.events() == []
+
+
+def test_a_watchdog_that_somebody_killed_can_be_dismissed(folder: RunFolder, clock: Clock) -> None:
+    watchdog = Watchdog(folder, clock)
+    os.kill(watchdog.pid, signal.SIGKILL)
+    watchdog._process.wait()
+    watchdog.dismiss()

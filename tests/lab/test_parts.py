@@ -1,0 +1,42 @@
+"""Ports that are a part's own, and parts that cannot start."""
+
+import importlib.util
+import socket
+from pathlib import Path
+
+import pytest
+
+from mcp_chaos.errors import PartError, UsageError
+from mcp_chaos.lab import defects, parts
+
+
+def test_a_reserved_port_refuses_clients_and_lets_its_owner_listen() -> None:
+    port = parts.ReservedPort()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port.number), timeout=1)
+    with socket.create_server(("127.0.0.1", port.number)) as server:
+        socket.create_connection(server.getsockname(), timeout=1).close()
+    port.release()
+
+
+def test_a_part_that_cannot_start_is_told_with_its_log(tmp_path: Path) -> None:
+    part = parts.server(tmp_path, backend_port=1)
+    part.child.argv[-1] = "not a port"
+    part.start()
+    with pytest.raises(PartError, match="The server ended with code 1"):
+        part.wait_until_it_answers()
+    part.stop()
+
+
+def test_a_missing_extra_is_told_with_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "fakesnow" else object())
+    with pytest.raises(PartError, match=r"needs fakesnow: pip install 'chaostoolkit-mcp\[lab\]'"):
+        parts.check_lab_is_installed()
+
+
+def test_an_unknown_defect_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(defects.VARIABLE, "gremlins")
+    with pytest.raises(UsageError, match="no defect 'gremlins'; there are no_backend_recovery, hangs_after_cut"):
+        defects.planted_defect()
+    monkeypatch.setenv(defects.VARIABLE, "")
+    assert defects.planted_defect() is None

@@ -1,0 +1,61 @@
+"""Shapes: pure, with exactly the specification's numbers."""
+
+import pytest
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.load.shape import Burst, Ramp, Step, Sustained, make_shape, shape_to_json
+
+
+def test_the_burst_is_50_requests_at_10() -> None:
+    assert make_shape("burst").first() == Step(10, 50)
+    assert make_shape("burst").following(1, 1, 1, 1) is None
+
+
+def test_the_ramp_goes_from_5_to_50_by_5_with_10_requests_per_user_and_30_s_after_each_step() -> None:
+    ramp, steps = make_shape("ramp"), []
+    step: Step | None = ramp.first()
+    while step is not None:
+        steps.append(step)
+        following = ramp.following(len(steps), 0, 0, 0.95)
+        assert following is None or following[0] == 30
+        step = following[1] if following else None
+    assert steps == [Step(users, users * 10) for users in range(5, 51, 5)]
+
+
+def test_the_ramp_stops_below_95_percent() -> None:
+    assert make_shape("ramp").following(1, 0, 0, 0.949) is None
+
+
+def test_the_sustained_load_is_5_requests_per_user_every_10_s_for_10_minutes() -> None:
+    shape = make_shape("sustained", users=7)
+    assert shape.first() == Step(7, 35)
+    assert shape.following(1, 3, 3, 1) == (7, Step(7, 35))
+    assert shape.following(59, 583, 3, 0) == (7, Step(7, 35))
+    assert shape.following(60, 593, 3, 1) is None
+
+
+def test_a_cycle_that_ran_over_is_followed_at_once() -> None:
+    assert make_shape("sustained").following(1, 25, 25, 0) == (0, Step(10, 50))
+
+
+@pytest.mark.parametrize("shape", [Burst(1, 2), Ramp(max_users=9), Sustained(3)])
+def test_a_shape_survives_its_way_through_json(shape: Burst | Ramp | Sustained) -> None:
+    data = shape_to_json(shape)
+    assert make_shape(data.pop("kind"), **data) == shape
+
+
+def test_all_problems_come_at_once() -> None:
+    with pytest.raises(UsageError) as refused:
+        make_shape("ramp", max_users=-1, step_users=2.5, pause_s="x", users=3, stop_below_fraction=True)
+    assert len(refused.value.problems) == 5
+
+
+@pytest.mark.parametrize("numbers", [{"max_users": 4}, {"step_users": 60}])
+def test_a_ramp_without_a_step_is_refused(numbers: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="would have no step"):
+        make_shape("ramp", **numbers)
+
+
+def test_an_unknown_shape_is_refused() -> None:
+    with pytest.raises(UsageError, match="no load shape 'spike'"):
+        make_shape("spike")

@@ -1,0 +1,92 @@
+"""The table at the end, and progress on the way."""
+
+import io
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from mcp_chaos.history import Reason
+from mcp_chaos.metrics import Figures, figures
+from mcp_chaos.report import progress
+from mcp_chaos.report.terminal import render
+from mcp_chaos.verdict import judge
+from tests.histories import a_history, calls_of, every, fault
+
+SOUND = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.REFUSED), *every(0.1, 5, 12)]
+
+
+def test_the_table_shows_windows_faults_thresholds_and_why() -> None:
+    text = render(judge(a_history(SOUND, fault(3, 5))), colour=False)
+    for words in ("baseline", "partition", "felt", "success_fraction >= 0.99", "met", "Verdict: pass", "100.0%"):
+        assert words in text
+    assert "\x1b[" not in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_colours_are_for_terminals() -> None:
+    verdict = judge(a_history(SOUND, fault(3, 5, proof=None)))
+    assert "\x1b[" in render(verdict, colour=True, width=80)
+    assert "no: nothing happened" in render(verdict, colour=False, width=80)
+
+
+def test_a_run_without_calls_can_be_shown() -> None:
+    assert "Verdict: inconclusive" in render(judge(a_history([], [])), colour=False)
+
+
+@dataclass
+class FakeLoad:
+    @dataclass
+    class Spec:
+        name: str = "sustained"
+
+    spec: Spec = field(default_factory=Spec)
+    calls: int = 20
+
+    def recent(self, seconds: float) -> Figures:
+        return figures(calls_of(every(0.1, 0, self.calls / 10)), seconds)
+
+    def users_now(self) -> int:
+        return 10
+
+
+def test_a_load_is_one_line() -> None:
+    assert progress.line(FakeLoad()) == "sustained: 10 users, 10 calls/s, success 100%, p95 10 ms"
+
+
+class Screen(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+        self.written = threading.Event()
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        self.written.set()
+        return super().write(text)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_renews_its_line_on_a_terminal_and_says_lines_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    screen, said = Screen(terminal), Screen(False)
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    monkeypatch.setattr(progress, "_TERMINAL_EVERY_S", 0.01)
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
+    shown = progress.Progress(lambda: [FakeLoad()], lambda text: (said.write(text), None)[1])
+    assert (screen if terminal else said).written.wait(5)
+    shown.stop()
+    shown.stop()
+    assert "sustained: 10 users" in (screen if terminal else said).getvalue()
+    assert screen.getvalue().endswith("\r\x1b[2K") == terminal
+
+
+def test_no_load_is_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
+    shown = progress.Progress(lambda: (asked.set(), [])[1], lambda text: pytest.fail(text))
+    assert asked.wait(5)
+    shown.stop()

@@ -1,0 +1,79 @@
+"""Settings: from the configuration or the environment, all problems at once."""
+
+from pathlib import Path
+
+import pytest
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.settings import KEYS, resolve
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in KEYS:
+        monkeypatch.delenv(key.upper(), raising=False)
+
+
+def test_with_nothing_set_all_is_embedded() -> None:
+    settings = resolve()
+    assert settings.embedded
+    assert (settings.dialect, settings.runs, settings.seed) == ("streamable", Path("runs"), 1)
+
+
+def test_the_configuration_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_URL", "http://127.0.0.1:1/mcp")
+    monkeypatch.setenv("MCP_TOOL", "x")
+    settings = resolve({"mcp_url": "http://localhost:2/mcp", "mcp_tool": "", "mcp_arguments": {"a": 1}})
+    assert settings.mcp_url == "http://localhost:2/mcp"
+    assert (settings.tool, settings.arguments) == ("x", {"a": 1})
+
+
+def test_the_specifications_dialect_is_told_by_its_path() -> None:
+    assert resolve({"mcp_url": "http://127.0.0.1:1/mcp/tools/call"}).dialect == "jsonrpc"
+    assert resolve({"mcp_dialect": "jsonrpc"}).dialect == "jsonrpc"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost:1/", "http://a.localhost/"]
+)
+def test_this_machine_is_always_allowed(url: str) -> None:
+    assert resolve({"mcp_url": url}).mcp_url == url
+
+
+def test_another_machine_has_to_be_allowed_by_name() -> None:
+    with pytest.raises(UsageError, match=r"MCP_CHAOS_ALLOW_HOSTS=10\.0\.0\.1"):
+        resolve({"mcp_url": "http://10.0.0.1/mcp"})
+    allowed = {"mcp_url": "http://10.0.0.1/mcp", "mcp_chaos_allow_hosts": "other, 10.0.0.1"}
+    assert resolve(allowed).mcp_url == "http://10.0.0.1/mcp"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        ({"mcp_url": "127.0.0.1:8000"}, "a URL such as"),
+        ({"mcp_url": "http://127.0.0.1:x/"}, "is not a URL"),
+        ({"mcp_url": "http://127.0.0.1:0/"}, "a URL such as"),
+        ({"mcp_url": "http://[::1/"}, "is not a URL"),
+        ({"mcp_url": "https://127.0.0.1/"}, "https is not supported yet"),
+        ({"mcp_url": "http://me:secret@127.0.0.1/"}, "would end up in logs"),
+        ({"toxiproxy_url": "nope"}, "TOXIPROXY_URL: a URL such as"),
+        ({"mcp_dialect": "morse"}, "MCP_DIALECT: there is no 'morse'; there are streamable, jsonrpc and auto"),
+        ({"mcp_tool": "x", "mcp_arguments": "{"}, "MCP_ARGUMENTS is not JSON"),
+        ({"mcp_tool": "x", "mcp_arguments": "[1]"}, "a JSON object is needed"),
+        ({"mcp_arguments": "{}"}, "without MCP_TOOL"),
+        ({"mcp_proxy_listen": "here"}, "host:port is needed"),
+        ({"mcp_chaos_seed": "lucky"}, "a whole number is needed"),
+    ],
+)
+def test_what_cannot_be_used_is_told(configuration: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        resolve(configuration)
+    assert said in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_all_problems_come_at_once() -> None:
+    with pytest.raises(UsageError) as refused:
+        resolve({"mcp_url": "x", "toxiproxy_url": "x", "mcp_dialect": "x", "mcp_chaos_seed": "x"})
+    assert len(refused.value.problems) == 4
+    assert "nothing was started" in str(refused.value)

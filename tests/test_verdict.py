@@ -1,0 +1,132 @@
+"""Verdicts: three-valued, worst first, each with the reason a person needs."""
+
+import pytest
+
+from mcp_chaos.history import Event, Lane, Reason
+from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
+from tests.histories import a_history, call, event, every, fault
+
+SOUND = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.REFUSED), *every(0.1, 5, 12)]
+BROKEN = [*every(0.1, 0, 3), *every(0.1, 3, 12, reason=Reason.REFUSED)]
+
+
+def test_a_sound_server_passes() -> None:
+    verdict = judge(a_history(SOUND, fault(3, 5)))
+    assert verdict.verdict == PASS
+    assert "the fault was felt, the one threshold was met" in verdict.reasons[0]
+
+
+def test_a_missed_threshold_fails_and_names_its_window() -> None:
+    verdict = judge(a_history(BROKEN, fault(3, 5)))
+    assert verdict.verdict == FAIL
+    assert verdict.reasons[0].startswith("recovery: 'success_fraction >= 0.99' was missed")
+
+
+def test_a_service_that_never_comes_back_misses_its_recovery_time() -> None:
+    verdict = judge(a_history(BROKEN, fault(3, 5), {"recovery": ["recovery_s <= 5"]}))
+    assert verdict.verdict == FAIL
+    assert "never became steady again" in verdict.reasons[0]
+
+
+def test_a_recovery_time_without_any_call_is_no_evidence() -> None:
+    verdict = judge(a_history(every(0.1, 0, 5), fault(3, 5), {"recovery": ["recovery_s <= 5"]}))
+    assert verdict.verdict == INCONCLUSIVE
+
+
+def test_a_fault_that_was_not_felt_proves_nothing() -> None:
+    verdict = judge(a_history(SOUND, fault(3, 5, proof=None)))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "was not felt: nothing happened" in verdict.reasons[0]
+
+
+def test_what_is_seen_under_an_unfelt_fault_cannot_fail_a_run() -> None:
+    assert judge(a_history(BROKEN, fault(3, 5, proof=None))).verdict == INCONCLUSIVE
+
+
+def test_a_baseline_that_is_bad_fails_even_when_the_fault_was_not_felt() -> None:
+    rows = every(0.1, 0, 12, reason=Reason.REFUSED)
+    assert judge(a_history(rows, fault(3, 5, proof=None), {"baseline": ["success_fraction > 0.9"]})).verdict == FAIL
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (event(4, "activity_failed", name="probe it", error="boom"), "'probe it' did not do its work: boom"),
+        (event(4, "control_failed", name="guard", error="boom"), "the control 'guard' failed"),
+        (event(4, "control_missing", name="guard"), "the control 'guard' cannot be imported"),
+        (event(4, "interrupted", why="SIGTERM"), "the run was interrupted: SIGTERM"),
+        (event(4, "load_failed", load="x", error="died"), "the load 'x' did not end as it should"),
+        (event(4, "part_died", part="server"), "the server went away by itself"),
+        (event(4, "heal_failed", error="hangs"), "a fault could not be healed"),
+        (event(4, "unfinished", why="killed", done=[]), "ended without a word"),
+    ],
+)
+def test_what_chaos_toolkit_overlooks_makes_a_run_inconclusive(extra: Event, said: str) -> None:
+    verdict = judge(a_history(SOUND, [*fault(3, 5), extra]))
+    assert verdict.verdict == INCONCLUSIVE
+    assert said in verdict.reasons[0]
+
+
+def test_evidence_outweighs_doubt() -> None:
+    verdict = judge(a_history(BROKEN, [*fault(3, 5), event(4, "interrupted", why="SIGTERM")]))
+    assert verdict.verdict == FAIL
+    assert "interrupted" in verdict.reasons[-1]
+
+
+def test_a_steady_state_that_was_not_there_before_means_that_nothing_was_tested() -> None:
+    events = [event(1, "hypothesis_missed", when="before", probe="'it answers'")]
+    verdict = judge(a_history([], events))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "nothing was tested" in verdict.reasons[0]
+
+
+def test_a_steady_state_that_did_not_come_back_fails() -> None:
+    events = [*fault(3, 5), event(11, "hypothesis_missed", when="after", probe="'it answers'")]
+    verdict = judge(a_history(SOUND, events))
+    assert verdict.verdict == FAIL
+    assert "did not come back" in verdict.reasons[0]
+
+
+def test_a_steady_state_broken_during_the_method_fails_with_the_count() -> None:
+    checks = [event(4 + i, "hypothesis_checked", when="during") for i in range(6)]
+    missed = [event(4 + i, "hypothesis_missed", when="during", probe="'it answers'") for i in range(4)]
+    verdict = judge(a_history(SOUND, [*fault(3, 5), *checks, *missed]))
+    assert verdict.verdict == FAIL
+    assert "4 of 6 continuous checks" in verdict.reasons[0]
+
+
+def test_a_run_without_a_fault_shows_nothing() -> None:
+    assert "no fault was injected" in judge(a_history(SOUND, [])).reasons[0]
+
+
+def test_a_fault_without_a_load_shows_nothing() -> None:
+    assert "no load was running" in judge(a_history([], fault(3, 5), load=(0, 1))).reasons[0]
+
+
+def test_a_fault_that_was_left_is_a_doubt() -> None:
+    verdict = judge(a_history(SOUND, fault(3, None), {"fault": ["hung_calls == 0"]}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "still in place" in verdict.reasons[0]
+
+
+def test_too_few_calls_decide_nothing() -> None:
+    verdict = judge(a_history([*every(0.1, 0, 5), call(6), call(7), call(8)], fault(3, 5)))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "only 3 calls" in verdict.reasons[0]
+
+
+def test_a_run_that_was_cut_off_is_not_a_pass() -> None:
+    history = a_history(SOUND, fault(3, 5))
+    events = [e for e in history.events if e.kind != "method_ended"]
+    verdict = judge(type(history)(history.manifest, events, history.calls))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "did not get to the end of its method" in verdict.reasons[0]
+
+
+def test_a_verdict_is_json_with_windows_thresholds_and_faults() -> None:
+    rows = [*SOUND, *every(0.1, 0, 12, lane=Lane.CONTROL)]
+    told = judge(a_history(rows, fault(3, 5))).as_dict()
+    assert told["verdict"] == PASS
+    assert told["windows"]["fault"]["control"]["success_fraction"] == 1
+    assert told["thresholds"][0]["outcome"] == "met"
+    assert told["faults"][0]["proof"] == "felt"
