@@ -11,7 +11,7 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.preflight import check, missing_controls
 from mcp_chaos.settings import Settings
 
-EMBEDDED = Settings(None, "streamable", "", {}, None, None, Path("runs"), 1)
+EMBEDDED = Settings.embedded_by_default()
 OWN = Settings("http://127.0.0.1:1/mcp", "streamable", "", {}, None, None, Path("runs"), 1)
 OWN_TOXIPROXY = Settings("http://127.0.0.1:1/mcp", "streamable", "", {}, "http://127.0.0.1:2", None, Path("runs"), 1)
 

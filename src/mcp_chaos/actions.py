@@ -259,7 +259,7 @@ def start_load(
 @guarded
 def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> Dict[str, Any]:
     """Wait until a load has ended and return its result in the specification's fields."""
-    return current().load(name).wait(timeout_s)
+    return current().wait_for_load(name, timeout_s)
 
 
 @guarded

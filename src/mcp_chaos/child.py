@@ -5,7 +5,6 @@ without having been told of them.
 """
 
 import os
-import select
 import signal
 import subprocess
 import time
@@ -51,7 +50,7 @@ class Child:
                 self._process = subprocess.Popen(
                     self.argv,
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
+                    stdout=log,  # never a pipe: a child that talks to one nobody reads stands still when it is full
                     stderr=log,
                     env=self._env,
                     start_new_session=True,
@@ -80,17 +79,7 @@ class Child:
         Raises:
             PartError: it ended, or did not print it in time.
         """
-        assert self._process is not None
-        assert self._process.stdout is not None
-        deadline = time.monotonic() + timeout_s
-        seen = b""
-        while expected.encode() not in seen.split(b"\n"):
-            left_s = deadline - time.monotonic()
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, left_s))
-            chunk = os.read(self._process.stdout.fileno(), 4096) if ready else b""
-            if not chunk:
-                raise PartError(self._did_not_start(timeout_s))
-            seen += chunk
+        self.wait_until(lambda: expected.encode() in self.log.read_bytes().splitlines(), timeout_s)
 
     def wait_until(self, answers: Callable[[], bool], timeout_s: float) -> None:
         """Wait until the child really answers.
@@ -127,8 +116,6 @@ class Child:
         if not self.wait(grace_s):
             self.signal(signal.SIGKILL)
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _did_not_start(self, timeout_s: float) -> str:
         how = f"ended with code {self.exit_code}" if not self.alive else f"did not answer within {timeout_s:g} s"

@@ -16,15 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 from chaoslib.exceptions import InterruptExecution
 
 from mcp_chaos import run as runs
-from mcp_chaos.errors import McpChaosError
+from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.preflight import check, missing_controls
 from mcp_chaos.report.terminal import render
-from mcp_chaos.settings import resolve
-from mcp_chaos.verdict import PASS, judge
+from mcp_chaos.settings import Settings, resolve
+from mcp_chaos.verdict import PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -33,16 +34,18 @@ _FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
 _CLEAR_LINE = "\r\x1b[2K"
 
 
-class _ControlWatch(logging.Handler):
-    """Hears of controls that raised: Chaos Toolkit tells nobody but its debug log."""
+class _LogWatch(logging.Handler):
+    """Hears what Chaos Toolkit tells nobody but its log: controls that raised, and a SIGTERM that may be swallowed."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.failed: list[tuple[str, str]] = []
+        self.terminated = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of a control that failed."""
+        """Take note."""
         message = record.getMessage()
+        self.terminated = self.terminated or message.startswith("Caught SIGTERM signal")
         match = _FAILED_CONTROL.match(message) or _FAILED_SETUP.match(message)
         if match:
             error = record.exc_info[1] if record.exc_info else None
@@ -57,7 +60,9 @@ class _CleanLine(logging.Handler):
         sys.stderr.write(_CLEAR_LINE)
 
 
-_watch: _ControlWatch | None = None
+_watch: _LogWatch | None = None
+_in_method = False
+_handlers_before: dict[int, Any] = {}
 _level_before = logging.NOTSET
 
 
@@ -68,7 +73,7 @@ def configure_control(experiment: dict[str, Any]) -> None:
         experiment: ignored.
     """
     global _watch, _level_before
-    _watch = _ControlWatch()
+    _watch = _LogWatch()
     _level_before = logger.level
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
     logger.setLevel(logging.DEBUG)
@@ -86,11 +91,12 @@ def before_experiment_control(
         InterruptExecution: something is wrong; nothing was touched, nothing is left running.
     """
     try:
-        settings = resolve(configuration)
-        thresholds = check(experiment, configuration, settings)
+        settings, thresholds = _check(experiment, configuration)
+        missing = missing_controls(experiment)
         run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
+        _hurry_on_signals(run)
         runs.begin(run)
-        for name in missing_controls(experiment):
+        for name in missing:
             run.event("control_missing", name=name)
     except McpChaosError as error:
         raise InterruptExecution(str(error)) from None
@@ -103,20 +109,37 @@ def before_experiment_control(
         ) from error
 
 
+def before_method_control(context: dict[str, Any]) -> None:
+    """The method begins; from here on a swallowed SIGTERM is acted upon."""
+    global _in_method
+    _in_method = True
+
+
 def after_method_control(context: dict[str, Any], state: Any) -> None:
     """The method was played to its end, or was left."""
+    global _in_method
+    _in_method = False
     runs.current().event("method_ended")
 
 
-def after_activity_control(context: dict[str, Any], state: Any) -> None:
-    """Stop for real when a signal was swallowed by the activity it hit.
+def before_activity_control(context: dict[str, Any]) -> None:
+    """Stop for real when a signal was swallowed by what it hit.
 
     Raises:
-        InterruptExecution: it was.
+        InterruptExecution: it was. Rollbacks are still played.
     """
-    failed = isinstance(state, dict) and state.get("status") == "failed"
-    if failed and "SIGTERM signal received" in "".join(state.get("exception") or []):
-        raise InterruptExecution("SIGTERM came while an activity ran; the run stops here")
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if _in_method and on_main_thread and _watch is not None and _watch.terminated:
+        raise InterruptExecution("SIGTERM came while an activity ran, which swallowed it; the run stops here")
+
+
+def after_activity_control(context: dict[str, Any], state: Any) -> None:
+    """As before an activity; so a signal does not wait for the next one.
+
+    Raises:
+        InterruptExecution: a signal was swallowed.
+    """
+    before_activity_control(context)
 
 
 def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> None:
@@ -130,13 +153,15 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
         try:
             _record_journal(run, state)
             runs.end()
-            state["deviated"] = not _give_verdict(run.folder, state)
+            verdict = judge(History.read(run.folder))
+            state["deviated"] = verdict.verdict != PASS
+            _report(run.folder, verdict)
+            _keep_journal(run.folder, state)
         except McpChaosError as error:
             logger.error(str(error))
         except Exception as error:
-            logger.error(
-                f"mcp_chaos has a bug: {error!r}. The history of the run is in {run.folder.path}; please report it."
-            )
+            state["deviated"] = True
+            logger.error(f"mcp_chaos has a bug: {error!r}. The run is kept in {run.folder.path}; please report it.")
             logger.debug("judging failed", exc_info=True)
 
 
@@ -144,11 +169,47 @@ def cleanup_control() -> None:
     """The last word of Chaos Toolkit: nothing may be left, whatever happened."""
     with _undisturbed():
         runs.end()
+        for number, handler in _handlers_before.items():
+            signal.signal(number, handler)
+        _handlers_before.clear()
         if _watch is not None:
             logger.removeHandler(_watch)
             logger.setLevel(_level_before)
         for handler in [h for h in logger.handlers if isinstance(h, _CleanLine)]:
             logger.removeHandler(handler)
+
+
+def _check(experiment: dict[str, Any], configuration: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """Settings and thresholds; the problems of both at once."""
+    problems: list[str] = []
+    try:
+        settings = resolve(configuration)
+    except UsageError as error:
+        problems += error.problems
+        settings = Settings.embedded_by_default()
+    try:
+        thresholds = check(experiment, configuration, settings)
+    except UsageError as error:
+        problems += error.problems
+    if problems:
+        raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
+    return settings, thresholds
+
+
+def _hurry_on_signals(run: runs.Run) -> None:
+    """Chaos Toolkit waits for background activities before it rolls back: on a signal they are told to end."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+        _handlers_before[number] = before
+
+        def hurry(n: int, frame: Any, before: Any = before) -> None:
+            run.hurry()
+            if callable(before):
+                before(n, frame)
+
+        signal.signal(number, hurry)
 
 
 def _record_journal(run: runs.Run, journal: dict[str, Any]) -> None:
@@ -169,6 +230,8 @@ def _record_journal(run: runs.Run, journal: dict[str, Any]) -> None:
             run.event("activity_failed", name=entry["activity"].get("name"), error=_last_line(entry.get("exception")))
     if journal.get("status") in ("interrupted", "aborted"):
         run.event("interrupted", why=f"Chaos Toolkit's status is '{journal['status']}'")
+    elif _watch is not None and _watch.terminated:
+        run.event("interrupted", why="SIGTERM came and was swallowed")
 
 
 def _record_hypothesis(run: runs.Run, when: str, state: dict[str, Any]) -> None:
@@ -181,22 +244,26 @@ def _record_hypothesis(run: runs.Run, when: str, state: dict[str, Any]) -> None:
 
 
 def _last_line(exception: Any) -> str:
-    lines = "".join(exception or []).strip().splitlines()
-    return re.sub(r"^[\w.]*(Error|Failed|Execution|Exception): ", "", lines[-1]) if lines else "no reason was given"
+    """What an activity's exception says, without the names of the classes it went through."""
+    text = str(exception[-1]).strip() if isinstance(exception, list) and exception else ""
+    return re.sub(r"^(\w+\.[\w.]+: )+", "", text) or "no reason was given"
 
 
-def _give_verdict(folder: RunFolder, journal: dict[str, Any]) -> bool:
-    """Judge the run from its files, write and print the verdict; whether it is *pass*."""
-    verdict = judge(History.read(folder))
+def _report(folder: RunFolder, verdict: Verdict) -> None:
+    """Write and print the verdict."""
     folder.write("verdict.json", verdict.as_dict())
     (folder.path / "report.txt").write_text(render(verdict, colour=False), encoding="utf-8")
-    folder.write("journal.json", {**journal, "deviated": verdict.verdict != PASS})
-    width = shutil.get_terminal_size((120, 24)).columns
-    sys.stdout.write(
-        render(verdict, colour=sys.stdout.isatty(), width=max(80, width)) + f"\nThe run is kept in {folder.path}\n"
-    )
+    width = max(80, shutil.get_terminal_size((120, 24)).columns)
+    text = render(verdict, colour=sys.stdout.isatty(), width=width) + f"\nThe run is kept in {folder.path}\n"
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
-    return verdict.verdict == PASS
+
+
+def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:
+    """Keep Chaos Toolkit's journal with the run; what activities returned may be anything."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    (folder.path / "journal.json").write_bytes(orjson.dumps(journal, default=str, option=options))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import MCP_USER
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.target import check_answers, choose_operation
-from mcp_chaos.settings import Settings
+from mcp_chaos.settings import Settings, is_loopback
 
 FAULTED_PROXY = "mcp"
 CONTROL_PROXY = "mcp_control"
@@ -94,13 +94,14 @@ class Environment:
     def path(self) -> str:
         """The path of the MCP endpoint."""
         if not self.settings.embedded:
-            return urlsplit(self.settings.mcp_url or "").path or "/"
+            where = urlsplit(self.settings.mcp_url or "")
+            return (where.path or "/") + (f"?{where.query}" if where.query else "")
         return "/mcp/tools/call" if self.settings.dialect == "jsonrpc" else "/mcp"
 
     @property
     def host_header(self) -> str:
         """What the server is called by its own clients; sent through the proxies too, so that its Host check holds."""
-        return f"{self._own[0]}:{self._own[1]}"
+        return _joined(self._own)
 
     def address(self, lane: Lane) -> Address:
         """Where clients of a lane connect to."""
@@ -108,8 +109,7 @@ class Environment:
 
     def url(self, lane: Lane, path: str | None = None) -> str:
         """A URL on a lane."""
-        host, port = self.address(lane)
-        return f"http://{host}:{port}{self.path if path is None else path}"
+        return f"http://{_joined(self.address(lane))}{self.path if path is None else path}"
 
     def target(self, lane: Lane) -> Target:
         """Where a load of a lane goes."""
@@ -201,7 +201,9 @@ class Environment:
         if "toxiproxy" not in self.parts:
             # Other proxies of that server can be poisoned too, such as the one before the server's own backend.
             for state in server.proxies().values():
-                self._know(state, _address(state.upstream), "/")
+                upstream = _address(state.upstream)
+                if upstream is not None:
+                    self._know(state, upstream, "/")
 
     def _make_proxies(self) -> None:
         # A status page is asked rather than /health, which may cost the server a query.
@@ -217,26 +219,49 @@ class Environment:
                 f"{', '.join(found.toxics) or 'it is down'}. "
                 "Another run may be using it, or one left it so. Nothing was changed; clean it and try again."
             )
+        if found is not None and not self._leads_to(found, upstream):
+            raise ToxiproxyError(
+                f"The proxy '{name}' in Toxiproxy at {server.url} leads to {found.upstream}, "
+                f"not to {_joined(upstream)}: "
+                "the run would break another server. Nothing was changed; remove or rename it and try again."
+            )
         if found is None:
             listen = self.settings.proxy_listen if name == FAULTED_PROXY else None
             self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
             self._created.append(name)
-            found = server.create_proxy(name, listen or f"{lab.LOOPBACK}:0", f"{upstream[0]}:{upstream[1]}")
+            found = server.create_proxy(name, listen or f"{lab.LOOPBACK}:0", _joined(upstream))
         self._know(found, upstream, path)
         return found
+
+    def _leads_to(self, found: ProxyState, upstream: Address) -> bool:
+        """Whether a proxy that was there before leads to the server under test.
+
+        Seen from a container, a server of one's own can have another name, but hardly another port.
+        """
+        there = _address(found.upstream)
+        return there == upstream or (
+            there is not None
+            and not self.settings.embedded
+            and there[1] == upstream[1]
+            and not (is_loopback(there[0]) and is_loopback(upstream[0]))
+        )
 
     def _know(self, state: ProxyState, upstream: Address, path: str) -> None:
         host = state.listen.rpartition(":")[0].strip("[]")
         if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
             host = self.toxiproxy.host
-        self.ways[state.name] = Way(state.name, (host, state.port), upstream, f"{upstream[0]}:{upstream[1]}", path)
+        self.ways[state.name] = Way(state.name, (host, state.port), upstream, _joined(upstream), path)
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> Address | None:
+    """Host and port; ``None`` where the port is a name, as in other people's proxies."""
     host, _, port = text.rpartition(":")
-    if not port.isdigit():
-        raise ToxiproxyError(f"Toxiproxy reports a proxy with the upstream {text!r}, which is not host:port.")
-    return host.strip("[]"), int(port)
+    return (host.strip("[]"), int(port)) if port.isdecimal() else None
+
+
+def _joined(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _version(name: str) -> str | None:

@@ -6,6 +6,7 @@ finds no run ends the whole execution.
 """
 
 import functools
+import logging
 import signal
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -14,6 +15,8 @@ from chaoslib import exit as chaos_exit
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.run import current
+
+logger = logging.getLogger("chaostoolkit")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +29,8 @@ def guarded(activity: Callable[P, R]) -> Callable[P, R]:
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             current()
-        except UsageError:
+        except UsageError as error:
+            logger.error(str(error))
             # Only where Chaos Toolkit has its handler in place: elsewhere the signal would kill the process.
             if signal.getsignal(signal.SIGUSR1) is chaos_exit._leave_now:
                 chaos_exit.exit_gracefully()

@@ -149,6 +149,7 @@ _NEEDED = {
     "fault_unproven": ("fault_id", "doubt"),
     "fault_refused": ("fault_id",),
     "fault_healed": ("fault_id",),
+    "fault_ended": ("fault_id",),
     "toxiproxy_ready": ("url", "embedded"),
     "proxy_created": ("proxy",),
     "proxy_removed": ("proxy",),

@@ -10,16 +10,18 @@ from chaoslib.control import get_controls
 from chaoslib.control.python import import_control
 
 from mcp_chaos import actions, probes
-from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.arguments import Known, argument_problems
 from mcp_chaos.errors import UsageError
-from mcp_chaos.faults.fault import make_fault
-from mcp_chaos.run import plan_load
+from mcp_chaos.load.shape import number_problems
 from mcp_chaos.settings import Settings
 from mcp_chaos.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"
+CONTROL = "mcp_chaos.control"
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
-_LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from")
+_LONGEST_PAUSE_S = 24 * 3600.0
+
+Activity = Mapping[str, Any]
 
 
 def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -36,12 +38,15 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
     Raises:
         UsageError: with every problem at once; nothing was touched.
     """
-    problems: list[str] = []
+    problems = _control_problems(experiment)
     thresholds = _thresholds(experiment, problems)
+    known = Known.of(settings, [_arguments(a, configuration) for a in _ours(experiment) if _name(a) == "start_load"])
+    problems += known.problems
     for activity in _activities(experiment):
-        problems += [
-            f"'{activity.get('name')}': {problem}" for problem in _activity_problems(activity, configuration, settings)
-        ]
+        found = _pause_problems(activity, configuration)
+        if activity.get("provider", {}).get("module") in _MODULES:
+            found += _activity_problems(activity, configuration, known)
+        problems += [f"'{activity.get('name')}': {problem}" for problem in found]
     if problems:
         raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
     return thresholds
@@ -52,8 +57,24 @@ def missing_controls(experiment: Mapping[str, Any]) -> list[str]:
     return [
         str(control.get("name"))
         for control in get_controls(experiment)
-        if control.get("provider", {}).get("type") == "python" and import_control(control) is None
+        if control.get("provider", {}).get("type") == "python" and not _can_be_imported(control)
     ]
+
+
+def _can_be_imported(control: dict[str, Any]) -> bool:
+    try:
+        return import_control(control) is not None
+    except Exception:  # whatever its module does when it is imported
+        return False
+
+
+def _control_problems(experiment: Mapping[str, Any]) -> list[str]:
+    ours = [c for c in get_controls(experiment) if c.get("provider", {}).get("module") == CONTROL]
+    if len(ours) != 1 or ours[0] not in experiment.get("controls", []):
+        return [f"controls: '{CONTROL}' is needed once, under the experiment's own controls; there are {len(ours)}"]
+    if ours[0].get("scope") or ours[0].get("automatic") is False:
+        return [f"controls: '{CONTROL}' has to see all of the run, so it can have no 'scope', nor 'automatic: false'"]
+    return []
 
 
 def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -64,76 +85,61 @@ def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str,
     unknown = sorted(set(blocks[0]) - {"name", "thresholds"})
     if unknown:
         problems.append(f"extensions: the block '{EXTENSION}' has 'thresholds' and nothing called {', '.join(unknown)}")
+    thresholds = blocks[0].get("thresholds", {})
     try:
-        parse_thresholds(blocks[0].get("thresholds", {}))
+        parse_thresholds(thresholds)
     except UsageError as error:
         problems += error.problems
-    return dict(blocks[0].get("thresholds") or {}) if not problems else {}
+        return {}
+    return dict(thresholds)
 
 
-def _activities(experiment: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _activities(experiment: Mapping[str, Any]) -> Iterator[Activity]:
     hypothesis = experiment.get("steady-state-hypothesis") or {}
-    for activity in (*hypothesis.get("probes", []), *experiment.get("method", []), *experiment.get("rollbacks", [])):
-        if activity.get("provider", {}).get("module") in _MODULES:
-            yield activity
+    for section in (hypothesis.get("probes"), experiment.get("method"), experiment.get("rollbacks")):
+        yield from (activity for activity in section or [] if isinstance(activity, Mapping))
 
 
-def _activity_problems(activity: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings) -> list[str]:
-    provider = activity["provider"]
-    module, name = _MODULES[provider["module"]], str(provider.get("func"))
+def _ours(experiment: Mapping[str, Any]) -> Iterator[Activity]:
+    return (a for a in _activities(experiment) if a.get("provider", {}).get("module") in _MODULES)
+
+
+def _name(activity: Activity) -> str:
+    return str(activity["provider"].get("func"))
+
+
+def _arguments(activity: Activity, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(substitute(dict(activity["provider"].get("arguments") or {}), configuration, {}))
+
+
+def _pause_problems(activity: Activity, configuration: Mapping[str, Any]) -> list[str]:
+    pauses = substitute(dict(activity.get("pauses") or {}), configuration, {})
+    return [
+        problem
+        for when, seconds in pauses.items()
+        for problem in _unresolved(f"pauses: {when}", seconds)
+        or number_problems(f"pauses: {when}", seconds, 0, _LONGEST_PAUSE_S)
+    ]
+
+
+def _unresolved(name: str, value: Any) -> list[str]:
+    if value is None:
+        return [f"{name}: a value is needed, the configuration gives none"]
+    if isinstance(value, str) and value.startswith("${"):
+        return [f"{name}: {value} is not in the configuration"]
+    return []
+
+
+def _activity_problems(activity: Activity, configuration: Mapping[str, Any], known: Known) -> list[str]:
+    module, name = _MODULES[activity["provider"]["module"]], _name(activity)
     if name not in module.__all__:
-        return [f"{provider['module']} has no '{name}'; it has {', '.join(module.__all__)}"]
-    arguments = substitute(dict(provider.get("arguments") or {}), configuration, {})
-    unresolved = [
-        f"{key}: {value} is not in the configuration" for key, value in arguments.items() if _is_unresolved(value)
-    ]
-    empty = [
-        f"{key}: a value is needed, the configuration gives none" for key, value in arguments.items() if value is None
-    ]
-    if unresolved or empty:
-        return unresolved + empty
+        return [f"{module.__name__} has no '{name}'; it has {', '.join(module.__all__)}"]
+    arguments = _arguments(activity, configuration)
+    unresolved = [problem for key, value in arguments.items() for problem in _unresolved(key, value)]
+    if unresolved:
+        return unresolved
     try:
         inspect.signature(getattr(module, name)).bind(**arguments)
     except TypeError as error:
         return [str(error)]
-    try:
-        _check_values(name, arguments, settings)
-    except UsageError as error:
-        return list(error.problems)
-    return []
-
-
-def _is_unresolved(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("${")
-
-
-def _check_values(name: str, arguments: dict[str, Any], settings: Settings) -> None:
-    if name in actions.FAULTS:
-        fault = make_fault(actions.FAULTS[name], **arguments)
-        _check_proxy(fault.proxy, settings)
-    elif name == "start_load":
-        given = {**_defaults(actions.start_load), **arguments}
-        numbers = {key: value for key, value in arguments.items() if key not in _LOAD_OPTIONS}
-        plan_load(None, **{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
-    elif name.startswith("burst"):
-        given = {**_defaults(probes.burst), **arguments}
-        numbers = {key: given[key] for key in ("requests", "concurrency")}
-        plan_load(None, "burst", "burst", given["lane"], given["deadline_s"], None, numbers)
-
-
-def _defaults(function: Any) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-
-
-def _check_proxy(proxy: str, settings: Settings) -> None:
-    """Which proxies there are is known beforehand, but for those of a person's own Toxiproxy."""
-    if proxy == CONTROL_PROXY:
-        raise UsageError(f"proxy: '{CONTROL_PROXY}' is never poisoned, the verdict compares with it")
-    known = (FAULTED_PROXY, BACKEND_PROXY) if settings.embedded else (FAULTED_PROXY,)
-    if settings.toxiproxy_url is None and proxy not in known:
-        hint = (
-            ""
-            if settings.embedded
-            else "; a server of your own has its backend's link in your own Toxiproxy (TOXIPROXY_URL)"
-        )
-        raise UsageError(f"proxy: there is no '{proxy}'; there is {', '.join(known)}{hint}")
+    return argument_problems(name, arguments, known)

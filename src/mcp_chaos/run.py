@@ -9,10 +9,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from mcp_chaos.child import end_children
 from mcp_chaos.environment import CONTROL_PROXY, Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults, Victim
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history import Clock, Lane, RunFolder
@@ -51,6 +53,7 @@ class Run:
         self._progress: Progress | None = None
         self._closing = threading.Lock()
         self._closed = False
+        self._hurried = False
 
     def start(self) -> None:
         """Start what is missing and keep watch over it.
@@ -95,8 +98,12 @@ class Run:
         """Take back the faults that this run put in place, of one proxy or part, or all. May be repeated.
 
         Raises:
+            UsageError: there is no such proxy or part.
             ToxiproxyError, PartError: what could not be healed.
         """
+        known = [*self.environment.ways, *self.environment.parts]
+        if where is not None and where not in known:
+            raise UsageError(f"There is no proxy or part '{where}' to heal; there are {', '.join(known)}.")
         return [*self.injector.heal(where), *self.process_faults.heal(where)]
 
     @property
@@ -154,6 +161,21 @@ class Run:
         """The loads that still make calls."""
         return [load for load in self._loads.values() if load.running]
 
+    def wait_for_load(self, name: str, timeout_s: float) -> dict[str, Any]:
+        """Wait for a load's end and return its result; a signal to the run ends the waiting.
+
+        Raises:
+            UsageError: there is none of that name.
+            PartError: it did not end in time, or it died.
+        """
+        return self.load(name).wait(timeout_s, lambda: self._hurried)
+
+    def hurry(self) -> None:
+        """End what goes on in background activities; only sets flags, so a signal handler may call it."""
+        self._hurried = True
+        if self._injector is not None:
+            self._injector.stop_flapping()
+
     def stop_loads(self) -> None:
         """End all loads properly; one that died is put on record."""
         for name, load in self._loads.items():
@@ -176,21 +198,31 @@ class Run:
             self._progress.stop()
         self.stop_loads()
         if self._injector is not None:
-            self._heal_at_the_end()
             for part in self.environment.dead_parts():
-                self.event("part_died", part=part)
+                if part not in self.process_faults.hurt_parts:
+                    self.event("part_died", part=part)
+            self._heal_at_the_end()
         for trouble in self.environment.stop():
             self.event("heal_failed", error=trouble)
+        # A signal between the start of a child and its being noted leaves one that nobody knows of but by its marker.
+        end_children(str(self.folder.path))
         self.event("run_ended")
-        if self._watchdog is not None:
+        left = leftovers(self.folder.events())
+        if self._watchdog is not None and not left.faults and not left.proxies:
             self._watchdog.dismiss()
+        elif self._watchdog is not None:
+            self._watchdog.let_it_clean_up()
+            self._say(
+                f"Something may still be in place. When Toxiproxy is well again: mcp-chaos heal {self.folder.path}"
+            )
 
     def _heal_at_the_end(self) -> None:
-        """Network faults only: a part that is paused or killed is about to be ended anyway."""
         try:
             self.injector.heal()
         except ToxiproxyError as error:
             self._say(str(error))
+        # A part that is paused or killed is ended now, which is an end of its fault as well.
+        self.process_faults.settle()
 
     def _write_manifest(self, description: dict[str, Any]) -> None:
         self._manifest |= {"run_id": self.folder.run_id, "clock_offset_ns": self.clock.offset_ns, **description}

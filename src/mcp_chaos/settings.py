@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.mcp import DIALECTS
@@ -54,6 +54,11 @@ class Settings:
     runs: Path
     seed: int
 
+    @classmethod
+    def embedded_by_default(cls) -> "Settings":
+        """What holds with nothing set."""
+        return cls(None, "streamable", "", {}, None, None, Path("runs"), 1)
+
     @property
     def embedded(self) -> bool:
         """Whether the run brings its own server and warehouse."""
@@ -80,10 +85,10 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if given["mcp_arguments"] and not given["mcp_tool"]:
         problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
     listen = given["mcp_proxy_listen"]
-    if listen and not listen.rpartition(":")[2].isdigit():
+    if listen and not _is_port(listen.rpartition(":")[2]):
         problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
     seed = given["mcp_chaos_seed"] or "1"
-    if not seed.isdigit():
+    if not (seed.isascii() and seed.isdecimal()):
         problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
     arguments = _arguments(given["mcp_arguments"], problems)
     if problems:
@@ -98,6 +103,10 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         runs=Path(given["mcp_chaos_runs"] or "runs"),
         seed=int(seed),
     )
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) < 65536
 
 
 def _given(key: str, configuration: Mapping[str, Any]) -> str:
@@ -135,7 +144,7 @@ def _url_problems(name: str, url: str, allowed: set[str]) -> list[str]:
         return [f"{name}: a URL such as http://127.0.0.1:8000/mcp is needed, not {url!r}"]
     if parts.username or parts.password:
         return [f"{name}: a URL with a user name or password would end up in logs; leave them out"]
-    if not _is_loopback(parts) and parts.hostname.lower() not in allowed:
+    if not is_loopback(parts.hostname) and parts.hostname.lower() not in allowed:
         return [
             f"{name}: {parts.hostname} is not this machine. To break the network of another, allow it by name: "
             f"MCP_CHAOS_ALLOW_HOSTS={parts.hostname}"
@@ -143,9 +152,9 @@ def _url_problems(name: str, url: str, allowed: set[str]) -> list[str]:
     return []
 
 
-def _is_loopback(parts: SplitResult) -> bool:
-    host = (parts.hostname or "").lower()
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or by its name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")

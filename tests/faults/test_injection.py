@@ -77,6 +77,11 @@ FAULTS: list[tuple[type[Fault], dict[str, Any]]] = [
     (DataLimit, {"limit_bytes": 100}),
     (DataLimit, {"limit_bytes": 100, "direction": "upstream"}),
     (Partition, {}),
+    (Latency, {"latency_ms": 2, "direction": "upstream"}),
+    (Bandwidth, {"rate_kb_per_s": 2000}),
+    (SlowClose, {"delay_ms": 100, "direction": "upstream"}),
+    (DataLimit, {"limit_bytes": 20_000}),
+    (DataLimit, {"limit_bytes": 20_000, "direction": "upstream"}),
 ]
 
 
@@ -119,7 +124,6 @@ def test_healing_leaves_other_peoples_toxics_alone(injector: Injector, toxiproxy
 def test_what_is_healed_can_be_chosen(injector: Injector) -> None:
     injector.inject(make_fault(Latency, latency_ms=20))
     assert injector.heal("backend") == []
-    assert injector.heal("mcp", "black_hole") == []
     assert len(injector.heal("mcp")) == 1
 
 
@@ -188,6 +192,46 @@ def test_a_flap_goes_down_and_up_and_is_over_by_itself(injector: Injector, folde
     assert receipt["proof"] == "a new connection was refused"
     assert injector.is_clean("mcp")
     assert kinds(folder)[-1] == "fault_healed"
+
+
+def test_a_flap_and_a_partition_do_not_undo_each_other(injector: Injector, toxiproxy: ToxiproxyServer) -> None:
+    flapping = threading.Thread(target=injector.flap, args=(Flap(down_ms=20, up_ms=20, times=1000),))
+    flapping.start()
+    while not injector.active:
+        assert flapping.is_alive()
+    injector.inject(make_fault(Partition))
+    flapping.join(5)
+    assert not flapping.is_alive()
+    assert not toxiproxy.proxy("mcp").enabled
+    injector.heal()
+
+
+def test_a_flap_ends_at_once_when_it_is_told_to_hurry(injector: Injector) -> None:
+    flapping = threading.Thread(target=injector.flap, args=(Flap(down_ms=3_600_000, up_ms=10, times=2),))
+    flapping.start()
+    while not injector.active:
+        assert flapping.is_alive()
+    injector.stop_flapping()
+    flapping.join(5)
+    assert not flapping.is_alive()
+    assert injector.is_clean("mcp")
+
+
+def test_what_interrupts_an_injection_does_not_leave_it_behind(
+    injector: Injector, toxiproxy: ToxiproxyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = ToxiproxyServer.put_toxic
+
+    def interrupted(*args: Any) -> None:
+        put(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ToxiproxyServer, "put_toxic", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        injector.inject(make_fault(BlackHole))
+    assert toxiproxy.proxy("mcp").toxics
+    injector.heal()
+    assert injector.is_clean("mcp")
 
 
 def test_a_flap_ends_when_it_is_healed(injector: Injector) -> None:

@@ -7,8 +7,8 @@ lane with the clean way to the same server, so that a slow server is not mistake
 import math
 import select
 import socket
+import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcp_chaos.faults.fault import (
@@ -24,8 +24,12 @@ from mcp_chaos.faults.fault import (
 )
 
 CLEAN_TIMEOUT_S = 2.0
-_CLEAR_MS = 2.0
+_CLEAR_MS = 20.0
+_NOISE_MS = 20.0
+_PAIRS = 7
 _MOST_CONNECTIONS = 60
+_MOST_REQUESTS = 200
+_LONGEST_HEADER_BYTES = 6000
 
 
 @dataclass(frozen=True)
@@ -49,38 +53,54 @@ class Lane:
 
 @dataclass(frozen=True)
 class Reading:
-    """One request of the canary.
+    """What became of the canary's requests on one connection.
 
     Args:
-        ended: ``answered``, ``refused``, ``reset``, ``closed`` or ``silent``.
-        took_ms: until the answer was whole, or until it ended otherwise.
-        close_ms: from the whole answer to the end of the connection; only when asked to close.
-        pieces: in how many reads the answer came.
+        ended: ``answered`` (all of them), ``refused``, ``reset``, ``closed`` or ``silent``.
+        took_ms: until the last answer was whole, or until it ended otherwise.
+        close_ms: from then to the end of the connection; only when it was to be closed.
+        pieces: in how many reads the answers came.
+        received_bytes: of all answers.
     """
 
     ended: str
     took_ms: float
     close_ms: float = 0.0
     pieces: int = 0
+    received_bytes: int = 0
 
 
-def ask(
-    address: tuple[str, int], lane: Lane, timeout_s: float, *, extra_bytes: int = 0, close: bool = False
-) -> Reading:
-    """Make one request on a new connection and say how it ended.
+@dataclass(frozen=True)
+class Question:
+    """What the canary asks on one connection.
+
+    Args:
+        requests: how many, one after the other.
+        extra_bytes: makes each request longer by a header of that many bytes, for limits on what goes upstream.
+        close: ``server``: it is asked to close; ``client``: the canary says that it has no more to say; or neither.
+    """
+
+    requests: int = 1
+    extra_bytes: int = 0
+    close: str = ""
+
+
+_ONE = Question()
+
+
+def ask(address: tuple[str, int], lane: Lane, timeout_s: float, question: Question = _ONE) -> Reading:
+    """Ask on a new connection and say how it ended.
 
     Args:
         address: the faulted or the clean way.
         lane: what to ask.
         timeout_s: for all of it.
-        extra_bytes: makes the request longer by a header of that many bytes, for limits on what goes upstream.
-        close: ask the server to close, and wait until it has.
+        question: how much to ask.
     """
     began = time.monotonic()
     try:
         with socket.create_connection(address, timeout=timeout_s) as connection:
-            connection.sendall(_request(lane, extra_bytes, close))
-            return _read(connection, began, timeout_s, close)
+            return _Conversation(connection, lane, began, timeout_s, question).hold()
     except ConnectionRefusedError:
         return Reading("refused", _ms_since(began))
     except (ConnectionResetError, BrokenPipeError):
@@ -89,31 +109,69 @@ def ask(
         return Reading("silent", _ms_since(began))
 
 
-def _request(lane: Lane, extra_bytes: int, close: bool) -> bytes:
-    lines = [f"GET {lane.path} HTTP/1.1", f"Host: {lane.host_header}", "Accept: */*", "User-Agent: mcp_chaos-canary"]
-    lines += ["Connection: close"] if close else []
-    lines += [f"X-Padding: {'p' * extra_bytes}"] if extra_bytes else []
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+class _Conversation:
+    def __init__(
+        self, connection: socket.socket, lane: Lane, began: float, timeout_s: float, question: Question
+    ) -> None:
+        self._connection = connection
+        self._lane = lane
+        self._began = began
+        self._until = began + timeout_s
+        self._question = question
+        self._pieces = self._received = 0
 
+    def hold(self) -> Reading:
+        for number in range(self._question.requests):
+            self._connection.sendall(self._request(is_last=number == self._question.requests - 1))
+            ended = self._read_answer()
+            if ended is not None:
+                return self._reading(ended, _ms_since(self._began))
+        whole_at = time.monotonic()
+        took_ms = (whole_at - self._began) * 1e3
+        if not self._question.close:
+            return self._reading("answered", took_ms)
+        if self._question.close == "client":
+            self._connection.shutdown(socket.SHUT_WR)
+        while self._read() not in (b"", None):
+            pass
+        return self._reading("answered", took_ms, _ms_since(whole_at))
 
-def _read(connection: socket.socket, began: float, timeout_s: float, close: bool) -> Reading:
-    deadline = began + timeout_s
-    seen, pieces = b"", 0
-    whole_at: float | None = None
-    while True:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0 or not select.select([connection], [], [], left_s)[0]:
-            return Reading("silent" if whole_at is None else "answered", _ms_since(began), timeout_s * 1e3, pieces)
-        chunk = connection.recv(65536)
-        if not chunk:
-            if whole_at is None:
-                return Reading("closed", _ms_since(began), 0.0, pieces)
-            return Reading("answered", (whole_at - began) * 1e3, _ms_since(whole_at), pieces)
-        seen, pieces = seen + chunk, pieces + 1
-        if whole_at is None and _is_whole(seen):
-            whole_at = time.monotonic()
-            if not close:
-                return Reading("answered", (whole_at - began) * 1e3, 0.0, pieces)
+    def _reading(self, ended: str, took_ms: float, close_ms: float = 0.0) -> Reading:
+        return Reading(ended, took_ms, close_ms, self._pieces, self._received)
+
+    def _request(self, *, is_last: bool) -> bytes:
+        lane, question = self._lane, self._question
+        lines = [
+            f"GET {lane.path} HTTP/1.1",
+            f"Host: {lane.host_header}",
+            "Accept: */*",
+            "User-Agent: mcp_chaos-canary",
+        ]
+        lines += ["Connection: close"] if is_last and question.close == "server" else []
+        lines += [f"X-Padding: {'p' * question.extra_bytes}"] if question.extra_bytes else []
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    def _read_answer(self) -> str | None:
+        """Read one answer; how it ended, or ``None`` when it is whole."""
+        seen = b""
+        while not _is_whole(seen):
+            chunk = self._read()
+            if chunk is None:
+                return "silent"
+            if not chunk:
+                return "closed"
+            seen += chunk
+        return None
+
+    def _read(self) -> bytes | None:
+        """What arrives next; empty at the end of the connection, ``None`` at the end of the time."""
+        left_s = self._until - time.monotonic()
+        if left_s <= 0 or not select.select([self._connection], [], [], left_s)[0]:
+            return None
+        chunk = self._connection.recv(65536)
+        self._pieces += 1
+        self._received += len(chunk)
+        return chunk
 
 
 def _is_whole(data: bytes) -> bool:
@@ -156,41 +214,41 @@ class Canary:
         Raises:
             NotFeltError: it was not.
         """
-        if isinstance(fault, Partition):
-            return self._one_feels(fault, self._refusal)
-        if isinstance(fault, BlackHole):
-            return self._one_feels(fault, self._silence)
-        if isinstance(fault, Reset):
-            return self._one_feels(fault, self._end)
-        if isinstance(fault, Latency):
-            expected = max(0, fault.latency_ms - fault.jitter_ms) * len(fault.toxics())
-            return self._one_feels(fault, lambda: self._delay(expected * 0.8))
-        if isinstance(fault, Bandwidth):
-            return self._one_feels(fault, lambda: self._narrowness(fault))
-        if isinstance(fault, SlowClose):
-            return self._one_feels(fault, lambda: self._lateness(fault))
-        if isinstance(fault, Slicer):
-            return self._one_feels(fault, lambda: self._pieces(fault))
-        assert isinstance(fault, DataLimit)
-        return self._one_feels(fault, lambda: self._cut(fault))
-
-    def _one_feels(self, fault: Fault, try_once: Callable[[], str]) -> str:
-        """A fault on a part of the connections is felt by one of many; the chance to miss it is below 1 in 1000."""
         fraction = fault.connection_fraction
+        # One of many connections has to feel it; the chance that all of them are spared is below 1 in 1000.
         tries = 2 if fraction >= 1 else min(_MOST_CONNECTIONS, math.ceil(math.log(0.001) / math.log(1 - fraction)))
         doubt = ""
         for _ in range(tries):
             try:
-                return try_once()
+                return self._feel_once(fault)
             except NotFeltError as error:
                 doubt = str(error)
         raise NotFeltError(f"{doubt} (on each of {tries} connections)")
 
-    def _ask(self, timeout_s: float, *, extra_bytes: int = 0, close: bool = False) -> tuple[Reading, Reading]:
+    def _feel_once(self, fault: Fault) -> str:
+        match fault:
+            case Partition():
+                return self._refusal()
+            case BlackHole():
+                return self._silence()
+            case Reset():
+                return self._end()
+            case Latency():
+                return self._delay(0.8 * max(1, fault.latency_ms - fault.jitter_ms) * len(fault.toxics()))
+            case Bandwidth():
+                return self._narrowness(fault)
+            case SlowClose():
+                return self._lateness(fault)
+            case Slicer():
+                return self._pieces(fault)
+            case DataLimit():
+                return self._cut(fault)
+        raise NotFeltError(f"nobody knows how to feel '{fault.kind}'")
+
+    def _ask(self, timeout_s: float, question: Question = _ONE) -> tuple[Reading, Reading]:
         """The faulted reading and the clean one."""
-        faulted = ask(self.lane.faulted, self.lane, timeout_s, extra_bytes=extra_bytes, close=close)
-        clean = ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S, extra_bytes=extra_bytes, close=close)
-        return faulted, clean
+        faulted = ask(self.lane.faulted, self.lane, timeout_s, question)
+        return faulted, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S, question)
 
     def _refusal(self) -> str:
         reading = ask(self.lane.faulted, self.lane, CLEAN_TIMEOUT_S)
@@ -214,27 +272,38 @@ class Canary:
             raise NotFeltError(f"a request was {faulted.ended} (on the clean way {clean.ended}), not reset")
         return f"a request was {faulted.ended} after {faulted.took_ms:.0f} ms; on the clean way it was answered"
 
-    def _delay(self, expected_ms: float, *, extra_bytes: int = 0) -> str:
-        timeout_s = CLEAN_TIMEOUT_S + 3 * expected_ms / 1e3
-        faulted, clean = self._ask(timeout_s, extra_bytes=extra_bytes)
-        more_ms = faulted.took_ms - clean.took_ms
-        if clean.ended != "answered" or faulted.ended != "answered":
+    def _delay(self, expected_ms: float, question: Question = _ONE) -> str:
+        """A small delay is told from noise by the median of several pairs of readings."""
+        pairs = 1 if expected_ms > _NOISE_MS else _PAIRS
+        readings = [self._ask(CLEAN_TIMEOUT_S + 3 * expected_ms / 1e3, question) for _ in range(pairs)]
+        for faulted, clean in readings:
+            if clean.ended != "answered" or faulted.ended != "answered":
+                raise NotFeltError(
+                    f"a request was {faulted.ended}, on the clean way {clean.ended}; the delay cannot be told"
+                )
+        took_ms = statistics.median(faulted.took_ms for faulted, _ in readings)
+        clean_ms = statistics.median(clean.took_ms for _, clean in readings)
+        what = f"{question.requests} requests took" if question.requests > 1 else "a request took"
+        if took_ms - clean_ms < expected_ms:
             raise NotFeltError(
-                f"a request was {faulted.ended}, on the clean way {clean.ended}; the delay cannot be told"
+                f"{what} {took_ms - clean_ms:.1f} ms more than on the clean way, not {expected_ms:.1f} ms"
             )
-        if more_ms < max(expected_ms, _CLEAR_MS):
-            raise NotFeltError(f"a request took {more_ms:.1f} ms more than on the clean way, not {expected_ms:.0f} ms")
-        return f"a request took {faulted.took_ms:.0f} ms, on the clean way {clean.took_ms:.0f} ms"
+        return f"{what} {took_ms:.1f} ms, on the clean way {clean_ms:.1f} ms"
 
     def _narrowness(self, fault: Bandwidth) -> str:
-        """Upstream a long request is slow; downstream the answer has to be what it is."""
-        if fault.direction == "downstream":
-            return self._delay(_CLEAR_MS)
-        extra_bytes = min(6000, fault.rate_kb_per_s * 100)
-        return self._delay(0.5 * extra_bytes / fault.rate_kb_per_s, extra_bytes=extra_bytes)
+        """As much is sent, or asked for, as the rate needs a while for."""
+        rate = fault.rate_kb_per_s
+        if fault.direction != "downstream":
+            size = min(_LONGEST_HEADER_BYTES, rate * 100)
+            requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
+            return self._delay(0.5 * requests * size / rate, Question(requests, size))
+        size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
+        requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
+        return self._delay(0.5 * requests * size / rate, Question(requests))
 
     def _lateness(self, fault: SlowClose) -> str:
-        faulted, clean = self._ask(CLEAN_TIMEOUT_S + 2 * fault.delay_ms / 1e3, close=True)
+        question = Question(close="client" if fault.direction == "upstream" else "server")
+        faulted, clean = self._ask(CLEAN_TIMEOUT_S + 2 * fault.delay_ms / 1e3, question)
         more_ms = faulted.close_ms - clean.close_ms
         if faulted.ended != "answered" or more_ms < 0.8 * fault.delay_ms:
             raise NotFeltError(
@@ -251,8 +320,16 @@ class Canary:
         return f"an answer came in {faulted.pieces} pieces, on the clean way in {clean.pieces}"
 
     def _cut(self, fault: DataLimit) -> str:
-        extra_bytes = min(fault.limit_bytes, 6000) if fault.direction != "downstream" else 0
-        faulted, clean = self._ask(CLEAN_TIMEOUT_S, extra_bytes=extra_bytes, close=True)
+        """As much is sent, or asked for, on one connection as passes the limit."""
+        if fault.direction != "downstream":
+            size = min(fault.limit_bytes, _LONGEST_HEADER_BYTES)
+        else:
+            size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
+        requests = min(_MOST_REQUESTS, fault.limit_bytes // size + 1)
+        question = Question(requests, size if fault.direction != "downstream" else 0)
+        faulted, clean = self._ask(CLEAN_TIMEOUT_S, question)
         if faulted.ended == "answered" or clean.ended != "answered":
-            raise NotFeltError(f"a request was {faulted.ended} (on the clean way {clean.ended}), not cut off")
-        return f"a request was {faulted.ended} before its answer was whole; on the clean way it was answered"
+            raise NotFeltError(
+                f"{requests} requests were {faulted.ended} (on the clean way {clean.ended}), not cut off"
+            )
+        return f"{requests} requests were {faulted.ended} on the way; on the clean way they were answered"

@@ -48,6 +48,7 @@ class Fault:
     connection_fraction: float = 1.0
 
     kind: ClassVar[str] = "fault"
+    slot: ClassVar[str] = ""
     toxic_type: ClassVar[str | None] = None
 
     def problems(self) -> list[str]:
@@ -57,7 +58,7 @@ class Fault:
             found.append(
                 f"proxy: the name of a proxy is needed (Toxiproxy's API takes no '/' in it), not {self.proxy!r}"
             )
-        if self.direction not in DIRECTIONS:
+        if not isinstance(self.direction, str) or self.direction not in DIRECTIONS:
             found.append(f"direction: there is no {self.direction!r}; there are {', '.join(DIRECTIONS)}")
         fraction = self.connection_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
@@ -75,6 +76,11 @@ class Fault:
     def attributes(self) -> dict[str, int]:
         """The toxic's settings, Toxiproxy's names and units."""
         return {}
+
+    @classmethod
+    def place(cls) -> str:
+        """What there can be one of per proxy: faults with the same place take each other's."""
+        return cls.slot or cls.kind
 
     def toxics(self) -> list[ToxicSettings]:
         """The toxics that make this fault, one per stream; none when the proxy itself is switched."""
@@ -227,6 +233,7 @@ class Partition(Fault):
 
     direction: str = "both"
     kind: ClassVar[str] = "partition"
+    slot: ClassVar[str] = "up or down"
 
     def problems(self) -> list[str]:
         found = super().problems()

@@ -6,7 +6,7 @@ that may be in place. Healing removes only what was injected here.
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -17,6 +17,8 @@ from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import Clock, RunFolder
 
 Receipt = dict[str, Any]
+
+_POLL_S = 0.02
 
 
 def toxic_name(run_id: str, fault: Fault, stream: str) -> str:
@@ -29,7 +31,7 @@ class _Active:
     fault_id: str
     fault: Fault
     receipt: Receipt
-    stopped: threading.Event = field(default_factory=threading.Event)
+    stopped: bool = False
 
 
 class Injector:
@@ -49,6 +51,7 @@ class Injector:
         self._clock = clock
         self._active: dict[tuple[str, str], _Active] = {}
         self._ids = count(1)
+        self._hurried = False
         self._lock = threading.RLock()
 
     def inject(self, fault: Fault) -> Receipt:
@@ -63,7 +66,7 @@ class Injector:
         """
         lane = self._lane(fault.proxy)
         with self._lock:
-            before = self._active.get((fault.proxy, fault.kind))
+            before = self._active.get((fault.proxy, fault.place()))
             if before is not None and before.fault == fault:
                 return {**before.receipt, "already": True}
             if before is not None:
@@ -79,24 +82,27 @@ class Injector:
             UsageError, ToxiproxyError: as :meth:`inject`.
         """
         receipt = self.inject(fault)
-        active = self._active.get((fault.proxy, fault.kind))
-        for cycle in range(1, fault.times + 1):
-            if active is None or active.stopped.wait(fault.down_ms / 1e3):
+        active = self._active.get((fault.proxy, fault.place()))
+        if active is None or "already" in receipt:
+            return receipt
+        for step in range(2 * fault.times - 1):
+            is_down = step % 2 == 0
+            if not self._sleep((fault.down_ms if is_down else fault.up_ms) / 1e3, active):
                 break
             with self._lock:
-                if active.stopped.is_set():
-                    break
-                self._server.set_enabled(fault.proxy, True)
-            if cycle == fault.times or active.stopped.wait(fault.up_ms / 1e3):
-                break
-            with self._lock:
-                if not active.stopped.is_set():
-                    self._server.set_enabled(fault.proxy, False)
-        self.heal(fault.proxy, fault.kind)
+                if not active.stopped:
+                    self._server.set_enabled(fault.proxy, is_down)
+        with self._lock:
+            if not active.stopped:
+                self._heal_one(active)
         return receipt
 
-    def heal(self, proxy: str | None = None, kind: str | None = None) -> list[str]:
-        """Remove what was injected here: all of it, or that of one proxy, or of one kind. May be repeated.
+    def stop_flapping(self) -> None:
+        """Let flaps end at once; only sets a flag, so a signal handler may call it."""
+        self._hurried = True
+
+    def heal(self, proxy: str | None = None) -> list[str]:
+        """Remove what was injected here, all of it or that of one proxy. May be repeated.
 
         Returns:
             The titles of the faults that were healed.
@@ -106,8 +112,8 @@ class Injector:
         """
         healed, troubles = [], []
         with self._lock:
-            for (of_proxy, of_kind), active in list(self._active.items()):
-                if proxy not in (None, of_proxy) or kind not in (None, of_kind):
+            for active in list(self._active.values()):
+                if proxy not in (None, active.fault.proxy):
                     continue
                 try:
                     self._heal_one(active)
@@ -157,15 +163,16 @@ class Injector:
             raise ToxiproxyError(
                 f"The proxy '{fault.proxy}' is down already, and not by this run. Nothing was changed."
             )
-        event = self._event("fault_injecting", active, **receipt)
+        receipt["injected_at_ns"] = self._event("fault_injecting", active, **receipt)
+        # Noted before it is asked for: whatever interrupts the asking, it will be healed.
+        self._active[fault.proxy, fault.place()] = active
         try:
             self._apply(fault, names)
         except ToxiproxyError:
             self._undo(fault, names)
             self._event("fault_refused", active)
+            del self._active[fault.proxy, fault.place()]
             raise
-        self._active[fault.proxy, fault.kind] = active
-        receipt["injected_at_ns"] = event
         self._event("fault_injected", active)
         return active
 
@@ -188,10 +195,20 @@ class Injector:
             raise ToxiproxyError(f"After healing, '{fault.proxy}' still has {', '.join(left) or 'its partition'}.")
 
     def _heal_one(self, active: _Active) -> None:
-        active.stopped.set()
+        active.stopped = True
         self._undo(active.fault, active.receipt["toxics"])
         self._event("fault_healed", active)
-        del self._active[active.fault.proxy, active.fault.kind]
+        del self._active[active.fault.proxy, active.fault.place()]
+
+    def _sleep(self, seconds: float, active: _Active) -> bool:
+        """Sleep, unless the flap is to end; whether it is to go on."""
+        until = time.monotonic() + seconds
+        while not (active.stopped or self._hurried):
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return True
+            time.sleep(min(left_s, _POLL_S))
+        return False
 
     def _prove(self, active: _Active, lane: Lane) -> None:
         began = time.monotonic()

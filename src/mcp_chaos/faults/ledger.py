@@ -29,7 +29,7 @@ class Leftovers:
 
 def leftovers(events: list[Event]) -> Leftovers:
     """What the events leave open."""
-    settled = {e.data["fault_id"] for e in events if e.kind in ("fault_healed", "fault_refused")}
+    settled = {e.data["fault_id"] for e in events if e.kind in ("fault_healed", "fault_refused", "fault_ended")}
     faults = [e.data for e in events if e.kind == "fault_injecting" and e.data["fault_id"] not in settled]
     removed = {e.data["proxy"] for e in events if e.kind == "proxy_removed"}
     created = [e.data["proxy"] for e in events if e.kind == "proxy_created"]

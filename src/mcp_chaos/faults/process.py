@@ -117,6 +117,17 @@ class ProcessFaults:
             healed.append(f"{receipt['name']} of the {name}")
         return healed
 
+    @property
+    def hurt_parts(self) -> list[str]:
+        """The parts that are paused or killed now."""
+        return list(self._active)
+
+    def settle(self) -> None:
+        """The run ends and its parts with it: nothing is left to be healed."""
+        for receipt in self._active.values():
+            self._event("fault_ended", fault_id=receipt["fault_id"])
+        self._active.clear()
+
     def _victim(self, part: str) -> Victim:
         if part not in self._victims:
             there = ", ".join(self._victims) or "none, as the target is your own"

@@ -68,7 +68,7 @@ class ToxiproxyServer:
         # No proxy from the environment may come between, and its user agent is not a browser's (which gets a 403).
         self._options: dict[str, Any] = {
             "timeout": timeout_s,
-            "proxies": {"http": None},
+            "proxies": {"http": None, "all": None},
             "headers": {"User-Agent": "mcp_chaos"},
         }
         self._timeout_s = timeout_s

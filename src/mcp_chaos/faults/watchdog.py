@@ -7,13 +7,16 @@ has left nothing to do. It lives in a session of its own, so that what kills the
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from mcp_chaos.child import end_children
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history import Clock, RunFolder
 
 _FAREWELL = b"."
+_AFTERMATH_S = 0.5
 
 
 class Watchdog:
@@ -46,6 +49,12 @@ class Watchdog:
             pass  # somebody ended it; there is nothing left for it to do
         self._process.wait()
 
+    def let_it_clean_up(self) -> None:
+        """The run could not clean up by itself: the watchdog tries once more; its word goes into the history."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
 
 def main() -> None:
     """Wait for the run to end, then clean up."""
@@ -57,6 +66,9 @@ def main() -> None:
     except McpChaosError as error:
         folder.event(clock.now_ns(), "heal_failed", error=str(error))
         raise SystemExit(str(error)) from None
+    # A child that was being started when the run died carries its marker a moment later only.
+    time.sleep(_AFTERMATH_S)
+    done += [f"ended {name}" for name in end_children(str(folder.path))]
     sys.stdout.write("".join(f"{line}\n" for line in done))
 
 

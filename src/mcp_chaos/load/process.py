@@ -1,6 +1,8 @@
 """A load as seen from the run: started, read while it runs, waited for, stopped."""
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from mcp_chaos.metrics import Figures, figures
 
 _START_TIMEOUT_S = 15.0
 _NS_PER_S = 1_000_000_000
+_POLL_S = 0.05
 
 
 class LoadProcess:
@@ -51,14 +54,21 @@ class LoadProcess:
         """Whether it still makes calls."""
         return self._child is not None and self._child.alive
 
-    def wait(self, timeout_s: float) -> dict[str, Any]:
+    def wait(self, timeout_s: float, hurried: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Wait for its end and return its result.
+
+        Args:
+            timeout_s: how long at the most.
+            hurried: whether to wait no longer, asked all the time.
 
         Raises:
             PartError: it did not end in time (it runs on), or it died.
         """
         assert self._child is not None
-        if not self._child.wait(timeout_s):
+        until = time.monotonic() + timeout_s
+        while not self._child.wait(_POLL_S):
+            if time.monotonic() < until and not hurried():
+                continue
             raise PartError(
                 f"The load '{self.spec.name}' did not end within {timeout_s:g} s. It runs on; stop_load ends it."
             )

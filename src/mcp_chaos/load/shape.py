@@ -4,6 +4,7 @@ A shape is a row of steps. A step is ``total_requests`` calls made by ``users`` 
 last call ended; what comes after a step depends on how it went.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
@@ -140,8 +141,8 @@ def make_shape(kind: str, **numbers: Any) -> Burst | Ramp | Sustained:
     Raises:
         UsageError: with every problem at once.
     """
-    if kind not in SHAPES:
-        raise UsageError(f"there is no load shape '{kind}'; there are {', '.join(SHAPES)}")
+    if not isinstance(kind, str) or kind not in SHAPES:
+        raise UsageError(f"there is no load shape {kind!r}; there are {', '.join(SHAPES)}")
     shape = SHAPES[kind]
     known = {field.name: field.type for field in fields(shape)}
     problems = [f"the {kind} load has no '{name}'; it has {', '.join(known)}" for name in numbers if name not in known]
@@ -154,12 +155,15 @@ def make_shape(kind: str, **numbers: Any) -> Burst | Ramp | Sustained:
             problems.append(f"step_users ({step}) is more than max_users ({top}): the ramp would have no step")
     if problems:
         raise UsageError(problems)
-    return shape(**numbers)
+    typed: dict[str, Any] = {
+        name: int(value) if known[name] is int else float(value) for name, value in numbers.items()
+    }
+    return shape(**typed)
 
 
 def number_problems(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> list[str]:
     """What is wrong with a number, in words; empty when nothing is."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return [f"{name}: a number is needed, not {value!r}"]
     if whole and value != int(value):
         return [f"{name}: a whole number is needed, not {value!r}"]

@@ -1,0 +1,115 @@
+"""What the arguments of our actions and probes may be, checked without a run."""
+
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_chaos import actions, probes
+from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.errors import UsageError
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.load.shape import number_problems
+from mcp_chaos.metrics import FIGURE_NAMES
+from mcp_chaos.run import plan_load
+from mcp_chaos.settings import Settings
+
+_PARTS = ("server", "warehouse")
+_LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from")
+_SECONDS = ("deadline_s", "timeout_s", "seconds")
+_LONGEST_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """Names that arguments may use.
+
+    Args:
+        proxies: that can be poisoned; ``None`` when only a person's own Toxiproxy knows.
+        parts: processes that the run will own.
+        loads: that the experiment starts.
+        problems: two loads of one name.
+    """
+
+    proxies: tuple[str, ...] | None
+    parts: tuple[str, ...]
+    loads: tuple[str, ...]
+    problems: list[str]
+
+    @classmethod
+    def of(cls, settings: Settings, starts: Iterable[dict[str, Any]]) -> "Known":
+        """What is known from the settings and from the arguments of each start_load."""
+        proxies = (FAULTED_PROXY, BACKEND_PROXY) if settings.embedded else (FAULTED_PROXY,)
+        loads = [str(start.get("name", _defaults(actions.start_load)["name"])) for start in starts]
+        twice = sorted({name for name in loads if loads.count(name) > 1})
+        return cls(
+            proxies=proxies if settings.toxiproxy_url is None else None,
+            parts=_PARTS if settings.embedded else (),
+            loads=tuple(loads),
+            problems=[f"two loads have the name '{name}'; give each its own" for name in twice],
+        )
+
+
+def argument_problems(name: str, arguments: dict[str, Any], known: Known) -> list[str]:
+    """What is wrong with the arguments of an action or a probe, in words; empty when nothing is.
+
+    Args:
+        name: of the action or probe.
+        arguments: resolved, and of its signature.
+        known: what they may refer to.
+    """
+    problems: list[str] = []
+    try:
+        _make(name, arguments)
+    except UsageError as error:
+        problems += error.problems
+    for key, value in arguments.items():
+        if key in _SECONDS and not (name == "start_load" or name.startswith("burst")):
+            problems += number_problems(key, value, 0.001, _LONGEST_S)
+        elif key == "lane" and not (name == "start_load" or name.startswith("burst")):
+            problems += _choice(key, value, ("faulted", "control"))
+        elif key == "figure":
+            problems += _choice(key, value, FIGURE_NAMES)
+        elif key == "part":
+            problems += (
+                _choice(key, value, known.parts) if known.parts else ["part: a server of your own is not the run's"]
+            )
+        elif key == "users_from" or (key == "name" and name != "start_load"):
+            problems += _choice(key, value, known.loads)
+        elif key in ("proxy", "where"):
+            problems += _proxy_problems(name, key, value, known)
+    return problems
+
+
+def _make(name: str, arguments: dict[str, Any]) -> None:
+    """Make what the action would, as far as it goes without a run."""
+    if name in actions.FAULTS:
+        make_fault(actions.FAULTS[name], **arguments)
+    elif name == "start_load":
+        given = {**_defaults(actions.start_load), **arguments}
+        numbers = {key: value for key, value in arguments.items() if key not in _LOAD_OPTIONS}
+        plan_load(None, **{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
+    elif name.startswith("burst"):
+        given = {**_defaults(probes.burst), **arguments}
+        numbers = {key: given[key] for key in ("requests", "concurrency")}
+        plan_load(None, "burst", "burst", given["lane"], given["deadline_s"], None, numbers)
+
+
+def _proxy_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
+    if value == CONTROL_PROXY and name != "proxy_is_clean":
+        return [f"{key}: '{CONTROL_PROXY}' is never poisoned, the verdict compares with it"]
+    if known.proxies is None:
+        return []
+    there = (*known.proxies, CONTROL_PROXY) if name == "proxy_is_clean" else known.proxies
+    problems = _choice(key, value, (*there, *known.parts) if key == "where" else there)
+    if problems and not known.parts:
+        problems[0] += "; a server of your own has its backend's link in your own Toxiproxy (TOXIPROXY_URL)"
+    return problems
+
+
+def _choice(key: str, value: Any, there: Sequence[str]) -> list[str]:
+    return [] if value in there else [f"{key}: there is no {value!r}; there is {', '.join(there) or 'none'}"]
+
+
+def _defaults(function: Any) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}

@@ -1,0 +1,68 @@
+"""The experiments as they are shipped, made short: pass on the sound server, fail on planted defects."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.conftest import EXPERIMENTS, Chaos
+
+ALL = sorted(path.name for path in EXPERIMENTS.iterdir() if path.suffix in (".yaml", ".json"))
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ALL)
+def test_the_sound_server_passes(chaos: Chaos, name: str) -> None:
+    result = chaos.run(name)
+    assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
+    assert "Verdict: pass" in result.output
+    files = {path.name for path in result.folder.path.iterdir()}
+    assert {"manifest.json", "events.jsonl", "verdict.json", "report.txt", "journal.json"} <= files
+    assert all(fault["proof"] for fault in result.verdict["faults"])
+    assert json.loads((chaos.folder / "journal.json").read_text())["deviated"] is False
+
+
+@pytest.mark.e2e
+def test_the_specifications_dialect_passes_too(chaos: Chaos) -> None:
+    result = chaos.run("connection_resets.yaml", MCP_DIALECT="jsonrpc")
+    assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("name", "defect", "verdict", "reason"),
+    [
+        ("backend_outage.json", "no_backend_recovery", "fail", "recovery: "),
+        ("network_partition.yaml", "hangs_after_cut", "fail", "recovery: 'success_fraction >= 0.99' was missed"),
+        ("network_partition.yaml", "bypasses_proxy", "inconclusive", "'partition' on mcp was not felt"),
+    ],
+)
+def test_planted_defects_are_found(chaos: Chaos, name: str, defect: str, verdict: str, reason: str) -> None:
+    result = chaos.run(name, MCP_CHAOS_LAB_DEFECT=defect)
+    assert (result.exit_code, result.verdict["verdict"]) == (1, verdict), result.output
+    assert any(reason in line for line in result.verdict["reasons"]), result.verdict["reasons"]
+    assert json.loads((chaos.folder / "journal.json").read_text())["deviated"] is True
+    again = subprocess.run(
+        [sys.executable, "-m", "mcp_chaos.cli", "report", str(result.folder.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == {"fail": 1, "inconclusive": 3}[verdict]
+    assert f"Verdict: {verdict}" in again.stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ALL)
+def test_each_experiment_validates_with_nothing_set(chaos: Chaos, name: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "chaostoolkit",
+        "--no-version-check",
+        "--no-log-file",
+        "validate",
+        str(EXPERIMENTS / name),
+    ]
+    assert subprocess.run(command, cwd=chaos.folder, env=chaos.env, capture_output=True, check=False).returncode == 0
