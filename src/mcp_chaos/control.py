@@ -66,12 +66,8 @@ _handlers_before: dict[int, Any] = {}
 _level_before = logging.NOTSET
 
 
-def configure_control(experiment: dict[str, Any]) -> None:
-    """Chaos Toolkit is setting its controls up: listen for those that fail.
-
-    Args:
-        experiment: ignored.
-    """
+def configure_control() -> None:
+    """Chaos Toolkit is setting its controls up: listen for those that fail."""
     global _watch, _level_before
     _watch = _LogWatch()
     _level_before = logger.level
@@ -201,7 +197,7 @@ def _hurry_on_signals(run: runs.Run) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM):
-        before = signal.getsignal(number)
+        before = signal.getsignal(number) or signal.SIG_DFL
         _handlers_before[number] = before
 
         def hurry(n: int, frame: Any, before: Any = before) -> None:

@@ -198,7 +198,7 @@ def test_a_proxy_that_leads_elsewhere_is_left_alone(chaos: Chaos, toxiproxy: Tox
 def test_a_toxiproxy_that_is_away_while_a_fault_is_healed_is_cleaned_up_later(
     chaos: Chaos, toxiproxy: ToxiproxyServer
 ) -> None:
-    """The run's way to Toxiproxy is itself a proxy, which goes down: healing fails, and `mcp-chaos heal` makes it good."""
+    """The way to Toxiproxy is itself a proxy, which goes down: healing fails, `mcp-chaos heal` makes it good."""
     api = toxiproxy.create_proxy("api", "127.0.0.1:0", toxiproxy.url.removeprefix("http://"))
     process = chaos.start(short_experiment(), TOXIPROXY_URL=f"http://127.0.0.1:{api.port}")
     while not any(e.kind == "fault_proven" for folder in chaos.runs() for e in folder.events()):
