@@ -44,6 +44,15 @@ def test_a_call_stuck_in_a_fault_counts_where_it_was_intended() -> None:
     assert measured.figures["recovery"]["faulted"].hung_calls == 0
 
 
+def test_a_call_in_flight_when_a_fault_comes_is_the_faults() -> None:
+    cut = [call(2.95, Reason.CLOSED, took_ms=60), call(6.95, Reason.CLOSED, took_ms=60)]
+    events = [*fault(3, 5), *fault(7, 8, "fault-2")]
+    measured = measure(a_history([*every(0.1, 0, 2.9), *cut, *every(0.1, 8, 12)], events))
+    assert measured.figures["baseline"]["faulted"].success_fraction == 1
+    assert measured.figures["fault"]["faulted"].calls == 2
+    assert measured.figures["recovery"]["faulted"].success_fraction == 1
+
+
 def test_a_load_that_met_no_fault_is_not_judged() -> None:
     history = a_history(every(0.1, 0, 2), fault(3, 5), load=(0, 2))
     measured = measure(history)

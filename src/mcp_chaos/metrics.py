@@ -7,7 +7,9 @@ The windows of a run follow from its events:
     recovery   after each heal, until the next fault or the end of the load
 
 Only loads that were running when a fault came are judged; a ramp that went before, to find the capacity, is not.
-A call belongs to the window in which it was *intended*, so one that is stuck in a fault and ends after it counts there.
+A call that was under way at any moment of a fault belongs to the fault: one that was in flight when the network was cut
+is not the baseline's failure, and one that is stuck in a fault and ends after it is not the recovery's. Every other call
+belongs to the window in which it was *intended*.
 """
 
 import math
@@ -16,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcp_chaos.history import CALL, Calls, Event, History, Lane, Outcome, Reason
 
@@ -183,6 +186,14 @@ def within(calls: Calls, segments: Sequence[Segment]) -> Calls:
     return calls[mask]
 
 
+def touched_by(calls: Calls, faults: Sequence[Segment]) -> NDArray[np.bool_]:
+    """Which calls were under way at any moment of a fault."""
+    mask = np.zeros(len(calls), dtype=bool)
+    for fault in faults:
+        mask |= (calls["intended_ns"] < fault.end_ns) & (calls["done_ns"] > fault.start_ns)
+    return mask
+
+
 def figures(calls: Calls, seconds: float, recovery_s: float | None = None) -> Figures:
     """The figures of some calls made in ``seconds`` of time.
 
@@ -279,20 +290,26 @@ def measure(history: History) -> Measured:
     spans = windows([fault.span for fault in faults], list(loads.values()))
     mine = [history.calls[name] for name in loads if name in history.calls]
     calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
-    by_lane = {lane.name.lower(): calls[calls["lane"] == lane] for lane in Lane}
-    recoveries = {lane: slowest_recovery_s(lane_calls, spans["recovery"]) for lane, lane_calls in by_lane.items()}
+    touched = touched_by(calls, spans["fault"])
+    by_window = {window: within(calls[~touched], segments) for window, segments in spans.items()}
+    by_window["fault"] = calls[touched]
+    recoveries = {lane: slowest_recovery_s(_of(lane, by_window["recovery"]), spans["recovery"]) for lane in Lane}
     measured = {
         window: {
-            lane: figures(
-                within(lane_calls, segments),
+            lane.name.lower(): figures(
+                _of(lane, by_window[window]),
                 sum(segment.seconds for segment in segments),
                 _finite(recoveries[lane]) if window == "recovery" else None,
             )
-            for lane, lane_calls in by_lane.items()
+            for lane in Lane
         }
         for window, segments in spans.items()
     }
-    return Measured(faults, loads, spans, measured, never_steady=recoveries["faulted"] == math.inf)
+    return Measured(faults, loads, spans, measured, never_steady=recoveries[Lane.FAULTED] == math.inf)
+
+
+def _of(lane: Lane, calls: Calls) -> Calls:
+    return calls[calls["lane"] == lane]
 
 
 def _finite(value: float | None) -> float | None:
