@@ -139,7 +139,7 @@ class Environment:
             What could not be taken down, in words.
         """
         troubles = []
-        if self._toxiproxy is not None and "toxiproxy" not in self.parts:
+        if self._toxiproxy is not None:
             for name in self._created:
                 try:
                     self._toxiproxy.delete_proxy(name)
@@ -227,8 +227,9 @@ class Environment:
             )
         if found is None:
             listen = self.settings.proxy_listen if name == FAULTED_PROXY else None
-            self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
-            self._created.append(name)
+            if "toxiproxy" not in self.parts:  # one of the run's own ends with it, and all its proxies
+                self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
+                self._created.append(name)
             found = server.create_proxy(name, listen or f"{lab.LOOPBACK}:0", _joined(upstream))
         self._know(found, upstream, path)
         return found

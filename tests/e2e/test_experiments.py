@@ -17,6 +17,7 @@ def test_the_sound_server_passes(chaos: Chaos, name: str) -> None:
     result = chaos.run(name)
     assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
     assert "Verdict: pass" in result.output
+    assert "still be in place" not in result.output
     files = {path.name for path in result.folder.path.iterdir()}
     assert {"manifest.json", "events.jsonl", "verdict.json", "report.txt", "journal.json"} <= files
     assert all(fault["proof"] for fault in result.verdict["faults"])

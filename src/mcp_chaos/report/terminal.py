@@ -27,12 +27,11 @@ def render(verdict: Verdict, *, colour: bool, width: int = _WIDTH) -> str:
         width=width, force_terminal=colour, no_color=not colour, color_system="standard" if colour else None
     )
     with console.capture() as captured:
+        tables = [_windows(verdict), _faults(verdict) if verdict.measured.faults else None, _thresholds(verdict)]
+        for table in filter(None, tables):
+            console.print()
+            console.print(table)
         console.print()
-        console.print(_windows(verdict))
-        if verdict.measured.faults:
-            console.print(_faults(verdict))
-        if verdict.judgements:
-            console.print(_thresholds(verdict))
         console.print(Text.assemble("Verdict: ", (verdict.verdict, _STYLES[verdict.verdict])))
         for reason in verdict.reasons:
             console.print(Text(f"  {reason}"), soft_wrap=True)
