@@ -53,7 +53,8 @@ FAULTS = {
     "partition": Partition,
     "flap": Flap,
 }
-"""The fault that each fault action puts in place; the arguments of the one are the fields of the other."""
+"""The fault that each fault action puts in place; the arguments of the one are the fields of the other, so ``locals()``
+of the action makes the fault."""
 
 
 @guarded
@@ -65,16 +66,7 @@ def add_latency(
     proxy: str = "mcp",
 ) -> Dict[str, Any]:
     """Hold back every chunk by latency_ms ± jitter_ms, on open connections too."""
-    return current().inject(
-        make_fault(
-            Latency,
-            latency_ms=latency_ms,
-            jitter_ms=jitter_ms,
-            direction=direction,
-            connection_fraction=connection_fraction,
-            proxy=proxy,
-        )
-    )
+    return current().inject(make_fault(Latency, **locals()))
 
 
 @guarded
@@ -82,23 +74,13 @@ def limit_bandwidth(
     rate_kb_per_s: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
 ) -> Dict[str, Any]:
     """Give each connection rate_kb_per_s (1 kB = 1000 bytes)."""
-    return current().inject(
-        make_fault(
-            Bandwidth,
-            rate_kb_per_s=rate_kb_per_s,
-            direction=direction,
-            connection_fraction=connection_fraction,
-            proxy=proxy,
-        )
-    )
+    return current().inject(make_fault(Bandwidth, **locals()))
 
 
 @guarded
 def black_hole(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> Dict[str, Any]:
     """Let bytes vanish while connections stay open."""
-    return current().inject(
-        make_fault(BlackHole, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
-    )
+    return current().inject(make_fault(BlackHole, **locals()))
 
 
 @guarded
@@ -106,9 +88,7 @@ def reset_connections(
     after_ms: int = 0, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
 ) -> Dict[str, Any]:
     """Reset connections after_ms after their first bytes, as long as the fault is in place."""
-    return current().inject(
-        make_fault(Reset, after_ms=after_ms, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
-    )
+    return current().inject(make_fault(Reset, **locals()))
 
 
 @guarded
@@ -116,11 +96,7 @@ def slow_close(
     delay_ms: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
 ) -> Dict[str, Any]:
     """Hold back the end of connections by delay_ms."""
-    return current().inject(
-        make_fault(
-            SlowClose, delay_ms=delay_ms, direction=direction, connection_fraction=connection_fraction, proxy=proxy
-        )
-    )
+    return current().inject(make_fault(SlowClose, **locals()))
 
 
 @guarded
@@ -133,17 +109,7 @@ def slice_packets(
     proxy: str = "mcp",
 ) -> Dict[str, Any]:
     """Cut data into small pieces, delay_us apart."""
-    return current().inject(
-        make_fault(
-            Slicer,
-            average_size_bytes=average_size_bytes,
-            size_variation_bytes=size_variation_bytes,
-            delay_us=delay_us,
-            direction=direction,
-            connection_fraction=connection_fraction,
-            proxy=proxy,
-        )
-    )
+    return current().inject(make_fault(Slicer, **locals()))
 
 
 @guarded
@@ -151,23 +117,13 @@ def limit_data(
     limit_bytes: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
 ) -> Dict[str, Any]:
     """End each connection after limit_bytes."""
-    return current().inject(
-        make_fault(
-            DataLimit,
-            limit_bytes=limit_bytes,
-            direction=direction,
-            connection_fraction=connection_fraction,
-            proxy=proxy,
-        )
-    )
+    return current().inject(make_fault(DataLimit, **locals()))
 
 
 @guarded
 def partition(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> Dict[str, Any]:
     """Take the proxy down: open connections end, new ones are refused, both ways and for everybody."""
-    return current().inject(
-        make_fault(Partition, direction=direction, connection_fraction=connection_fraction, proxy=proxy)
-    )
+    return current().inject(make_fault(Partition, **locals()))
 
 
 @guarded
@@ -180,17 +136,7 @@ def flap(
     proxy: str = "mcp",
 ) -> Dict[str, Any]:
     """Take the proxy down and up several times; returns after the last time, so run it in the background."""
-    return current().inject(
-        make_fault(
-            Flap,
-            down_ms=down_ms,
-            up_ms=up_ms,
-            times=times,
-            direction=direction,
-            connection_fraction=connection_fraction,
-            proxy=proxy,
-        )
-    )
+    return current().inject(make_fault(Flap, **locals()))
 
 
 @guarded

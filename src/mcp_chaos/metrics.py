@@ -7,9 +7,9 @@ The windows of a run follow from its events:
     recovery   after each heal, until the next fault or the end of the load
 
 Only loads that were running when a fault came are judged; a ramp that went before, to find the capacity, is not.
-A call that was under way at any moment of a fault belongs to the fault: one in flight when the network was cut is not
-the baseline's failure, and one that is stuck in a fault and ends after it is not the recovery's. Every other call belongs
-to the window in which it was *intended*.
+A call that was under way at any moment of a fault belongs to the fault: one in flight when the network was cut is
+not the baseline's failure, and one that is stuck in a fault and ends after it is not the recovery's. Every other
+call belongs to the window in which it was *intended*.
 """
 
 import math
