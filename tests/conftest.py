@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.history import SCHEMA, Clock, RunFolder
 from mcp_chaos.lab import parts, toxiproxy_server
 
 Handler = Callable[[socket.socket], None]
@@ -110,7 +110,7 @@ def clock() -> Clock:
 def folder(tmp_path: Path) -> RunFolder:
     """A run folder with a manifest."""
     made = RunFolder.create(tmp_path, "a test")
-    made.write("manifest.json", {"thresholds": {"fault": ["hung_calls == 0"]}})
+    made.write("manifest.json", {"schema": SCHEMA, "thresholds": {"fault": ["hung_calls == 0"]}})
     return made
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.history import CALL, Calls, Event, History, Lane, Outcome, Reason
+from mcp_chaos.history import CALL, SCHEMA, Calls, Event, History, Lane, Outcome, Reason
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -63,5 +63,5 @@ def a_history(
         event(end_s, "method_ended"),
         *events,
     ]
-    manifest = {"thresholds": thresholds or {"recovery": ["success_fraction >= 0.99"]}}
+    manifest = {"schema": SCHEMA, "thresholds": thresholds or {"recovery": ["success_fraction >= 0.99"]}}
     return History(manifest, sorted(known, key=lambda e: e.at_ns), {"sustained": calls_of(calls)})

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from mcp_chaos import cli
+from mcp_chaos.child import identity
 from mcp_chaos.errors import InstallError
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.lab import toxiproxy_server
@@ -66,6 +67,7 @@ def test_what_cannot_be_used_is_told_with_2(
     "damage",
     [
         lambda path: (path / "manifest.json").write_text("[]"),
+        lambda path: (path / "manifest.json").write_text('{"thresholds": {}, "schema": 0}'),
         lambda path: (path / "events.jsonl").write_text("5\n"),
         lambda path: (path / "events.jsonl").write_text('{"at_ns": 1, "kind": "load_started"}\n'),
         lambda path: (path / "events.jsonl").write_text('{"at_ns": "x", "kind": "y"}\n'),
@@ -85,6 +87,14 @@ def test_nothing_left_is_nothing_to_heal(
 ) -> None:
     assert run(monkeypatch, "heal", str(folder.path)) == 0
     assert capsys.readouterr().out == "Nothing was left behind.\n"
+
+
+def test_a_run_that_still_goes_on_is_not_healed_under_its_feet(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.write("manifest.json", {"process": identity()})
+    assert run(monkeypatch, "heal", str(folder.path)) == 2
+    assert "still goes on" in capsys.readouterr().err
 
 
 def test_the_server_is_installed_and_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

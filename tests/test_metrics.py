@@ -101,7 +101,12 @@ def test_recovery_is_the_answer_from_which_on_all_is_well() -> None:
 
 def test_a_lucky_answer_is_not_recovery() -> None:
     rows = [call(5.05), *every(0.1, 5.15, 7, reason=Reason.REFUSED), *every(0.1, 7, 10)]
-    assert recovery_s(calls_of(rows), Segment(5 * S, 10 * S)) == pytest.approx(2.01)
+    assert recovery_s(calls_of(rows), Segment(5 * S, 10 * S)) == pytest.approx(1.96)
+
+
+def test_the_pauses_of_a_load_are_not_the_services_recovery() -> None:
+    rows = [*every(0.01, 14, 14.1), *every(0.01, 24, 24.1)]
+    assert recovery_s(calls_of(rows), Segment(5 * S, 30 * S)) == pytest.approx(0.01)
 
 
 def test_a_last_answer_alone_is_not_recovery() -> None:
@@ -129,6 +134,7 @@ def test_a_recovery_too_short_to_see_is_not_held_against_the_service() -> None:
     measured = measure(a_history(every(0.1, 0, 12), fault(3, 11.5)))
     assert measured.figures["recovery"]["faulted"].recovery_s is None
     assert not measured.never_steady
+    assert measured.unseen_heals == 1
 
 
 def test_a_fault_outside_the_load_shapes_no_window() -> None:

@@ -61,6 +61,8 @@ def test_another_machine_has_to_be_allowed_by_name() -> None:
         ({"mcp_tool": "x", "mcp_arguments": "{"}, "MCP_ARGUMENTS is not JSON"),
         ({"mcp_tool": "x", "mcp_arguments": "[1]"}, "a JSON object is needed"),
         ({"mcp_arguments": "{}"}, "without MCP_TOOL"),
+        ({"mcp_proxy_listen": "8666"}, "host:port is needed"),
+        ({"mcp_proxy_listen": "127.0.0.1:99999"}, "host:port is needed"),
         ({"mcp_proxy_listen": "here"}, "host:port is needed"),
         ({"mcp_chaos_seed": "lucky"}, "a whole number is needed"),
     ],

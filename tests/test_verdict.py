@@ -25,7 +25,7 @@ def test_a_missed_threshold_fails_and_names_its_window() -> None:
 def test_a_service_that_never_comes_back_misses_its_recovery_time() -> None:
     verdict = judge(a_history(BROKEN, fault(3, 5), {"recovery": ["recovery_s <= 5"]}))
     assert verdict.verdict == FAIL
-    assert "never became steady again" in verdict.reasons[0]
+    assert verdict.reasons[0] == "recovery: 'recovery_s <= 5' was missed: the service never became steady again"
 
 
 def test_a_recovery_time_without_any_call_is_no_evidence() -> None:
@@ -39,8 +39,21 @@ def test_a_fault_that_was_not_felt_proves_nothing() -> None:
     assert "was not felt: nothing happened" in verdict.reasons[0]
 
 
-def test_what_is_seen_under_an_unfelt_fault_cannot_fail_a_run() -> None:
-    assert judge(a_history(BROKEN, fault(3, 5, proof=None))).verdict == INCONCLUSIVE
+def test_what_is_seen_under_an_unfelt_fault_is_told_and_does_not_fail_a_run() -> None:
+    missed = event(11, "hypothesis_missed", when="after", probe="'it answers'")
+    verdict = judge(a_history(BROKEN, [*fault(3, 5, proof=None), missed]))
+    assert verdict.verdict == INCONCLUSIVE
+    told = [reason for reason in verdict.reasons if reason.startswith("not held against the server")]
+    assert len(told) == 2
+
+
+def test_a_heal_that_the_load_did_not_outlast_proves_nothing() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 5, 9)]
+    verdict = judge(a_history(rows, [*fault(3, 5), *fault(9, 11.99, "fault-2")]))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == [
+        "recovery: the load did not go on long enough after 1 of the heals to show whether the service recovered"
+    ]
 
 
 def test_a_baseline_that_is_bad_fails_even_when_the_fault_was_not_felt() -> None:

@@ -122,6 +122,21 @@ class Child:
         return f"The {self.name} {how}. Its last words are in {self.log}:\n{last_lines(self.log)}"
 
 
+def identity() -> dict[str, float]:
+    """What tells this process from any other, also from a later one with its process id."""
+    return {"pid": os.getpid(), "started_s": psutil.Process().create_time()}
+
+
+def is_alive(who: object) -> bool:
+    """Whether the process of an :func:`identity` still runs."""
+    if not isinstance(who, dict):
+        return False
+    try:
+        return bool(psutil.Process(int(who["pid"])).create_time() == who["started_s"])
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
 def last_lines(log: Path, most: int = 5) -> str:
     """The last lines of a log, for an error message."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""

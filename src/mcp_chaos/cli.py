@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from mcp_chaos import __version__
-from mcp_chaos.errors import EXIT_ABORTED, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError
+from mcp_chaos.child import is_alive
+from mcp_chaos.errors import (
+    EXIT_ABORTED,
+    EXIT_FAIL,
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERNAL,
+    EXIT_PASS,
+    McpChaosError,
+    UsageError,
+)
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history import Clock, History, RunFolder
 from mcp_chaos.lab import toxiproxy_server
@@ -50,8 +59,11 @@ def report(run: Path) -> None:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def heal(run: Path) -> None:
-    """Take back what a RUN left behind: its faults, its proxies, its processes. Ends the run if it still goes on."""
-    done = clean_up(RunFolder.open(run.resolve()), Clock.start(), "it was healed by hand")
+    """Take back what a RUN left behind: its faults, its proxies, its processes."""
+    folder = RunFolder.open(run.resolve())
+    if is_alive(folder.read("manifest.json").get("process")):
+        raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
+    done = clean_up(folder, Clock.start(), "it was healed by hand")
     click.echo("\n".join(done) if done else "Nothing was left behind.")
 
 

@@ -95,10 +95,13 @@ def before_experiment_control(
         for name in missing:
             run.event("control_missing", name=name)
     except McpChaosError as error:
+        runs.refuse()
         raise InterruptExecution(str(error)) from None
     except InterruptExecution:
+        runs.refuse()
         raise
     except Exception as error:
+        runs.refuse()
         logger.debug("mcp_chaos could not start the run", exc_info=True)
         raise InterruptExecution(
             f"mcp_chaos has a bug: {error!r}. Nothing was left running; please report it."

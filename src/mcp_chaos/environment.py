@@ -8,13 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history import Clock, Lane, RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab import toxiproxy_server
-from mcp_chaos.lab.defects import Defect, planted_defect
+from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import MCP_USER
 from mcp_chaos.mcp import Operation
@@ -74,6 +74,10 @@ class Environment:
         """
         try:
             self._defect = planted_defect()
+            if self._defect is not None and not self.settings.embedded:
+                raise UsageError(
+                    f"{VARIABLE} plants a defect in the embedded server, and MCP_URL names another; unset one of them."
+                )
             if self.settings.embedded:
                 self._start_embedded()
             else:
@@ -202,7 +206,7 @@ class Environment:
             # Other proxies of that server can be poisoned too, such as the one before the server's own backend.
             for state in server.proxies().values():
                 upstream = _address(state.upstream)
-                if upstream is not None:
+                if upstream is not None and self._may_be_broken(upstream[0]):
                     self._know(state, upstream, "/")
 
     def _make_proxies(self) -> None:
@@ -233,6 +237,9 @@ class Environment:
             found = server.create_proxy(name, listen or f"{lab.LOOPBACK}:0", _joined(upstream))
         self._know(found, upstream, path)
         return found
+
+    def _may_be_broken(self, host: str) -> bool:
+        return is_loopback(host) or host.lower() in self.settings.allowed_hosts
 
     def _leads_to(self, found: ProxyState, upstream: Address) -> bool:
         """Whether a proxy that was there before leads to the server under test.

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from chaoslib import exit as chaos_exit
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.run import current
+from mcp_chaos.run import current, was_refused
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -30,6 +30,8 @@ def guarded(activity: Callable[P, R]) -> Callable[P, R]:
         try:
             current()
         except UsageError as error:
+            if was_refused():
+                raise
             logger.error(str(error))
             # Only where Chaos Toolkit has its handler in place: elsewhere the signal would kill the process.
             if signal.getsignal(signal.SIGUSR1) is chaos_exit._leave_now:

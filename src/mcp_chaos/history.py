@@ -47,10 +47,10 @@ CALL = np.dtype(
         ("reason", "u1"),
         ("outcome", "u1"),
         ("lane", "u1"),
-        ("step", "u1"),
+        ("step", "<u2"),
     ]
 )
-"""One call, 36 bytes. Times are UTC nanoseconds of the run's clock; ``sent_ns`` is 0 when nothing was sent."""
+"""One call, 39 bytes. Times are UTC nanoseconds of the run's clock; ``sent_ns`` is 0 when nothing was sent."""
 
 Calls = NDArray[np.void]
 
@@ -345,4 +345,8 @@ class History:
         manifest = folder.read("manifest.json")
         if not isinstance(manifest, dict) or "thresholds" not in manifest:
             raise HistoryError(f"{folder.path / 'manifest.json'} has no thresholds, so the run cannot be judged.")
+        if manifest.get("schema") != SCHEMA:
+            raise HistoryError(
+                f"{folder.path} was written by another version of mcp_chaos, whose files are not read here."
+            )
         return cls(manifest, folder.events(), {load: folder.calls(load) for load in folder.load_names()})

@@ -228,7 +228,8 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
     """How long after a heal the service was steady again.
 
     Steady is the first successful call from which on, for one whole second of the segment, at least 95 % of the calls
-    intended succeed; the time runs from the heal to the moment that call was answered.
+    intended succeed; the time runs until that call was answered. It runs from the first call after the heal, not from
+    the heal itself: before that nobody asked, and a load that comes in cycles would be measured by its pauses.
 
     Args:
         calls: of one lane.
@@ -251,7 +252,7 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
     steady = np.flatnonzero((ok == 1) & (fraction >= STEADY_FRACTION) & seen_out)
     if not len(steady):
         return math.inf
-    return max(0.0, (int(after["done_ns"][steady[0]]) - segment.start_ns) / _NS_PER_S)
+    return float(after["done_ns"][steady[0]] - intended[0]) / _NS_PER_S
 
 
 def slowest_recovery_s(calls: Calls, segments: Sequence[Segment]) -> float | None:
@@ -272,6 +273,7 @@ class Measured:
         loads: the judged loads and their times.
         windows: the stretches of time of each window.
         figures: by window, then lane (``faulted``, ``control``).
+        unseen_heals: how many heals were not followed by calls that show whether the service recovered.
         never_steady: whether some heal was followed by calls that show that the service never became steady again;
             its ``recovery_s`` is then ``None`` too, as JSON has no infinity.
     """
@@ -280,6 +282,7 @@ class Measured:
     loads: dict[str, Segment]
     windows: dict[str, list[Segment]]
     figures: dict[str, dict[str, Figures]]
+    unseen_heals: int
     never_steady: bool
 
 
@@ -305,7 +308,16 @@ def measure(history: History) -> Measured:
         }
         for window, segments in spans.items()
     }
-    return Measured(faults, loads, spans, measured, never_steady=recoveries[Lane.FAULTED] == math.inf)
+    after_heal = _of(Lane.FAULTED, by_window["recovery"])
+    seen = sum(recovery_s(after_heal, segment) is not None for segment in spans["recovery"])
+    return Measured(
+        faults,
+        loads,
+        spans,
+        measured,
+        unseen_heals=len(spans["fault"]) - seen,
+        never_steady=recoveries[Lane.FAULTED] == math.inf,
+    )
 
 
 def _of(lane: Lane, calls: Calls) -> Calls:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from mcp_chaos.child import end_children
+from mcp_chaos.child import end_children, identity
 from mcp_chaos.environment import CONTROL_PROXY, Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
@@ -17,7 +17,7 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults, Victim
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history import Clock, Lane, RunFolder
+from mcp_chaos.history import SCHEMA, Clock, Lane, RunFolder
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import make_shape
 from mcp_chaos.load.spec import LoadSpec
@@ -27,6 +27,7 @@ from mcp_chaos.settings import Settings
 Say = Callable[[str], None]
 
 _current: "Run | None" = None
+_refused = False
 
 
 class Run:
@@ -43,7 +44,7 @@ class Run:
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
         self.environment = Environment(settings, self.folder, self.clock, say)
-        self._manifest = {"schema": 1, "experiment": experiment, "thresholds": thresholds}
+        self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
         self._say = say
         self._loads: dict[str, LoadProcess] = {}
         self._seen_ended: set[str] = set()
@@ -323,12 +324,25 @@ def begin(run: Run) -> None:
         raise
 
 
+def refuse() -> None:
+    """Note that the run could not be started, for which the reason has been told."""
+    global _refused
+    _refused = True
+
+
+def was_refused() -> bool:
+    """Whether a run of this process could not be started."""
+    return _refused
+
+
 def current() -> Run:
     """The current run.
 
     Raises:
         UsageError: there is none.
     """
+    if _current is None and _refused:
+        raise UsageError("The run did not start, so there is nothing to do or to heal; the reason is above.")
     if _current is None:
         raise UsageError(
             "No run is under way, so there is nothing to act on. The experiment needs the control 'mcp_chaos.control' "

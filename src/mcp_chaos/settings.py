@@ -22,7 +22,7 @@ KEYS = {
     "mcp_tool": "the tool to call on your own server",
     "mcp_arguments": "its arguments, JSON",
     "toxiproxy_url": "the API of your own Toxiproxy; empty: one that the run starts",
-    "mcp_proxy_listen": "host:port that your own Toxiproxy listens on for the faulted lane; empty: a free port",
+    "mcp_proxy_listen": "host:port that Toxiproxy listens on for the faulted lane; empty: a free port",
     "mcp_chaos_runs": "the folder for runs",
     "mcp_chaos_seed": "of the workload's choices",
     "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
@@ -40,9 +40,10 @@ class Settings:
         tool: empty for a choice.
         arguments: of the tool.
         toxiproxy_url: ``None`` for the run's own.
-        proxy_listen: where a Toxiproxy that is not the run's own listens; ``None`` for a free port.
+        proxy_listen: where Toxiproxy listens for the faulted lane; ``None`` for a free port.
         runs: the folder for runs.
         seed: of the workload.
+        allowed_hosts: that may be tested besides this machine.
     """
 
     mcp_url: str | None
@@ -53,6 +54,7 @@ class Settings:
     proxy_listen: str | None
     runs: Path
     seed: int
+    allowed_hosts: frozenset[str] = frozenset()
 
     @classmethod
     def embedded_by_default(cls) -> "Settings":
@@ -85,7 +87,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if given["mcp_arguments"] and not given["mcp_tool"]:
         problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
     listen = given["mcp_proxy_listen"]
-    if listen and not _is_port(listen.rpartition(":")[2]):
+    if listen and not (listen.rpartition(":")[0] and _is_port(listen.rpartition(":")[2])):
         problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
     seed = given["mcp_chaos_seed"] or "1"
     if not (seed.isascii() and seed.isdecimal()):
@@ -102,6 +104,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         proxy_listen=listen or None,
         runs=Path(given["mcp_chaos_runs"] or "runs"),
         seed=int(seed),
+        allowed_hosts=frozenset(allowed),
     )
 
 

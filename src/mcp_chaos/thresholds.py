@@ -64,6 +64,8 @@ class Judgement:
 
     def sentence(self) -> str:
         """The judgement in words, for the reasons of a verdict."""
+        if self.outcome == "missed" and self.left is None:
+            return f"{self.window}: '{self.text}' was missed: the service never became steady again"
         if self.outcome == "no_data":
             return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
         against = "" if self.text.endswith(_number(self.right)) else f" against {_number(self.right)}"

@@ -1,12 +1,12 @@
 """Pure: a measured history and its thresholds → pass, fail or inconclusive, with reasons.
 
 Worst wins, fail over inconclusive over pass: evidence of a weakness stays evidence when the rest of the run proves
-nothing. The one exception is a fault that was never felt: what a run shows then is not about the fault, so nothing
-seen in its fault and recovery windows can fail it.
+nothing. The one exception: when some fault was not felt, what the run shows from the first fault on may not be about
+the faults, so it is told among the reasons and does not fail the run.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcp_chaos.history import Event, History
@@ -58,11 +58,15 @@ def judge(history: History) -> Verdict:
     """Judge a run by its history and by the thresholds in its manifest."""
     measured = measure(history)
     thresholds = parse_thresholds(history.manifest["thresholds"])
-    judgements = [threshold.judge(measured.figures) for threshold in thresholds]
+    judgements = [_with_never(threshold.judge(measured.figures), measured) for threshold in thresholds]
     doubts = [*_doubts(history.events), *_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
-    felt = all(fault.proof is not None for fault in measured.faults)
-    failures = [*_broken_promises(history.events), *_misses(judgements, measured, felt)]
-    doubts += [j.sentence() for j in judgements if j.outcome == "no_data" and not _means_never(j, measured)]
+    failures = _misses(judgements, before_fault=True)
+    evidence = [*_broken_promises(history.events), *_misses(judgements, before_fault=False)]
+    if all(fault.proof is not None for fault in measured.faults):
+        failures = [*evidence, *failures]
+    else:
+        doubts += [f"not held against the server, as not every fault was felt: {sentence}" for sentence in evidence]
+    doubts += [j.sentence() for j in judgements if j.outcome == "no_data"]
     if failures:
         return Verdict(FAIL, [*failures, *doubts], measured, judgements)
     if doubts:
@@ -70,21 +74,19 @@ def judge(history: History) -> Verdict:
     return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements)
 
 
-def _means_never(judgement: Judgement, measured: Measured) -> bool:
-    """Whether a missing figure is an answer in itself: calls were made after the heal and none of it became steady."""
-    return measured.never_steady and judgement.missing == "recovery.faulted.recovery_s"
+def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
+    """A recovery time that was not measured is an answer in itself when calls show that the service never recovered."""
+    if measured.never_steady and judgement.missing == "recovery.faulted.recovery_s":
+        return replace(judgement, outcome="missed")
+    return judgement
 
 
-def _misses(judgements: Sequence[Judgement], measured: Measured, felt: bool) -> list[str]:
-    sentences = []
-    for judgement in judgements:
-        if judgement.window != "baseline" and not felt:
-            continue
-        if judgement.outcome == "missed":
-            sentences.append(judgement.sentence())
-        elif judgement.outcome == "no_data" and _means_never(judgement, measured):
-            sentences.append(f"recovery: the service never became steady again, so '{judgement.text}' was missed")
-    return sentences
+def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]:
+    return [
+        judgement.sentence()
+        for judgement in judgements
+        if judgement.outcome == "missed" and (judgement.window == "baseline") == before_fault
+    ]
 
 
 def _broken_promises(events: Sequence[Event]) -> list[str]:
@@ -147,6 +149,9 @@ def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[st
     if measured.faults and not measured.loads:
         return ["no load was running while the fault was in place"]
     thin = []
+    if measured.unseen_heals and any(threshold.window == "recovery" for threshold in thresholds):
+        which = "the heal" if len(measured.windows["fault"]) == 1 else f"{measured.unseen_heals} of the heals"
+        thin.append(f"recovery: the load did not go on long enough after {which} to show whether the service recovered")
     for window in dict.fromkeys(threshold.window for threshold in thresholds):
         calls = measured.figures[window]["faulted"].calls
         if 0 < calls < FEWEST_CALLS:

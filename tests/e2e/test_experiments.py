@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import EXPERIMENTS, Chaos
 
@@ -67,3 +68,11 @@ def test_each_experiment_validates_with_nothing_set(chaos: Chaos, name: str) -> 
         str(EXPERIMENTS / name),
     ]
     assert subprocess.run(command, cwd=chaos.folder, env=chaos.env, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.e2e
+def test_the_example_of_the_readme_is_run_as_it_stands(chaos: Chaos) -> None:
+    readme = (EXPERIMENTS.parent / "README.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
+    result = chaos.run(example)
+    assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output

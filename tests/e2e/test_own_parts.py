@@ -74,6 +74,19 @@ def test_the_shipped_experiment_on_ones_own_server_and_toxiproxy(
 
 
 @pytest.mark.e2e
+def test_a_proxy_that_leads_to_another_host_cannot_be_poisoned(
+    chaos: Chaos, own_server: str, toxiproxy: ToxiproxyServer
+) -> None:
+    toxiproxy.create_proxy("prod", "127.0.0.1:0", "192.0.2.1:5432")
+    result = chaos.run(
+        short_experiment(activity("partition", proxy="prod")), MCP_URL=own_server, TOXIPROXY_URL=toxiproxy.url
+    )
+    assert result.exit_code == 1
+    assert "There is no proxy 'prod' in this run" in result.output
+    assert toxiproxy.proxy("prod").enabled
+
+
+@pytest.mark.e2e
 def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServer) -> None:
     probes = "mcp_chaos.probes"
     method = [
@@ -123,6 +136,8 @@ def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServ
         ({}, {"MCP_URL": "http://192.0.2.1/mcp"}, "MCP_CHAOS_ALLOW_HOSTS=192.0.2.1"),
         ({}, {"TOXIPROXY_URL": "http://127.0.0.1:1"}, "cannot be reached to say its version"),
         ({}, {"MCP_CHAOS_LAB_DEFECT": "gremlins"}, "there is no defect 'gremlins'"),
+        ({}, {"MCP_CHAOS_LAB_DEFECT": "hangs_after_cut", "MCP_URL": "http://127.0.0.1:1/mcp"}, "unset one of them"),
+        ({}, {"MCP_CHAOS_LAB_RATE_PER_S": "many"}, "0 for no limit, not 'many'"),
         ({}, {"MCP_CHAOS_RUNS": "/proc/nowhere"}, "Set MCP_CHAOS_RUNS"),
         ({}, {"TOXIPROXY_SERVER": "/bin/true"}, "is not a Toxiproxy server"),
         ({"extensions": []}, {}, "one block named 'mcp_chaos'"),
@@ -146,6 +161,7 @@ def test_bad_input_is_told_before_anything_is_touched(
     result = chaos.run(short_experiment(**changes), **env)
     assert result.exit_code == 1
     assert said in result.output
+    assert "No run is under way" not in result.output
     assert all("fault_injecting" not in [e.kind for e in folder.events()] for folder in result.runs)
 
 

@@ -138,6 +138,17 @@ def test_a_fault_that_misses_the_canary_is_unproven(
     assert "fault_proven" not in kinds(folder)
 
 
+def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(
+    toxiproxy: ToxiproxyServer, lane: Lane, folder: RunFolder, clock: Clock
+) -> None:
+    """Docker and kubectl accept for a proxy that is down and close; another proxy does the same."""
+    forwarder = toxiproxy.create_proxy("forwarder", "127.0.0.1:0", f"127.0.0.1:{lane.faulted[1]}")
+    behind = replace(lane, faulted=("127.0.0.1", forwarder.port))
+    injector = Injector(toxiproxy, {"mcp": behind}, folder, clock)
+    assert "on the clean way it was answered" in injector.inject(make_fault(Partition))["proof"]
+    injector.heal()
+
+
 def test_a_dead_server_is_no_proof_of_a_fault(toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> None:
     nobody = ReservedPort()
     state = toxiproxy.create_proxy("dead", "127.0.0.1:0", f"127.0.0.1:{nobody.number}")
@@ -195,7 +206,7 @@ def test_a_flap_goes_down_and_up_and_is_over_by_itself(injector: Injector, folde
 
 
 def test_a_flap_and_a_partition_do_not_undo_each_other(injector: Injector, toxiproxy: ToxiproxyServer) -> None:
-    flapping = threading.Thread(target=injector.flap, args=(Flap(down_ms=20, up_ms=20, times=1000),))
+    flapping = threading.Thread(daemon=True, target=injector.flap, args=(Flap(down_ms=20, up_ms=20, times=1000),))
     flapping.start()
     while not injector.active:
         assert flapping.is_alive()
@@ -207,7 +218,7 @@ def test_a_flap_and_a_partition_do_not_undo_each_other(injector: Injector, toxip
 
 
 def test_a_flap_ends_at_once_when_it_is_told_to_hurry(injector: Injector) -> None:
-    flapping = threading.Thread(target=injector.flap, args=(Flap(down_ms=3_600_000, up_ms=10, times=2),))
+    flapping = threading.Thread(daemon=True, target=injector.flap, args=(Flap(down_ms=3_600_000, up_ms=10, times=2),))
     flapping.start()
     while not injector.active:
         assert flapping.is_alive()
@@ -236,7 +247,7 @@ def test_what_interrupts_an_injection_does_not_leave_it_behind(
 
 def test_a_flap_ends_when_it_is_healed(injector: Injector) -> None:
     flap = Flap(down_ms=50, up_ms=3_600_000, times=1000)
-    flapping = threading.Thread(target=injector.flap, args=(flap,))
+    flapping = threading.Thread(daemon=True, target=injector.flap, args=(flap,))
     flapping.start()
     while not injector.active:
         assert flapping.is_alive()

@@ -93,7 +93,7 @@ def test_a_watchdog_cleans_up_after_a_run_that_died(
 ) -> None:
     leave_behind(folder, toxiproxy)
     watchdog = Watchdog(folder, clock)
-    process = psutil.Process(watchdog.pid)
+    process = psutil.Process(watchdog._process.pid)
     pipe = watchdog._process.stdin
     assert pipe is not None
     pipe.close()  # what the kernel does when the run is killed
@@ -131,6 +131,6 @@ def test_a_watchdog_that_is_dismissed_does_nothing(
 
 def test_a_watchdog_that_somebody_killed_can_be_dismissed(folder: RunFolder, clock: Clock) -> None:
     watchdog = Watchdog(folder, clock)
-    os.kill(watchdog.pid, signal.SIGKILL)
+    os.kill(watchdog._process.pid, signal.SIGKILL)
     watchdog._process.wait()
     watchdog.dismiss()

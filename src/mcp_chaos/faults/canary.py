@@ -1,6 +1,6 @@
 """The canary: a client of its own on the faulted lane that must feel a fault, or nothing is proven.
 
-It speaks bare HTTP/1.1 (any answer will do, a 404 too), so that it works against every server, and compares the faulted
+It speaks bare HTTP/1.1 (any answer will do, a 404 too), so it works against every HTTP server, and compares the faulted
 lane with the clean way to the same server, so that a slow server is not mistaken for a slow network.
 """
 
@@ -251,10 +251,13 @@ class Canary:
         return faulted, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S, question)
 
     def _refusal(self) -> str:
-        reading = ask(self.lane.faulted, self.lane, CLEAN_TIMEOUT_S)
-        if reading.ended != "refused":
-            raise NotFeltError(f"a new connection was {reading.ended}, not refused")
-        return "a new connection was refused"
+        """Refused; or, behind a forwarder that accepts for a proxy that is down (Docker, kubectl), cut off."""
+        faulted, clean = self._ask(CLEAN_TIMEOUT_S)
+        if faulted.ended == "refused":
+            return "a new connection was refused"
+        if faulted.ended in ("reset", "closed") and clean.ended == "answered":
+            return f"a new connection was {faulted.ended}; on the clean way it was answered"
+        raise NotFeltError(f"a new connection was {faulted.ended} (on the clean way {clean.ended}), not refused")
 
     def _silence(self) -> str:
         clean = ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S)

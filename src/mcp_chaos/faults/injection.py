@@ -64,16 +64,20 @@ class Injector:
             UsageError: there is no such proxy.
             ToxiproxyError: it was refused; what was in place of it is removed again.
         """
+        active, is_new = self._inject(fault)
+        return active.receipt if is_new else {**active.receipt, "already": True}
+
+    def _inject(self, fault: Fault) -> tuple[_Active, bool]:
         lane = self._lane(fault.proxy)
         with self._lock:
             before = self._active.get((fault.proxy, fault.place()))
             if before is not None and before.fault == fault:
-                return {**before.receipt, "already": True}
+                return before, False
             if before is not None:
                 self._heal_one(before)
             active = self._put(fault)
         self._prove(active, lane)
-        return active.receipt
+        return active, True
 
     def flap(self, fault: Flap) -> Receipt:
         """Take the proxy down and up on a schedule; returns when the last up has come, or the fault is healed.
@@ -81,10 +85,9 @@ class Injector:
         Raises:
             UsageError, ToxiproxyError: as :meth:`inject`.
         """
-        receipt = self.inject(fault)
-        active = self._active.get((fault.proxy, fault.place()))
-        if active is None or "already" in receipt:
-            return receipt
+        active, is_new = self._inject(fault)
+        if not is_new:
+            return {**active.receipt, "already": True}
         for step in range(2 * fault.times - 1):
             is_down = step % 2 == 0
             if not self._sleep((fault.down_ms if is_down else fault.up_ms) / 1e3, active):
@@ -95,7 +98,7 @@ class Injector:
         with self._lock:
             if not active.stopped:
                 self._heal_one(active)
-        return receipt
+        return active.receipt
 
     def stop_flapping(self) -> None:
         """Let flaps end at once; only sets a flag, so a signal handler may call it."""
@@ -128,7 +131,7 @@ class Injector:
     @property
     def active(self) -> list[Fault]:
         """The faults that are in place now."""
-        return [active.fault for active in self._active.values()]
+        return [active.fault for active in list(self._active.values())]
 
     def is_clean(self, proxy: str) -> bool:
         """Whether a proxy is up and has no toxic at all, ours or anybody's.

@@ -34,11 +34,6 @@ class Watchdog:
                 argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
     def dismiss(self) -> None:
         """The run has cleaned up by itself: let the watchdog go and wait until it has."""
         assert self._process.stdin is not None

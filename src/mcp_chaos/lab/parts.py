@@ -1,5 +1,7 @@
 """The embedded parts: each a child process on a loopback port that is its own for the whole run."""
 
+import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -8,9 +10,10 @@ from pathlib import Path
 import httpx
 
 from mcp_chaos.child import Child
-from mcp_chaos.errors import PartError
+from mcp_chaos.errors import PartError, UsageError
 
 LOOPBACK = "127.0.0.1"
+RATE_VARIABLE = "MCP_CHAOS_LAB_RATE_PER_S"
 START_TIMEOUT_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
 
@@ -97,7 +100,14 @@ def warehouse(folder: Path) -> Part:
 
 
 def server(folder: Path, backend_port: int) -> Part:
-    """The reference MCP server; it answers when a query has come back from the warehouse."""
+    """The reference MCP server; it answers when a query has come back from the warehouse.
+
+    Raises:
+        UsageError: ``MCP_CHAOS_LAB_RATE_PER_S`` is no rate.
+    """
+    rate = os.environ.get(RATE_VARIABLE, "0")
+    if not re.fullmatch(r"\d+(\.\d+)?", rate):
+        raise UsageError(f"{RATE_VARIABLE}: calls per second and client are needed, 0 for no limit, not {rate!r}.")
     port = ReservedPort()
     argv = [sys.executable, "-m", "mcp_chaos.lab.server", str(port.number), str(backend_port)]
     url = f"http://{LOOPBACK}:{port.number}/health"
@@ -112,7 +122,7 @@ def check_lab_is_installed() -> None:
     """
     from importlib.util import find_spec
 
-    missing = [name for name in ("mcp", "fakesnow", "uvicorn", "starlette") if find_spec(name) is None]
+    missing = [name for name in ("mcp", "fakesnow", "snowflake", "uvicorn", "starlette") if find_spec(name) is None]
     if missing:
         raise PartError(
             f"The embedded server needs {', '.join(missing)}: pip install 'chaostoolkit-mcp[lab]'. "

@@ -40,11 +40,6 @@ class Engine:
         self._watched: deque[tuple[int, User, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def calls_left(self) -> int:
-        """Calls of the current step that were not started yet."""
-        return self._left
-
     def stop(self) -> None:
         """Start no more calls; those under way end by themselves, at the latest at their deadline."""
         self.stopping = True

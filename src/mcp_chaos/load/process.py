@@ -67,7 +67,9 @@ class LoadProcess:
         assert self._child is not None
         until = time.monotonic() + timeout_s
         while not self._child.wait(_POLL_S):
-            if time.monotonic() < until and not hurried():
+            if hurried():
+                raise PartError(f"The run was told to stop while the load '{self.spec.name}' was waited for.")
+            if time.monotonic() < until:
                 continue
             raise PartError(
                 f"The load '{self.spec.name}' did not end within {timeout_s:g} s. It runs on; stop_load ends it."

@@ -16,7 +16,7 @@ from mcp_chaos.mcp.dialect import Message, parse_message
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine
 
-_RECORD = Struct("<qqqIHHHBBBB")
+_RECORD = Struct("<qqqIHHHBBBH")
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
 
@@ -242,7 +242,7 @@ class User:
                 reason,
                 outcome_of(reason, self._sent_ns > 0),
                 engine.lane,
-                engine.step_number & 0xFF,
+                min(engine.step_number, 0xFFFF),
             )
         )
         engine.ended(self)

@@ -39,7 +39,6 @@ class Streamable(Dialect):
         self._state = _State.NEW
         self.session_id: str | None = None
         self.version = PROTOCOL_VERSION
-        self.server_info: dict[str, Any] = {}
 
     def headers(self) -> Headers:
         """Content negotiation always; version and session once they are known."""
@@ -118,7 +117,6 @@ class Streamable(Dialect):
             )
         self.version = version
         self.session_id = session_id
-        self.server_info = result.get("serverInfo") or {}
         self._state = _State.OPENED
         self.headers_version += 1
 
