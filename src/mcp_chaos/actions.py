@@ -21,7 +21,8 @@ from mcp_chaos.faults.fault import (
     make_fault,
 )
 from mcp_chaos.faults.process import KILL, PAUSE
-from mcp_chaos.run import current, plan_load
+from mcp_chaos.load.shape import check_load, make_shape
+from mcp_chaos.run import current
 
 __all__ = [
     "add_latency",
@@ -196,8 +197,10 @@ def start_load(
         "concurrency": concurrency,
     }
     given = {key: value for key, value in numbers.items() if value is not None}
-    spec = plan_load(run, name, shape, lane, deadline_s, users_from, given)
-    assert spec is not None
+    made = check_load(name, shape, lane, deadline_s, users_from, given)
+    if users_from is not None:
+        made = make_shape(shape, **{**given, "users": run.capacity_of(users_from)})
+    spec = run.spec(name, made, lane, deadline_s)
     run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
 

@@ -9,12 +9,20 @@ from mcp_chaos import actions, probes
 from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
-from mcp_chaos.load.shape import number_problems
+from mcp_chaos.history import LANES
+from mcp_chaos.load.shape import check_load, number_problems
 from mcp_chaos.metrics import FIGURE_NAMES
-from mcp_chaos.run import plan_load
 from mcp_chaos.settings import Settings
 
 _PARTS = ("server", "warehouse")
+_LOADS = {
+    "start_load": actions.start_load,
+    "burst": probes.burst,
+    "burst_success_fraction": probes.burst_success_fraction,
+    "burst_p95_ms": probes.burst_p95_ms,
+}
+"""The activities that start a load."""
+
 _LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from")
 _SECONDS = ("deadline_s", "timeout_s", "seconds")
 _LONGEST_S = 24 * 3600.0
@@ -58,41 +66,40 @@ def argument_problems(name: str, arguments: dict[str, Any], known: Known) -> lis
         arguments: resolved, and of its signature.
         known: what they may refer to.
     """
-    problems: list[str] = []
     try:
         _make(name, arguments)
+        problems: list[str] = []
     except UsageError as error:
-        problems += error.problems
+        problems = list(error.problems)
     for key, value in arguments.items():
-        if key in _SECONDS and not (name == "start_load" or name.startswith("burst")):
-            problems += number_problems(key, value, 0.001, _LONGEST_S)
-        elif key == "lane" and not (name == "start_load" or name.startswith("burst")):
-            problems += _choice(key, value, ("faulted", "control"))
-        elif key == "figure":
-            problems += _choice(key, value, FIGURE_NAMES)
-        elif key == "part":
-            problems += (
-                _choice(key, value, known.parts) if known.parts else ["part: a server of your own is not the run's"]
-            )
-        elif key == "users_from" or (key == "name" and name != "start_load"):
-            problems += _choice(key, value, known.loads)
-        elif key in ("proxy", "where"):
-            problems += _proxy_problems(name, key, value, known)
+        problems += _value_problems(name, key, value, known)
     return problems
+
+
+def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
+    if key == "users_from" or (key == "name" and name != "start_load"):
+        return _choice(key, value, known.loads)
+    if key in ("proxy", "where"):
+        return _proxy_problems(name, key, value, known)
+    if key == "figure":
+        return _choice(key, value, FIGURE_NAMES)
+    if key == "part":
+        return _choice(key, value, known.parts) if known.parts else ["part: a server of your own is not the run's"]
+    if name in _LOADS:  # check_load() looked at all else
+        return []
+    if key == "lane":
+        return _choice(key, value, tuple(LANES))
+    return number_problems(key, value, 0.001, _LONGEST_S) if key in _SECONDS else []
 
 
 def _make(name: str, arguments: dict[str, Any]) -> None:
     """Make what the action would, as far as it goes without a run."""
     if name in actions.FAULTS:
         make_fault(actions.FAULTS[name], **arguments)
-    elif name == "start_load":
-        given = {**_defaults(actions.start_load), **arguments}
+    elif name in _LOADS:
+        given = {"name": "burst", "shape": "burst", "users_from": None, **_defaults(_LOADS[name]), **arguments}
         numbers = {key: value for key, value in arguments.items() if key not in _LOAD_OPTIONS}
-        plan_load(None, **{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
-    elif name.startswith("burst"):
-        given = {**_defaults(probes.burst), **arguments}
-        numbers = {key: given[key] for key in ("requests", "concurrency")}
-        plan_load(None, "burst", "burst", given["lane"], given["deadline_s"], None, numbers)
+        check_load(**{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
 
 
 def _proxy_problems(name: str, key: str, value: Any, known: Known) -> list[str]:

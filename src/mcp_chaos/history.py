@@ -87,6 +87,9 @@ class Lane(IntEnum):
     CONTROL = 1
 
 
+LANES = {lane.name.lower(): lane for lane in Lane}
+"""The lanes by the names that people give them."""
+
 _UNKNOWN_ONCE_SENT = frozenset(
     {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
 )

@@ -5,10 +5,11 @@ from typing import Any, Dict
 
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.face import guarded
-from mcp_chaos.history import Lane
+from mcp_chaos.history import LANES, Lane
+from mcp_chaos.load.shape import check_load
 from mcp_chaos.metrics import FIGURE_NAMES
 from mcp_chaos.observe.target import check_answers, read_health, read_status
-from mcp_chaos.run import current, plan_load
+from mcp_chaos.run import current
 
 __all__ = [
     "burst",
@@ -20,8 +21,6 @@ __all__ = [
     "server_answers",
     "server_counters",
 ]
-
-_LANES = {"faulted": Lane.FAULTED, "control": Lane.CONTROL}
 
 
 @guarded
@@ -105,16 +104,16 @@ def load_reading(name: str = "load", figure: str = "success_fraction", seconds: 
 
 
 def _lane(name: str) -> Lane:
-    if name not in _LANES:
-        raise UsageError(f"There is no lane '{name}'; there are {', '.join(_LANES)}.")
-    return _LANES[name]
+    if name not in LANES:
+        raise UsageError(f"There is no lane '{name}'; there are {', '.join(LANES)}.")
+    return LANES[name]
 
 
 def _burst(requests: int, concurrency: int, deadline_s: float, lane: str) -> Dict[str, Any]:
     run = current()
     numbers = {"requests": requests, "concurrency": concurrency}
-    spec = plan_load(run, run.new_load_name("burst"), "burst", lane, deadline_s, None, numbers)
-    assert spec is not None
+    name = run.new_load_name("burst")
+    spec = run.spec(name, check_load(name, "burst", lane, deadline_s, None, numbers), lane, deadline_s)
     result = run.run_load(replace(spec, judged=False))
     run.observe("burst", result)
     return result

@@ -10,16 +10,16 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.child import end_children, identity
-from mcp_chaos.environment import CONTROL_PROXY, Environment
+from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults, Victim
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history import SCHEMA, Clock, Lane, RunFolder
+from mcp_chaos.history import LANES, SCHEMA, Clock, RunFolder
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import make_shape
+from mcp_chaos.load.shape import Burst, Ramp, Sustained
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.report.progress import Progress
 from mcp_chaos.settings import Settings
@@ -118,6 +118,33 @@ class Run:
         """The process faults."""
         assert self._process_faults is not None
         return self._process_faults
+
+    def spec(self, name: str, shape: Burst | Ramp | Sustained, lane: str, deadline_s: float) -> LoadSpec:
+        """The record of a load of this run, from what ``load.shape.check_load`` let pass."""
+        return LoadSpec(
+            name=name,
+            target=self.environment.target(LANES[lane]),
+            shape=shape,
+            operations=self.environment.operations,
+            deadline_s=float(deadline_s),
+            seed=self.environment.settings.seed,
+            lane=LANES[lane],
+            clock_offset_ns=self.clock.offset_ns,
+        )
+
+    def capacity_of(self, ramp: str) -> int:
+        """How many users a ramp that ended could hold.
+
+        Raises:
+            UsageError: there is no such ramp.
+            PartError: it has not ended, it died, or it held at no step.
+        """
+        result = self.load(ramp).result()
+        if "capacity_users" not in result:
+            raise UsageError(f"users_from: the load '{ramp}' is no ramp, so it has no capacity.")
+        if not result["capacity_users"]:
+            raise PartError(f"The ramp '{ramp}' held at no step: the server cannot carry even its smallest load.")
+        return int(result["capacity_users"])
 
     def start_load(self, spec: LoadSpec) -> None:
         """Start a load and wait until it makes calls.
@@ -230,81 +257,12 @@ class Run:
         self.folder.write("manifest.json", self._manifest)
 
     def _victims(self) -> dict[str, Victim]:
-        ways = {"server": "mcp_control", "warehouse": "backend"}
+        ways = {"server": CONTROL_PROXY, "warehouse": BACKEND_PROXY}
         return {
             name: Victim(part.child, part.wait_until_it_answers, self.environment.ways[ways[name]])
             for name, part in self.environment.parts.items()
             if name in ways
         }
-
-
-def plan_load(
-    run: Run | None,
-    name: str,
-    shape: str,
-    lane: str,
-    deadline_s: float,
-    users_from: str | None,
-    numbers: dict[str, Any],
-) -> LoadSpec | None:
-    """Check what a load is told to do, and make its record.
-
-    Args:
-        run: the current one, or ``None`` to check only.
-        name: of the load.
-        shape: a name from ``load.shape.SHAPES``.
-        lane: faulted or control.
-        deadline_s: of each call.
-        users_from: a ramp that ended, whose capacity is the number of users.
-        numbers: of the shape.
-
-    Returns:
-        The record; ``None`` when only checked.
-
-    Raises:
-        UsageError: with every problem at once.
-        PartError: the ramp that ``users_from`` names held at no step.
-    """
-    problems = []
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        problems.append(f"name: letters, digits, '-' and '_' are needed, as it names files, not {name!r}")
-    if lane not in ("faulted", "control"):
-        problems.append(f"lane: there is no {lane!r}; there are faulted and control")
-    if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not 0 < deadline_s <= 3600:
-        problems.append(f"deadline_s: {deadline_s!r} is not more than 0 and at most 3600")
-    if users_from is not None and shape != "sustained":
-        problems.append("users_from is for the sustained load only")
-    try:
-        made = make_shape(shape, **numbers)
-    except UsageError as error:
-        problems += error.problems
-    if problems:
-        raise UsageError(problems, f"The load '{name}' cannot be started, and nothing was changed")
-    if run is None:
-        return None
-    if users_from is not None:
-        made = make_shape(shape, **{**numbers, "users": _capacity(run, users_from)})
-    on = Lane.FAULTED if lane == "faulted" else Lane.CONTROL
-    environment = run.environment
-    return LoadSpec(
-        name=name,
-        target=environment.target(on),
-        shape=made,
-        operations=environment.operations,
-        deadline_s=float(deadline_s),
-        seed=environment.settings.seed,
-        lane=on,
-        clock_offset_ns=run.clock.offset_ns,
-    )
-
-
-def _capacity(run: Run, ramp: str) -> int:
-    result = run.load(ramp).result()
-    if "capacity_users" not in result:
-        raise UsageError(f"users_from: the load '{ramp}' is no ramp, so it has no capacity.")
-    if not result["capacity_users"]:
-        raise PartError(f"The ramp '{ramp}' held at no step: the server cannot carry even its smallest load.")
-    return int(result["capacity_users"])
 
 
 def begin(run: Run) -> None:

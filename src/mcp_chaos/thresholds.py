@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history import LANES
 from mcp_chaos.metrics import FIGURE_NAMES, WINDOWS, Figures
-
-LANES = ("faulted", "control")
 
 _LONGEST = 300
 _LARGEST = 1e15

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history import LANES
 
 MAX_USERS = 1_000
 MAX_REQUESTS = 10_000_000
 MAX_DURATION_S = 24 * 3600.0
+MAX_DEADLINE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,42 @@ def number_problems(name: str, value: Any, low: float, high: float, *, whole: bo
     if not low <= value <= high:
         return [f"{name}: {value!r} is not between {low:g} and {high:g}"]
     return []
+
+
+def check_load(
+    name: Any, shape: Any, lane: Any, deadline_s: Any, users_from: str | None, numbers: dict[str, Any]
+) -> Burst | Ramp | Sustained:
+    """Check all that a person says of a load.
+
+    Args:
+        name: of the load; names its files.
+        shape: a name from ``SHAPES``.
+        lane: a name from ``history.LANES``.
+        deadline_s: of each call.
+        users_from: a ramp whose capacity will be the number of users, or ``None``.
+        numbers: of the shape.
+
+    Returns:
+        The shape.
+
+    Raises:
+        UsageError: with every problem at once; nothing was changed.
+    """
+    problems = []
+    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+        problems.append(f"name: letters, digits, '-' and '_' are needed, as it names files, not {name!r}")
+    if not isinstance(lane, str) or lane not in LANES:
+        problems.append(f"lane: there is no {lane!r}; there are {', '.join(LANES)}")
+    problems += number_problems("deadline_s", deadline_s, 0.0001, MAX_DEADLINE_S)
+    if users_from is not None and shape != "sustained":
+        problems.append("users_from is for the sustained load only")
+    try:
+        made = make_shape(shape, **numbers)
+    except UsageError as error:
+        problems += error.problems
+    if problems:
+        raise UsageError(problems, f"The load {name!r} cannot be started, and nothing was changed")
+    return made
 
 
 def shape_to_json(shape: Burst | Ramp | Sustained) -> dict[str, Any]:
