@@ -107,6 +107,7 @@ def install(say: Say) -> Path:
                 binary.replace(target)
             except InstallError as error:
                 troubles.append(f"  - {title}: {error}")
+                say(f"That did not work ({title}: {error})")
                 continue
             say(f"Toxiproxy {version_of(target)} is in {target}")
             return target
