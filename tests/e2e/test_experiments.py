@@ -21,6 +21,7 @@ def test_the_sound_server_passes(chaos: Chaos, name: str) -> None:
     assert "still be in place" not in result.output
     files = {path.name for path in result.folder.path.iterdir()}
     assert {"manifest.json", "events.jsonl", "verdict.json", "report.txt", "journal.json"} <= files
+    assert not (result.folder.path / "warehouse.tmp").exists()
     assert all(fault["proof"] for fault in result.verdict["faults"])
     assert json.loads((chaos.folder / "journal.json").read_text())["deviated"] is False
 

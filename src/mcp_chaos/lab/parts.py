@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ class Part:
         answers: whether it really answers.
         folder: of the run; the log goes there.
         env: variables besides this process's.
+        scratch: a folder that is removed with it.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Part:
         answers: Callable[[], bool],
         folder: Path,
         env: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.name = name
+        self._scratch = scratch
         self.port = port
         self._answers = answers
         self.child = Child(name, argv, folder / f"{name}.log", str(folder), env)
@@ -79,9 +83,11 @@ class Part:
         self.child.wait_until(self._answers, START_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End it and give its port back. May be repeated."""
+        """End it, give its port back and remove its scratch folder. May be repeated."""
         self.child.stop()
         self.port.release()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def toxiproxy(binary: Path, folder: Path) -> Part:
@@ -96,7 +102,11 @@ def warehouse(folder: Path) -> Part:
     """The warehouse."""
     port = ReservedPort()
     argv = [sys.executable, "-m", "mcp_chaos.lab.warehouse", str(port.number)]
-    return Part("warehouse", argv, port, lambda: _answers(f"http://{LOOPBACK}:{port.number}/"), folder)
+    # fakesnow makes a folder for uploads at its start and never removes it.
+    scratch = folder / "warehouse.tmp"
+    scratch.mkdir(exist_ok=True)
+    url = f"http://{LOOPBACK}:{port.number}/"
+    return Part("warehouse", argv, port, lambda: _answers(url), folder, {"TMPDIR": str(scratch)}, scratch)
 
 
 def server(folder: Path, backend_port: int) -> Part:
