@@ -23,6 +23,7 @@ from mcp_chaos import run as runs
 from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.preflight import check, missing_controls
+from mcp_chaos.report.progress import CLEAR_LINE
 from mcp_chaos.report.terminal import render
 from mcp_chaos.settings import Settings, resolve
 from mcp_chaos.verdict import PASS, Verdict, judge
@@ -31,7 +32,6 @@ logger = logging.getLogger("chaostoolkit")
 
 _FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
 _FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
-_CLEAR_LINE = "\r\x1b[2K"
 
 
 class _LogWatch(logging.Handler):
@@ -57,7 +57,7 @@ class _CleanLine(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Wipe."""
-        sys.stderr.write(_CLEAR_LINE)
+        sys.stderr.write(CLEAR_LINE)
 
 
 _watch: _LogWatch | None = None

@@ -10,7 +10,7 @@ from mcp_chaos.metrics import Figures
 _TERMINAL_EVERY_S = 0.5
 _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 2.0
-_CLEAR_LINE = "\r\x1b[2K"
+CLEAR_LINE = "\r\x1b[2K"
 
 
 class _Spec(Protocol):
@@ -68,10 +68,10 @@ class Progress:
             if not lines:
                 continue
             if self._terminal:
-                sys.stderr.write(_CLEAR_LINE + " | ".join(lines))
+                sys.stderr.write(CLEAR_LINE + " | ".join(lines))
                 sys.stderr.flush()
             else:
                 for text in lines:
                     self._say(text)
         if self._terminal:
-            sys.stderr.write(_CLEAR_LINE)
+            sys.stderr.write(CLEAR_LINE)
