@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.history import CALL, SCHEMA, Calls, Event, History, Lane, Outcome, Reason
+from mcp_chaos.history import SCHEMA, History
+from mcp_chaos.records import CALL, Calls, Event, Lane, Outcome, Reason
 
 S = 1_000_000_000
 MS = 1_000_000

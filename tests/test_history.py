@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history import CALL, Clock, History, JsonLines, Outcome, Reason, RunFolder, outcome_of, read_calls
+from mcp_chaos.history import History, JsonLines, RunFolder, read_calls
+from mcp_chaos.records import CALL, Clock, Outcome, Reason, outcome_of
 
 
 def test_a_call_takes_at_most_40_bytes() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_chaos.history import CALL, Lane, Reason
 from mcp_chaos.metrics import Segment, fault_spans, figures, measure, merged, recovery_s, slowest_recovery_s
+from mcp_chaos.records import CALL, Lane, Reason
 from tests.histories import S, a_history, call, calls_of, event, every, fault
 
 

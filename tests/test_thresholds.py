@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.history import CALL
 from mcp_chaos.metrics import WINDOWS, Figures, figures
+from mcp_chaos.records import CALL
 from mcp_chaos.thresholds import Threshold, parse_thresholds
 from tests.histories import calls_of, every
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcp_chaos.history import Event, Lane, Reason
+from mcp_chaos.records import Event, Lane, Reason
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 from tests.histories import a_history, call, event, every, fault
 

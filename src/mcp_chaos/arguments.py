@@ -9,9 +9,9 @@ from mcp_chaos import actions, probes
 from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
-from mcp_chaos.history import LANES
 from mcp_chaos.load.shape import check_load, number_problems
 from mcp_chaos.metrics import FIGURE_NAMES
+from mcp_chaos.records import LANES
 from mcp_chaos.settings import Settings
 
 _PARTS = ("server", "warehouse")

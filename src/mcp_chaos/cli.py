@@ -18,8 +18,9 @@ from mcp_chaos.errors import (
     UsageError,
 )
 from mcp_chaos.faults.ledger import clean_up
-from mcp_chaos.history import Clock, History, RunFolder
+from mcp_chaos.history import History, RunFolder
 from mcp_chaos.lab import toxiproxy_server
+from mcp_chaos.records import Clock
 from mcp_chaos.report.terminal import render
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 

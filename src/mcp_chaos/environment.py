@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.history import Clock, Lane, RunFolder
+from mcp_chaos.history import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
@@ -19,6 +19,7 @@ from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import MCP_USER
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.target import check_answers, choose_operation
+from mcp_chaos.records import Clock, Lane
 from mcp_chaos.settings import Settings, is_loopback
 
 FAULTED_PROXY = "mcp"

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcp_chaos.history import CALL, Calls, Event, History, Lane, Outcome, Reason
+from mcp_chaos.history import History
+from mcp_chaos.records import CALL, Calls, Event, Lane, Outcome, Reason
 
 WINDOWS = ("baseline", "fault", "recovery")
 STEADY_FRACTION = 0.95

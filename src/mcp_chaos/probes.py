@@ -5,10 +5,10 @@ from typing import Any, Dict
 
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.face import guarded
-from mcp_chaos.history import LANES, Lane
 from mcp_chaos.load.shape import check_load
 from mcp_chaos.metrics import FIGURE_NAMES
 from mcp_chaos.observe.target import check_answers, read_health, read_status
+from mcp_chaos.records import LANES, Lane
 from mcp_chaos.run import current
 
 __all__ = [

@@ -17,10 +17,11 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults, Victim
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history import LANES, SCHEMA, Clock, RunFolder
+from mcp_chaos.history import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import Burst, Ramp, Sustained
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
 from mcp_chaos.settings import Settings
 

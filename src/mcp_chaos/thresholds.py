@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.history import LANES
 from mcp_chaos.metrics import FIGURE_NAMES, WINDOWS, Figures
+from mcp_chaos.records import LANES
 
 _LONGEST = 300
 _LARGEST = 1e15

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mcp_chaos.history import Event, History
+from mcp_chaos.history import History
 from mcp_chaos.metrics import FaultSpan, Measured, measure
+from mcp_chaos.records import Event
 from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
 
 PASS = "pass"

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from mcp_chaos.child import MARKER, children_of_run
-from mcp_chaos.history import Event, RunFolder
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Event
 from mcp_chaos.settings import KEYS
 
 EXPERIMENTS = Path("experiments").resolve()

@@ -15,8 +15,9 @@ from mcp_chaos.faults.fault import Latency, make_fault
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.history import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.records import Clock
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

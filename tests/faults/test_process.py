@@ -10,8 +10,9 @@ from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults.canary import Lane, ask
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
-from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.history import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.records import Clock
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcp_chaos.history import CALL, Calls, Clock, Outcome, Reason
 from mcp_chaos.load import connection
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.mcp import Operation
+from mcp_chaos.records import CALL, Calls, Clock, Outcome, Reason
 from tests.conftest import Handler, answer_always, read_request, serving
 
 DEADLINE_S = 0.4

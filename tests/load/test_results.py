@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mcp_chaos.history import CALL, Reason
 from mcp_chaos.load.results import burst_result, ramp_result, sustained_result
+from mcp_chaos.records import CALL, Reason
 from tests.histories import call, calls_of
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from mcp_chaos.history import Reason
 from mcp_chaos.mcp import DialectError, Operation, Streamable
 from mcp_chaos.mcp.dialect import Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.records import Reason
 from tests.mcp.recordings import FILES, Exchange, exchanges
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mcp_chaos.history import Reason
 from mcp_chaos.metrics import Figures, figures
+from mcp_chaos.records import Reason
 from mcp_chaos.report import progress
 from mcp_chaos.report.terminal import render
 from mcp_chaos.verdict import judge

@@ -14,7 +14,8 @@ from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.canary import Canary, Lane, NotFeltError
 from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Clock
 
 Receipt = dict[str, Any]
 

@@ -9,7 +9,8 @@ from typing import Any
 from mcp_chaos.child import end_children
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import Clock, Event, RunFolder
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Clock, Event
 
 _UNREACHABLE_TIMEOUT_S = 3.0
 

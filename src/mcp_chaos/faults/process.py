@@ -9,7 +9,8 @@ from typing import Any
 from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S, Lane, ask
-from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Clock
 
 PAUSE = "pause"
 KILL = "kill"

@@ -13,7 +13,8 @@ from pathlib import Path
 from mcp_chaos.child import end_children
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.faults.ledger import clean_up
-from mcp_chaos.history import Clock, RunFolder
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Clock
 
 _FAREWELL = b"."
 _AFTERMATH_S = 0.5

@@ -7,10 +7,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from mcp_chaos.history import Clock
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.user import User
 from mcp_chaos.load.workload import Workload
+from mcp_chaos.records import Clock
 
 _NS_PER_S = 1_000_000_000
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
-from mcp_chaos.history import Calls, Clock, RunFolder
+from mcp_chaos.history import RunFolder
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.worker import STARTED
 from mcp_chaos.metrics import Figures, figures
+from mcp_chaos.records import Calls, Clock
 
 _START_TIMEOUT_S = 15.0
 _NS_PER_S = 1_000_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.history import Calls, Outcome
+from mcp_chaos.records import Calls, Outcome
 
 _NS_PER_S = 1e9
 

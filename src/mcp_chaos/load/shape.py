@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.history import LANES
+from mcp_chaos.records import LANES
 
 MAX_USERS = 1_000
 MAX_REQUESTS = 10_000_000

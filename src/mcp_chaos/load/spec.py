@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mcp_chaos.history import Lane
 from mcp_chaos.load.shape import Burst, Ramp, Sustained, make_shape, shape_to_json
 from mcp_chaos.mcp import Operation
+from mcp_chaos.records import Lane
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import asyncio
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from mcp_chaos.history import CALL, Reason, outcome_of
 from mcp_chaos.load.connection import HttpConnection, Response
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import DIALECTS, Dialect, DialectError
 from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.records import CALL, Reason, outcome_of
 
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from mcp_chaos.history import CALL, Calls, Clock, Outcome, RunFolder
+from mcp_chaos.history import RunFolder
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.results import burst_result, ramp_result, sustained_result
 from mcp_chaos.load.shape import Burst, Ramp, Step, Sustained
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.records import CALL, Calls, Clock, Outcome
 
 STARTED = "started"
 _FLUSH_S = 0.1

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from mcp_chaos.history import Reason
+from mcp_chaos.records import Reason
 
 Headers = list[tuple[str, str]]
 Message = dict[str, Any]

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 
 from mcp_chaos.errors import TargetError
-from mcp_chaos.history import Reason
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Message, error_text, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.records import Reason
 
 _MOST_BYTES = 16 * 1024 * 1024
 _STREAM_END_S = 0.25

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 
 from mcp_chaos.errors import TargetError
-from mcp_chaos.history import Reason
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
+from mcp_chaos.records import Reason
 
 
 @dataclass(frozen=True)
