@@ -15,10 +15,12 @@ from mcp_chaos.history import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
+from mcp_chaos.load.auto import auto_workload
 from mcp_chaos.load.spec import Target
-from mcp_chaos.load.workload import MCP_USER
+from mcp_chaos.load.workload import Workload, operations_as_json
+from mcp_chaos.load.workload_file import DEFAULT, read_workload
 from mcp_chaos.mcp import Operation
-from mcp_chaos.observe.target import check_answers, choose_operation
+from mcp_chaos.observe.target import check_answers, check_offered, choose_operation, list_tools
 from mcp_chaos.records import Clock, Lane
 from mcp_chaos.settings import Settings, is_loopback
 
@@ -59,7 +61,7 @@ class Environment:
     say: Callable[[str], None]
     ways: dict[str, Way] = field(default_factory=dict)
     parts: dict[str, lab.Part] = field(default_factory=dict)
-    operations: tuple[Operation, ...] = MCP_USER
+    workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
     operation: Operation = field(default_factory=lambda: Operation("list_databases"))
     toxiproxy_version: str = ""
     _created: list[str] = field(default_factory=list)
@@ -119,16 +121,16 @@ class Environment:
     def target(self, lane: Lane) -> Target:
         """Where a load of a lane goes."""
         host, port = self.address(lane)
-        return Target(host, port, self.host_header, self.path, self.settings.dialect)
+        return Target(
+            host, port, self.host_header, self.path, self.settings.dialect, websocket_path=self.settings.websocket_path
+        )
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: what this is, and which versions."""
         return {
             "target": self.settings.mcp_url or "embedded",
             "dialect": self.settings.dialect,
-            "operations": [
-                {"tool": o.tool, "arguments": dict(o.arguments), "weight": o.weight} for o in self.operations
-            ],
+            "operations": operations_as_json(self.workload.operations),
             "seed": self.settings.seed,
             "defect": self._defect.value if self._defect else None,
             "toxiproxy": {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
@@ -185,12 +187,37 @@ class Environment:
         url = settings.mcp_url or ""
         where = urlsplit(url)
         self._own = (where.hostname or "", where.port or 80)
-        self.operation = choose_operation(url, settings.dialect, settings.tool, settings.arguments, _TARGET_DEADLINE_S)
+        if settings.workload is not None or settings.auto_workload:
+            self._choose_workload(url)
+            hint = ""
+        else:
+            chosen = choose_operation(url, settings.dialect, settings.tool, settings.arguments, _TARGET_DEADLINE_S)
+            self.workload = Workload.of(chosen)
+            hint = "" if settings.tool else " (set MCP_TOOL for another, or MCP_WORKLOAD for more)"
+        self.operation = next(operation for operation in self.workload.operations if operation.tool)
         check_answers(url, settings.dialect, self.operation, _TARGET_DEADLINE_S)
-        self.operations = (self.operation,)
-        self.say(
-            f"The load calls {self.operation.tool} on {url}" + ("" if settings.tool else " (set MCP_TOOL for another)")
-        )
+        self.say(f"The load calls {', '.join(self.workload.tools)} on {url}{hint}")
+
+    def _choose_workload(self, url: str) -> None:
+        """Make the workload from the server's tools, or check that it offers those of the one that was given.
+
+        Raises:
+            TargetError: it does not list its tools, or offers none, or not those.
+        """
+        settings = self.settings
+        if settings.dialect == "jsonrpc":
+            if settings.auto_workload:
+                raise UsageError("MCP_WORKLOAD=auto: the dialect 'jsonrpc' has no list of tools to choose from.")
+            self.workload = settings.workload or self.workload
+            return
+        tools = list_tools(url, settings.dialect, _TARGET_DEADLINE_S)
+        if settings.workload is not None:
+            check_offered(url, tools, settings.workload.tools, "MCP_WORKLOAD")
+            self.workload = settings.workload
+            return
+        self.workload, left_out = auto_workload(tools)
+        for sentence in left_out:
+            self.say(f"Not called: {sentence}")
 
     def _start_toxiproxy(self) -> None:
         url = self.settings.toxiproxy_url

@@ -9,7 +9,7 @@ A run folder holds::
     events.jsonl         faults injected and healed, loads, phases, process events
     observations.jsonl   readings of probes
     load-NAME.json       what a load was told to do
-    calls-NAME.bin       its calls, records of ``CALL``
+    calls-NAME.bin       its calls, records of ``CALL``; calls-NAME.1.bin and so on where several processes made them
     result-NAME.json     its result, in the specification's fields
     verdict.json         the verdict, its reasons and figures
     report.txt           the table printed at the end
@@ -32,11 +32,14 @@ from mcp_chaos.errors import HistoryError
 from mcp_chaos.records import CALL, Calls, Event
 
 SCHEMA = 1
+_AT_A_TIME = 65_536
 
 _NEEDED = {
     "load_started": ("load", "lane", "judged"),
     "load_step": ("load", "users"),
     "load_ended": ("load",),
+    "worker_died": ("load", "worker", "exit_code"),
+    "generator_overloaded": ("load", "why"),
     "fault_injecting": ("fault_id", "name", "proxy", "toxics"),
     "fault_injected": ("fault_id",),
     "fault_proven": ("fault_id", "proof"),
@@ -194,25 +197,47 @@ class RunFolder:
             found.append(Event(at_ns, kind, record))
         return sorted(found, key=lambda event: event.at_ns)
 
-    def calls_path(self, load: str) -> Path:
-        """Where the calls of a load are."""
-        return self.path / f"calls-{load}.bin"
+    def calls_path(self, load: str, worker: int = 0) -> Path:
+        """Where the calls are that one process of a load made."""
+        return self.path / (f"calls-{load}.{worker}.bin" if worker else f"calls-{load}.bin")
+
+    def calls_paths(self, load: str) -> list[Path]:
+        """The files with calls of a load that are there."""
+        return [p for p in (self.calls_path(load), *sorted(self.path.glob(f"calls-{load}.*.bin"))) if p.exists()]
 
     def calls(self, load: str) -> Calls:
-        """The calls of a load in the order they ended; a torn last record is left out."""
-        return read_calls(self.calls_path(load))
+        """The calls of a load in the order they ended, of all its processes; a torn last record is left out."""
+        parts = [read_calls(path) for path in self.calls_paths(load)]
+        if len(parts) == 1:
+            return parts[0]
+        merged = np.concatenate(parts) if parts else np.empty(0, dtype=CALL)
+        return merged[np.argsort(merged["done_ns"], kind="stable")]
 
     def load_names(self) -> list[str]:
         """The loads of the run, in the order they were started."""
         return [str(event.data["load"]) for event in self.events() if event.kind == "load_started"]
 
 
-def read_calls(path: Path) -> Calls:
-    """Records of ``CALL`` from a file that may still be growing; an empty array when there is none."""
+def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
+    """Records of ``CALL`` from a file that may still be growing; an empty array when there is none.
+
+    Args:
+        path: of the file.
+        first: how many records to pass over.
+        most: how many to read at the most; ``None`` for all.
+    """
     if not path.exists():
         return np.empty(0, dtype=CALL)
-    whole = path.stat().st_size // CALL.itemsize
-    return np.fromfile(path, dtype=CALL, count=whole)
+    whole = max(0, path.stat().st_size // CALL.itemsize - first)
+    count = whole if most is None else min(most, whole)
+    return np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)
+
+
+def in_parts(path: Path, first: int = 0) -> Iterator[Calls]:
+    """The records from ``first`` on, so many at a time that a file of any size needs little memory."""
+    while len(part := read_calls(path, first, _AT_A_TIME)):
+        first += len(part)
+        yield part
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Reason(IntEnum):
     CLOSED = 9
     TIMED_OUT = 10
     SERVER_ERROR = 11
+    WRONG_CONTENT = 12
 
 
 class Lane(IntEnum):

@@ -19,7 +19,7 @@ from mcp_chaos.faults.process import ProcessFaults, Victim
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import Burst, Ramp, Sustained
+from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
@@ -120,13 +120,13 @@ class Run:
         assert self._process_faults is not None
         return self._process_faults
 
-    def spec(self, name: str, shape: Burst | Ramp | Sustained, lane: str, deadline_s: float) -> LoadSpec:
+    def spec(self, name: str, shape: AnyShape, lane: str, deadline_s: float) -> LoadSpec:
         """The record of a load of this run, from what ``load.shape.check_load`` let pass."""
         return LoadSpec(
             name=name,
             target=self.environment.target(LANES[lane]),
             shape=shape,
-            operations=self.environment.operations,
+            workload=self.environment.workload,
             deadline_s=float(deadline_s),
             seed=self.environment.settings.seed,
             lane=LANES[lane],

@@ -14,13 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.mcp import DIALECTS
+from mcp_chaos.load.workload import Workload
+from mcp_chaos.load.workload_file import AUTO, read_workload
+
+_DIALECTS = ("streamable", "jsonrpc")
 
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
     "mcp_dialect": "streamable, jsonrpc, or auto",
     "mcp_tool": "the tool to call on your own server",
     "mcp_arguments": "its arguments, JSON",
+    "mcp_workload": "what the load calls: built-in workloads or files, with commas; or auto",
+    "mcp_websocket_path": "where WebSockets are opened on the server",
     "toxiproxy_url": "the API of your own Toxiproxy; empty: one that the run starts",
     "mcp_proxy_listen": "host:port that Toxiproxy listens on for the faulted lane; empty: a free port",
     "mcp_chaos_runs": "the folder for runs",
@@ -44,6 +49,9 @@ class Settings:
         runs: the folder for runs.
         seed: of the workload.
         allowed_hosts: that may be tested besides this machine.
+        workload: what the load calls; ``None`` for a choice.
+        auto_workload: whether it is made from what the server says of its tools.
+        websocket_path: where WebSockets are opened.
     """
 
     mcp_url: str | None
@@ -55,6 +63,9 @@ class Settings:
     runs: Path
     seed: int
     allowed_hosts: frozenset[str] = frozenset()
+    workload: Workload | None = None
+    auto_workload: bool = False
+    websocket_path: str = "/ws"
 
     @classmethod
     def embedded_by_default(cls) -> "Settings":
@@ -82,8 +93,11 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     for key in ("mcp_url", "toxiproxy_url"):
         problems += _url_problems(key.upper(), given[key], allowed) if given[key] else []
     dialect = given["mcp_dialect"] or "auto"
-    if dialect not in (*DIALECTS, "auto"):
-        problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(DIALECTS)} and auto")
+    if dialect not in (*_DIALECTS, "auto"):
+        problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(_DIALECTS)} and auto")
+    workload = _workload(given, problems)
+    if not given["mcp_websocket_path"].startswith("/") and given["mcp_websocket_path"]:
+        problems.append(f"MCP_WEBSOCKET_PATH: a path such as /ws is needed, not {given['mcp_websocket_path']!r}")
     if given["mcp_arguments"] and not given["mcp_tool"]:
         problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
     listen = given["mcp_proxy_listen"]
@@ -105,7 +119,23 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         runs=Path(given["mcp_chaos_runs"] or "runs"),
         seed=int(seed),
         allowed_hosts=frozenset(allowed),
+        workload=workload,
+        auto_workload=given["mcp_workload"] == AUTO,
+        websocket_path=given["mcp_websocket_path"] or "/ws",
     )
+
+
+def _workload(given: Mapping[str, str], problems: list[str]) -> Workload | None:
+    names = [name.strip() for name in given["mcp_workload"].split(",") if name.strip()]
+    if names and given["mcp_tool"]:
+        problems.append("MCP_WORKLOAD and MCP_TOOL both say what to call; unset one of them")
+    if not names or names == [AUTO]:
+        return None
+    try:
+        return read_workload(*names)
+    except UsageError as error:
+        problems += [f"MCP_WORKLOAD: {problem}" for problem in error.problems]
+        return None
 
 
 def _is_port(text: str) -> bool:

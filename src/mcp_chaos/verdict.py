@@ -112,6 +112,8 @@ _DOUBTFUL = {
     "control_missing": "the control '{name}' cannot be imported and Chaos Toolkit went on without it",
     "interrupted": "the run was interrupted: {why}",
     "load_failed": "the load '{load}' did not end as it should: {error}",
+    "worker_died": "worker {worker} of the load '{load}' died (exit code {exit_code}); its calls up to then count",
+    "generator_overloaded": "the load '{load}' could not keep up, so its figures are not the server's alone: {why}",
     "part_died": "the {part} went away by itself during the run",
     "heal_failed": "a fault could not be healed: {error}",
     "unfinished": "the run ended without a word ({why}); what it left was healed",

@@ -13,8 +13,9 @@ import pytest
 
 from mcp_chaos.load import connection
 from mcp_chaos.load.engine import Engine
-from mcp_chaos.load.shape import Burst
+from mcp_chaos.load.shape import Burst, Step
 from mcp_chaos.load.spec import LoadSpec, Target
+from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import CALL, Calls, Clock, Outcome, Reason
 from tests.conftest import Handler, answer_always, read_request, serving
@@ -24,7 +25,7 @@ DEADLINE_S = 0.4
 
 def spec_for(port: int, dialect: str = "jsonrpc", deadline_s: float = DEADLINE_S) -> LoadSpec:
     target = Target("127.0.0.1", port, f"127.0.0.1:{port}", "/mcp", dialect)
-    return LoadSpec("test", target, Burst(), (Operation("list_databases"),), deadline_s, seed=1)
+    return LoadSpec("test", target, Burst(), Workload.of(Operation("list_databases")), deadline_s, seed=1)
 
 
 def run_engine(
@@ -35,7 +36,7 @@ def run_engine(
 
     async def main() -> None:
         engine = Engine(spec, Clock.start(), records.append)
-        step = asyncio.create_task(engine.run_step(users, total))
+        step = asyncio.create_task(engine.run_step(Step(users, total)))
         if during is not None:
             await during(engine)
         async with asyncio.timeout(20):

@@ -1,16 +1,15 @@
 """The specification's result fields."""
 
-import numpy as np
 import pytest
 
-from mcp_chaos.load.results import burst_result, ramp_result, sustained_result
-from mcp_chaos.records import CALL, Reason
+from mcp_chaos.load.results import Tally, burst_result, ramp_result, sustained_result
+from mcp_chaos.records import Reason
 from tests.histories import call, calls_of
 
 
 def test_a_burst_has_the_specifications_fields() -> None:
     rows = [call(i, took_ms=10 * (i + 1)) for i in range(4)] + [call(5, Reason.TIMED_OUT)]
-    result = burst_result(calls_of(rows), 10, 2.0)
+    result = burst_result(Tally([calls_of(rows)]), 10, 2.0)
     assert result == {
         "total_requests": 5,
         "concurrent_limit": 10,
@@ -27,7 +26,7 @@ def test_a_burst_has_the_specifications_fields() -> None:
 
 
 def test_no_call_gives_no_times() -> None:
-    result = burst_result(np.empty(0, CALL), 1, 0.0)
+    result = burst_result(Tally(), 1, 0.0)
     assert result["success_rate"] is result["avg_response_time"] is result["throughput"] is None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.load.shape import Burst, Ramp, Step, Sustained, make_shape, shape_to_json
+from mcp_chaos.load.shape import AnyShape, Burst, Constant, OpenStep, Ramp, Step, Sustained, make_shape, shape_to_json
 
 
 def test_the_burst_is_50_requests_at_10() -> None:
@@ -38,8 +38,8 @@ def test_a_cycle_that_ran_over_is_followed_at_once() -> None:
     assert make_shape("sustained").following(1, 25, 25, 0) == (0, Step(10, 50))
 
 
-@pytest.mark.parametrize("shape", [Burst(1, 2), Ramp(max_users=9), Sustained(3)])
-def test_a_shape_survives_its_way_through_json(shape: Burst | Ramp | Sustained) -> None:
+@pytest.mark.parametrize("shape", [Burst(1, 2), Ramp(max_users=9), Sustained(3), Constant(20.5, 3, "poisson")])
+def test_a_shape_survives_its_way_through_json(shape: AnyShape) -> None:
     data = shape_to_json(shape)
     assert make_shape(data.pop("kind"), **data) == shape
 
@@ -59,3 +59,25 @@ def test_a_ramp_without_a_step_is_refused(numbers: dict[str, int]) -> None:
 def test_an_unknown_shape_is_refused() -> None:
     with pytest.raises(UsageError, match="no load shape 'spike'"):
         make_shape("spike")
+
+
+def test_the_constant_load_is_open_at_a_rate() -> None:
+    shape = make_shape("constant", rate_per_s=20, duration_s=3, arrivals="poisson", max_users=7)
+    assert shape.first() == OpenStep(users=7, total_requests=60, rate_per_s=20, poisson=True)
+    assert shape.following(1, 3, 3, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        ({"rate_per_s": 0}, "rate_per_s: 0 is not between"),
+        ({"rate_per_s": float("nan")}, "a number is needed"),
+        ({"arrivals": "bursty"}, "arrivals: constant or poisson is needed, not 'bursty'"),
+        ({"arrivals": 1}, "arrivals: constant or poisson"),
+        ({"rate_per_s": 100_000, "duration_s": 3600}, "360000000 calls, more than 10000000"),
+        ({"max_users": 0}, "max_users: 0 is not between"),
+    ],
+)
+def test_an_open_load_that_makes_no_sense_is_refused(numbers: dict[str, object], problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        make_shape("constant", **numbers)

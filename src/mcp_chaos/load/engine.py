@@ -1,18 +1,29 @@
 """The engine: the users of a load, the step they are in, and a total deadline for every call.
 
-Deadlines are all of one length, so one queue in order of start and one timer watch them all.
+A closed step is so many calls by so many users, each of which calls again when its last call ended and it has thought.
+An open step has moments at which calls are due; whoever is free makes them.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import ssl
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from mcp_chaos.load.arrivals import due_ns
+from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.load.timer import ExactTimer
 from mcp_chaos.load.user import User
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.load.websocket import WebSocketUser
+from mcp_chaos.load.workload import Choices
 from mcp_chaos.records import Clock
 
 _NS_PER_S = 1_000_000_000
+_NS_PER_US = 1_000
+_LAST_STEP = 0xFFFF
+_MOST_LAG_US = 0xFFFFFFFF
+_WARM_FOR_S = 0.05
 
 
 class Engine:
@@ -22,88 +33,204 @@ class Engine:
         spec: what to do.
         clock: of the run.
         write_call: given each call as a packed record of ``CALL``, in the order they end.
+        worker: which of the load's processes this is, from 0.
     """
 
-    def __init__(self, spec: LoadSpec, clock: Clock, write_call: Callable[[bytes], None]) -> None:
+    def __init__(self, spec: LoadSpec, clock: Clock, write_call: Callable[[bytes], None], worker: int = 0) -> None:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
+        self.tls = _tls_context(spec)
         self.clock = clock
-        self.workload = Workload(spec.operations, spec.seed)
+        self.now_ns = clock.now_ns
+        self.workload = spec.workload
+        self.deadline_s = spec.deadline_s
         self.lane = int(spec.lane)
+        self.worker = worker
         self.write_call = write_call
         self.step_number = 0
         self.stopping = False
+        self.dropped = 0
+        self.lags_us = array("I")
+        self._spec = spec
         self._deadline_ns = int(spec.deadline_s * _NS_PER_S)
+        self._choices = [
+            Choices(kind, spec.workload.first_operation_of(index), f"{spec.seed}/{worker}/{index}")
+            for index, kind in enumerate(spec.workload.kinds)
+        ]
+        self._kinds = spec.workload.kinds_in_turn()
+        self._numbers = 0
         self._users: list[User] = []
+        self._idle: list[User] = []
+        self._thinking: dict[User, asyncio.TimerHandle] = {}
         self._left = self._busy = self._last_call_id = 0
+        self._due: Iterator[int] | None = None
+        self._next_due_ns = 0
+        self._most_users = 0
         self._done: asyncio.Future[None] | None = None
-        self._watched: deque[tuple[int, User, int]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._timer: ExactTimer | None = None
+
+    def tls_options(self) -> dict[str, Any]:
+        """What ``create_connection`` needs to know of TLS."""
+        return {"ssl": self.tls, "server_hostname": self.target.server_name} if self.tls else {}
 
     def stop(self) -> None:
         """Start no more calls; those under way end by themselves, at the latest at their deadline."""
         self.stopping = True
+        self._due = None
+        for handle in self._thinking.values():
+            handle.cancel()
+        self._busy -= len(self._thinking)
+        self._thinking.clear()
+        self._check_done()
 
     def new_call_id(self) -> int:
         """A JSON-RPC id that no other call of this engine has. 0 is the handshake's."""
         self._last_call_id += 1
         return self._last_call_id
 
-    async def run_step(self, users: int, total_requests: int) -> None:
-        """Let ``users`` clients make ``total_requests`` calls together; returns when all of them ended."""
-        self._users += [User(self, number) for number in range(len(self._users), users)]
-        self._left = total_requests
-        self._done = self.loop.create_future()
-        self._busy = min(users, total_requests)
-        if self._busy == 0 or self.stopping:
-            return
-        for user in self._users[: self._busy]:
-            self._left -= 1
-            user.start()
-        await self._done
-        self.step_number += 1
+    async def run_step(self, step: Step, number: int = 0, start_ns: int = 0, share: int = 0, shares: int = 1) -> None:
+        """Make the calls of a step; returns when all of them ended.
 
-    def ended(self, user: User) -> None:
-        """A user's call ended: its next one, or one user less to wait for."""
-        if self._left > 0 and not self.stopping:
+        Args:
+            step: what to do; of a closed step, this engine's part of it.
+            number: of the step, from 0; kept with each call, up to 65535.
+            start_ns: when an open step's schedule begins.
+            share: which part of an open step's schedule is this engine's.
+            shares: how many parts it has.
+        """
+        self.step_number = min(number, _LAST_STEP)
+        if self.stopping or not step.total_requests or not step.users:
+            return
+        self._done = self.loop.create_future()
+        self._sweep()
+        if isinstance(step, OpenStep):
+            self._begin_open(step, start_ns or self.now_ns(), share, shares)
+        else:
+            self._begin_closed(step)
+        try:
+            await self._done
+        finally:
+            self._sweeping = self._cancelled(self._sweeping)
+
+    async def warm_up(self, step: Step, shares: int = 1) -> None:
+        """Open as many sessions as an open step is likely to need, before its schedule begins."""
+        if isinstance(step, OpenStep):
+            likely = 1 + int(step.rate_per_s * _WARM_FOR_S / shares)
+            self._idle = [self._user(number) for number in range(min(likely, step.users))]
+            await asyncio.gather(*(user.warm_up() for user in self._idle))
+
+    def _begin_closed(self, step: Step) -> None:
+        self._left = step.total_requests
+        self._busy = min(step.users, step.total_requests)
+        users = [self._user(number) for number in range(self._busy)]
+        self._left -= self._busy
+        for user in users:
+            user.start(self.now_ns())
+
+    def _begin_open(self, step: OpenStep, start_ns: int, share: int, shares: int) -> None:
+        self._most_users = step.users
+        self._due = due_ns(step, self._spec.seed, start_ns, share, shares)
+        self._timer = ExactTimer(self.loop, self._arrivals)
+        self._next_due_ns = next(self._due, 0)
+        self._arrivals()
+
+    def _arrivals(self) -> None:
+        """Start every call that is due, and wake up for the next."""
+        while self._due is not None and self._next_due_ns <= (now_ns := self.now_ns()):
+            if self._next_due_ns:
+                self.lags_us.append(min((now_ns - self._next_due_ns) // _NS_PER_US, _MOST_LAG_US))
+                self._arrive(self._next_due_ns)
+            following = next(self._due, None)
+            if following is None:
+                self._due = None
+            else:
+                self._next_due_ns = following
+        if self._timer is not None and self._due is not None:
+            self._timer.set(self._next_due_ns - self.clock.offset_ns)
+        self._check_done()
+
+    def _arrive(self, due_at_ns: int) -> None:
+        if self._idle:
+            user = self._idle.pop()  # the last to be used: its connection is the likeliest to be well
+        elif len(self._users) < self._most_users:
+            user = self._user(len(self._users))
+        else:
+            self.dropped += 1
+            return
+        self._busy += 1
+        user.start(due_at_ns)
+
+    def _user(self, number: int) -> User:
+        """A user by its number in this engine; made when it is needed first."""
+        workers = self._spec.workers
+        while len(self._users) <= number:
+            wanted = len(self._users) * workers + self.worker
+            while self._numbers <= wanted:
+                kind = next(self._kinds)
+                self._numbers += 1
+            made = WebSocketUser if self.workload.kinds[kind].websocket else User
+            self._users.append(made(self, wanted, self._choices[kind]))
+        return self._users[number]
+
+    def ended(self, user: User, done_ns: int) -> None:
+        """A user's call ended: its next one, now or when it has thought, or one user less to wait for."""
+        if self._timer is not None:
+            self._idle.append(user)
+        elif self._left > 0 and not self.stopping:
             self._left -= 1
-            user.start()
+            wait_s = user.choices.wait_s()
+            if wait_s:
+                self._thinking[user] = self.loop.call_later(wait_s, self._go_on, user)
+            else:
+                user.start(done_ns)
             return
         self._busy -= 1
-        if self._busy == 0 and self._done is not None and not self._done.done():
+        self._check_done()
+
+    def _go_on(self, user: User) -> None:
+        del self._thinking[user]
+        user.start(self.now_ns())
+
+    def _check_done(self) -> None:
+        if self._busy == 0 and self._due is None and self._done is not None and not self._done.done():
+            if self._timer is not None:
+                self._timer.close()
+                self._timer = None
             self._done.set_result(None)
 
-    def watch(self, user: User, started_ns: int) -> None:
-        """Expire the user's current call when its deadline passes."""
-        while self._watched and not self._is_pending(self._watched[0]):
-            self._watched.popleft()
-        self._watched.append((started_ns + self._deadline_ns, user, user.call_id))
-        if self._timer is None:
-            self._set_timer()
+    def _sweep(self) -> None:
+        """Expire the calls whose deadline has passed, and sweep again when the next one may.
 
-    def _set_timer(self) -> None:
-        while self._watched and not self._is_pending(self._watched[0]):
-            self._watched.popleft()
-        self._timer = None
-        if self._watched:
-            wait_s = (self._watched[0][0] - self.clock.now_ns()) / _NS_PER_S
-            self._timer = self.loop.call_later(max(0.0, wait_s), self._expire_due)
-
-    def _expire_due(self) -> None:
-        now_ns = self.clock.now_ns()
-        while self._watched and self._watched[0][0] <= now_ns:
-            watched = self._watched.popleft()
-            if self._is_pending(watched):
-                watched[1].expire()
-        self._set_timer()
+        Deadlines are all of one length, so no call that starts after a sweep is due before one deadline from it.
+        """
+        now_ns = self.now_ns()
+        earliest_ns = now_ns + self._deadline_ns
+        for user in self._users:
+            if user.calling:
+                due = user.intended_ns + self._deadline_ns
+                if due <= now_ns:
+                    user.expire()
+                elif due < earliest_ns:
+                    earliest_ns = due
+        if self._done is not None and not self._done.done():
+            self._sweeping = self.loop.call_later((earliest_ns - now_ns) / _NS_PER_S, self._sweep)
 
     @staticmethod
-    def _is_pending(watched: tuple[int, User, int]) -> bool:
-        _, user, call_id = watched
-        return user.calling and user.call_id == call_id
+    def _cancelled(handle: asyncio.TimerHandle | None) -> None:
+        if handle is not None:
+            handle.cancel()
 
     async def close(self) -> None:
         """End all sessions and connections."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancelled(self._sweeping)
         await asyncio.gather(*(user.say_goodbye() for user in self._users))
+
+
+def _tls_context(spec: LoadSpec) -> ssl.SSLContext | None:
+    if not spec.target.tls:
+        return None
+    context = ssl.create_default_context()
+    if spec.target.ca_file:
+        context.load_verify_locations(spec.target.ca_file)
+    return context

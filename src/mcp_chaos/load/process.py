@@ -6,17 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history import RunFolder, read_calls
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.worker import STARTED
 from mcp_chaos.metrics import Figures, figures
-from mcp_chaos.records import Calls, Clock
+from mcp_chaos.records import CALL, Calls, Clock
 
 _START_TIMEOUT_S = 15.0
 _NS_PER_S = 1_000_000_000
 _POLL_S = 0.05
+_AT_A_TIME = 4096
 
 
 class LoadProcess:
@@ -109,11 +112,23 @@ class LoadProcess:
 
     def recent(self, seconds: float) -> Figures:
         """The figures of the calls that ended in the last ``seconds``."""
-        calls = self.folder.calls(self.spec.name)
         since_ns = self._clock.now_ns() - int(seconds * _NS_PER_S)
-        return figures(_ended_since(calls, since_ns), seconds)
+        slack_ns = int(self.spec.deadline_s * _NS_PER_S)
+        parts = [_ended_since(path, since_ns, slack_ns) for path in self.folder.calls_paths(self.spec.name)]
+        return figures(np.concatenate(parts) if parts else np.empty(0, dtype=CALL), seconds)
 
 
-def _ended_since(calls: Calls, since_ns: int) -> Calls:
-    """A call on a stream is done when its answer came, and written when its stream ended: the order may differ."""
-    return calls[calls["done_ns"] >= since_ns]
+def _ended_since(path: Path, since_ns: int, slack_ns: int) -> Calls:
+    """The calls of a file that ended since a moment, read from its end.
+
+    A call on a stream is done when its answer came, and written when its stream ended: up to ``slack_ns`` out of order.
+    """
+    parts: list[Calls] = []
+    first = path.stat().st_size // CALL.itemsize
+    while first > 0:
+        until, first = first, max(0, first - _AT_A_TIME)
+        part = read_calls(path, first, until - first)
+        parts.append(part[part["done_ns"] >= since_ns])
+        if part["done_ns"].min() < since_ns - slack_ns:
+            break
+    return np.concatenate(parts) if parts else np.empty(0, dtype=CALL)

@@ -1,7 +1,8 @@
-"""Pure: when a load sends, and how much. Three shapes with exactly the specification's numbers as defaults.
+"""Pure: when a load sends, and how much: the specification's three shapes with exactly its numbers, and an open one.
 
 A shape is a row of steps. A step is ``total_requests`` calls made by ``users`` clients that each send as soon as their
-last call ended; what comes after a step depends on how it went.
+last call ended and they have thought; what comes after a step depends on how it went. In an open step calls are due at
+moments of their own, whatever the server does.
 """
 
 import math
@@ -11,8 +12,9 @@ from typing import Any, Protocol
 from mcp_chaos.errors import UsageError
 from mcp_chaos.records import LANES
 
-MAX_USERS = 1_000
+MAX_USERS = 10_000
 MAX_REQUESTS = 10_000_000
+MAX_RATE_PER_S = 100_000.0
 MAX_DURATION_S = 24 * 3600.0
 MAX_DEADLINE_S = 3600.0
 
@@ -28,6 +30,19 @@ class Step:
 
     users: int
     total_requests: int
+
+
+@dataclass(frozen=True)
+class OpenStep(Step):
+    """One step of an open load: ``users`` is how many calls can be under way at the most.
+
+    Args:
+        rate_per_s: how many calls are due in a second.
+        poisson: whether the gaps between them are random.
+    """
+
+    rate_per_s: float
+    poisson: bool = False
 
 
 class Shape(Protocol):
@@ -120,9 +135,39 @@ class Sustained:
         return wait_s, self.first()
 
 
-SHAPES: dict[str, type[Burst] | type[Ramp] | type[Sustained]] = {"burst": Burst, "ramp": Ramp, "sustained": Sustained}
+@dataclass(frozen=True)
+class Constant:
+    """``rate_per_s`` calls a second for ``duration_s``, whatever the server does: an open loop.
+
+    A call that is due while ``max_users`` others are under way is dropped and counted.
+    """
+
+    rate_per_s: float = 10.0
+    duration_s: float = 60.0
+    arrivals: str = "constant"
+    max_users: int = 1_000
+
+    def first(self) -> OpenStep:
+        """All of it."""
+        total = max(1, round(self.rate_per_s * self.duration_s))
+        return OpenStep(self.max_users, total, self.rate_per_s, self.arrivals == "poisson")
+
+    def following(
+        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
+    ) -> tuple[float, Step] | None:
+        """One step is all."""
+        return None
+
+
+AnyShape = Burst | Ramp | Sustained | Constant
+
+SHAPES: dict[str, type[AnyShape]] = {"burst": Burst, "ramp": Ramp, "sustained": Sustained, "constant": Constant}
 """Every shape by the name a person gives it."""
 
+ARRIVALS = ("constant", "poisson")
+"""How the calls of an open load are spread over time."""
+
+_TYPES: dict[Any, Any] = {int: int, float: float, str: str}
 _LIMITS: dict[str, tuple[float, float]] = {
     "requests": (1, MAX_REQUESTS),
     "concurrency": (1, MAX_USERS),
@@ -133,11 +178,12 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "pause_s": (0, 3600),
     "cycle_s": (0, 3600),
     "duration_s": (0.1, MAX_DURATION_S),
+    "rate_per_s": (0.001, MAX_RATE_PER_S),
     "stop_below_fraction": (0, 1),
 }
 
 
-def make_shape(kind: str, **numbers: Any) -> Burst | Ramp | Sustained:
+def make_shape(kind: str, **numbers: Any) -> AnyShape:
     """A shape from its name and numbers; what is not given takes the specification's number.
 
     Raises:
@@ -149,18 +195,21 @@ def make_shape(kind: str, **numbers: Any) -> Burst | Ramp | Sustained:
     known = {field.name: field.type for field in fields(shape)}
     problems = [f"the {kind} load has no '{name}'; it has {', '.join(known)}" for name in numbers if name not in known]
     for name, value in numbers.items():
-        if name in known:
+        if name == "arrivals" and name in known:
+            problems += [] if value in ARRIVALS else [f"arrivals: {' or '.join(ARRIVALS)} is needed, not {value!r}"]
+        elif name in known:
             problems += number_problems(name, value, *_LIMITS[name], whole=known[name] is int)
-    if kind == "ramp" and not problems:
-        step, top = numbers.get("step_users", Ramp.step_users), numbers.get("max_users", Ramp.max_users)
-        if step > top:
-            problems.append(f"step_users ({step}) is more than max_users ({top}): the ramp would have no step")
     if problems:
         raise UsageError(problems)
-    typed: dict[str, Any] = {
-        name: int(value) if known[name] is int else float(value) for name, value in numbers.items()
-    }
-    return shape(**typed)
+    typed: dict[str, Any] = {name: _TYPES[known[name]](value) for name, value in numbers.items()}
+    made = shape(**typed)
+    if isinstance(made, Ramp) and made.step_users > made.max_users:
+        raise UsageError(
+            f"step_users ({made.step_users}) is more than max_users ({made.max_users}): the ramp would have no step"
+        )
+    if isinstance(made, Constant) and made.first().total_requests > MAX_REQUESTS:
+        raise UsageError(f"rate_per_s × duration_s is {made.first().total_requests} calls, more than {MAX_REQUESTS}")
+    return made
 
 
 def number_problems(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> list[str]:
@@ -176,7 +225,7 @@ def number_problems(name: str, value: Any, low: float, high: float, *, whole: bo
 
 def check_load(
     name: Any, shape: Any, lane: Any, deadline_s: Any, users_from: str | None, numbers: dict[str, Any]
-) -> Burst | Ramp | Sustained:
+) -> AnyShape:
     """Check all that a person says of a load.
 
     Args:
@@ -210,6 +259,6 @@ def check_load(
     return made
 
 
-def shape_to_json(shape: Burst | Ramp | Sustained) -> dict[str, Any]:
+def shape_to_json(shape: AnyShape) -> dict[str, Any]:
     """A shape as JSON, for the file a worker reads."""
     return {"kind": type(shape).__name__.lower(), **asdict(shape)}

@@ -1,11 +1,11 @@
-"""What one load is told to do, as a record that travels to its process in a JSON file."""
+"""What one load is told to do, as a record that travels to its processes in a JSON file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mcp_chaos.load.shape import Burst, Ramp, Sustained, make_shape, shape_to_json
-from mcp_chaos.mcp import Operation
+from mcp_chaos.load.shape import AnyShape, make_shape, shape_to_json
+from mcp_chaos.load.workload import Workload
 from mcp_chaos.records import Lane
 
 
@@ -18,6 +18,9 @@ class Target:
         host_header: the server's own ``host:port``, so that its Host check holds behind a proxy.
         path: of the MCP endpoint.
         dialect: a name from ``mcp.DIALECTS``.
+        websocket_path: where WebSockets are opened.
+        tls: whether the server speaks TLS; its certificate has to be for the host of ``host_header``.
+        ca_file: certificates to trust besides the system's; ``None`` for none.
     """
 
     connect_host: str
@@ -25,6 +28,15 @@ class Target:
     host_header: str
     path: str
     dialect: str
+    websocket_path: str = "/ws"
+    tls: bool = False
+    ca_file: str | None = None
+
+    @property
+    def server_name(self) -> str:
+        """The host of ``host_header``, which TLS asks for and checks."""
+        host, colon, port = self.host_header.rpartition(":")
+        return (host if colon and port.isdecimal() else self.host_header).strip("[]")
 
 
 @dataclass(frozen=True)
@@ -35,30 +47,32 @@ class LoadSpec:
         name: unique in its run; names its files.
         target: where calls go.
         shape: when they are made.
-        operations: what is called.
+        workload: what is called.
         deadline_s: the total time a call may take, its handshake included.
-        seed: of the workload's choices.
+        seed: of the workload's choices and of random arrivals.
         lane: which lane its target is.
         clock_offset_ns: of the run's clock.
         judged: whether its calls count in the windows of the verdict; those of a probe do not.
+        workers: how many processes share it.
     """
 
     name: str
     target: Target
-    shape: Burst | Ramp | Sustained
-    operations: Sequence[Operation]
+    shape: AnyShape
+    workload: Workload
     deadline_s: float
     seed: int
     lane: Lane = Lane.FAULTED
     clock_offset_ns: int = 0
     judged: bool = True
+    workers: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON."""
         return {**asdict(self), "shape": shape_to_json(self.shape), "lane": int(self.lane)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "LoadSpec":
+    def from_json(cls, data: Mapping[str, Any]) -> "LoadSpec":
         """The record back from JSON that :meth:`to_json` made."""
         shape = dict(data["shape"])
         return cls(
@@ -66,7 +80,7 @@ class LoadSpec:
                 **data,
                 "target": Target(**data["target"]),
                 "shape": make_shape(shape.pop("kind"), **shape),
-                "operations": tuple(Operation(**operation) for operation in data["operations"]),
+                "workload": Workload.from_json(data["workload"]),
                 "lane": Lane(data["lane"]),
             }
         )

@@ -4,10 +4,11 @@ The hot path (call, answer, next call) is callbacks only; a task runs just to co
 """
 
 import asyncio
+import ssl
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from mcp_chaos.load.connection import HttpConnection, Response
+from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import DIALECTS, Dialect, DialectError
 from mcp_chaos.mcp.dialect import Message, parse_message
@@ -15,15 +16,16 @@ from mcp_chaos.records import CALL, Reason, outcome_of
 
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine
+    from mcp_chaos.load.workload import Choices
 
 _RECORD = Struct("<qqqIHHHBBBH")
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
 
-Answered = tuple[Response, Message | None]
+Answered = tuple[Head, Message | None]
 
 
-class _LostError(Exception):
+class LostError(Exception):
     """The connection went away during a handshake."""
 
     def __init__(self, reason: Reason) -> None:
@@ -31,52 +33,63 @@ class _LostError(Exception):
         super().__init__(reason.name)
 
 
-def request_head(method: str, target: Target, dialect: Dialect) -> bytes:
+def request_head(method: str, path: str, target: Target, dialect: Dialect) -> bytes:
     """The head of a request up to the value of Content-Length."""
-    lines = [f"{method} {target.path} HTTP/1.1", f"Host: {target.host_header}"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {target.host_header}"]
     lines += [f"{name}: {value}" for name, value in dialect.headers()]
     return ("\r\n".join([*lines, "Content-Length: "])).encode("latin-1")
 
 
 class User:
-    """One client of the load.
+    """One client of the load, over HTTP.
 
     Args:
         engine: told of each call that ended.
         number: which user this is, from 0.
+        choices: what it calls, and how long it waits.
     """
 
-    def __init__(self, engine: "Engine", number: int) -> None:
+    dialect_name: str | None = None
+
+    def __init__(self, engine: "Engine", number: int, choices: "Choices") -> None:
         assert _RECORD.size == CALL.itemsize
         self._engine = engine
         self.number = number
-        self.dialect = DIALECTS[engine.target.dialect](f"client_{number}")
-        self._encoded = [self.dialect.params_of(operation) for operation in engine.workload.operations]
-        self._connection: HttpConnection | None = None
+        self.choices = choices
+        self.dialect = DIALECTS[self.dialect_name or engine.target.dialect](f"client_{number}")
+        self._operations = engine.workload.operations
+        self._encoded: dict[int, tuple[bytes, bytes]] = {}
+        self._connection: Connection | None = None
         self._head = b""
         self._head_version = -1
         self._preparing: asyncio.Task[None] | None = None
         self._awaited: asyncio.Future[Answered] | None = None
         self._early: Answered | None = None
         self._verdict: Reason | None = None
-        self.call_id = 0
         self.calling = False
-        self._operation = self._intended_ns = self._sent_ns = self._done_ns = self._size_bytes = 0
+        self.intended_ns = 0
+        self._call_id = self._operation = self._sent_ns = self._done_ns = self._size_bytes = 0
 
-    def start(self) -> None:
-        """Make the next call."""
-        engine = self._engine
-        self._intended_ns = engine.clock.now_ns()
+    def start(self, intended_ns: int) -> None:
+        """Make the next call, which was due at ``intended_ns``."""
+        self.intended_ns = intended_ns
         self._sent_ns = self._done_ns = self._size_bytes = 0
         self._verdict = None
-        self._operation = engine.workload.choose()
-        self.call_id = engine.new_call_id()
+        self._operation = self.choices.operation()
+        self._call_id = self._engine.new_call_id()
         self.calling = True
-        engine.watch(self, self._intended_ns)
-        if self._connection is not None and self.dialect.opening() is None:
+        if self._connection is not None and self.dialect.opening() is None and self._is_ready():
             self._send_call()
         else:
-            self._preparing = engine.loop.create_task(self._prepare())
+            self._preparing = self._engine.loop.create_task(self._prepare())
+
+    async def warm_up(self) -> None:
+        """Connect and open a session ahead of the first call; where that fails, the first call tries again."""
+        try:
+            async with asyncio.timeout(self._engine.deadline_s):
+                await self._open_session()
+        except (DialectError, LostError, OSError, TimeoutError):
+            self._drop_connection()
 
     def expire(self) -> None:
         """The current call's deadline has passed. An answer that came on a stream that never ended still counts."""
@@ -90,15 +103,16 @@ class User:
         """End the session as its dialect has it, then close."""
         if self._connection is not None and self.dialect.closing():
             awaited = self._await_answer()
-            self._connection.send(request_head("DELETE", self._engine.target, self.dialect) + b"0\r\n\r\n")
+            target = self._engine.target
+            self._connection.send(request_head("DELETE", target.path, target, self.dialect) + b"0\r\n\r\n")
             try:
                 async with asyncio.timeout(_FAREWELL_S):
                     await awaited
-            except (TimeoutError, _LostError):
+            except (TimeoutError, LostError):
                 pass
         self._drop_connection()
 
-    def got_event(self, head: Response, data: bytes) -> None:
+    def got_event(self, connection: Connection, head: Head, data: bytes) -> None:
         """A message on a stream. The server's own requests and notifications are not the answer."""
         message = parse_message(data)
         if message is not None and "method" in message:
@@ -108,40 +122,56 @@ class User:
                 self._early = head, message
                 self._engine.loop.call_later(_STREAM_END_S, self._wait_no_longer, self._awaited)
         elif self._in_flight and self._verdict is None:
-            self._decide(self.dialect.judge(self.call_id, head.status, message))
+            self._verdict = self._judge(head, data, message)
+            self._done_ns = self._engine.now_ns()
 
-    def got_response(self, response: Response) -> None:
+    def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
         """A response is whole: of the handshake, or of the call."""
-        if not response.keep_alive:
-            self._connection = None
-        message = parse_message(response.body) if response.content_type == "application/json" else None
+        if not head.keep_alive:
+            self._forget_connection(connection)
         if self._awaited is not None:
-            self._settle(self._early or (response, message))
+            message = parse_message(body) if head.content_type == "application/json" else None
+            self._settle(self._early or (head, message))
         elif self._in_flight:
-            self._size_bytes = response.size_bytes
+            self._size_bytes = size_bytes
             if self._verdict is None:
-                self._decide(self.dialect.judge(self.call_id, response.status, message))
+                message = parse_message(body) if head.content_type == "application/json" else None
+                self._verdict = self._judge(head, body, message)
+                self._done_ns = self._engine.now_ns()
             if self._verdict is Reason.WRONG_ANSWER:
                 self._drop_connection()  # another's answer, or none: this connection is out of step
-            self._end_call(self._verdict or Reason.OK)
+            self._end_call(self._verdict)
         else:
             self._drop_connection()  # nobody asked: whatever comes next would be one answer off
 
-    def got_lost(self, reason: Reason) -> None:
+    def got_lost(self, connection: Connection, reason: Reason) -> None:
         """The connection went away."""
-        self._connection = None
+        carries_the_call = self._carries_the_call(connection)
+        self._forget_connection(connection)
         if self._awaited is not None:
             self._settle(self._early or reason)
-        elif self._in_flight:
+        elif self._in_flight and carries_the_call:
             self._end_call(self._verdict if self._verdict is not None else reason)
 
     @property
     def _in_flight(self) -> bool:
         return self.calling and self._sent_ns > 0
 
-    def _decide(self, reason: Reason) -> None:
-        self._verdict = reason
-        self._done_ns = self._engine.clock.now_ns()
+    def _is_ready(self) -> bool:
+        """Whether the chosen operation can be sent at once, given a session."""
+        return True
+
+    def _carries_the_call(self, connection: Connection) -> bool:
+        return True
+
+    def _forget_connection(self, connection: Connection) -> None:
+        self._connection = None
+
+    def _judge(self, head: Head, body: bytes, message: Message | None) -> Reason:
+        operation = self._operations[self._operation]
+        if operation.page:
+            return self.dialect.judge_page(head.status, body, operation.expect)
+        return self.dialect.judge(self._call_id, head.status, message, operation.expect)
 
     def _await_answer(self) -> asyncio.Future[Answered]:
         self._early = None
@@ -153,7 +183,7 @@ class User:
         if awaited is None or awaited.done():
             return
         if isinstance(outcome, Reason):
-            awaited.set_exception(_LostError(outcome))
+            awaited.set_exception(LostError(outcome))
         else:
             awaited.set_result(outcome)
 
@@ -168,11 +198,12 @@ class User:
 
     async def _prepare(self) -> None:
         try:
-            await self._open_session()
-        except (DialectError, _LostError) as error:
+            await self._open_way()
+        except (DialectError, LostError) as error:
             self._drop_connection()
             reason: Reason | None = error.reason
         except OSError:
+            self._drop_connection()
             reason = Reason.REFUSED
         else:
             reason = None
@@ -182,40 +213,79 @@ class User:
         else:
             self._end_call(reason)
 
+    async def _open_way(self) -> None:
+        """Get ready to send the chosen operation."""
+        await self._open_session()
+
     async def _open_session(self) -> None:
         """Connect and go through the handshake; a server may close after each of its answers."""
         while True:
             if self._connection is None:
-                await self._connect()
+                self._connection = await self._connect()
             body = self.dialect.opening()
             if body is None:
                 return
-            awaited = self._await_answer()
+            awaited = self._await_answer() if self.dialect.opening_is_answered() else None
             if not self._send(body):
-                raise _LostError(Reason.CLOSED)
-            response, message = await awaited
-            self.dialect.opened(response.status, response.session_id, message)
+                raise LostError(Reason.CLOSED)
+            if awaited is None:
+                self.dialect.opened(200, None, None)
+            else:
+                head, message = await awaited
+                self.dialect.opened(head.status, head.session_id, message)
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Connection:
+        return await self._connect_http()
+
+    async def _connect_http(self) -> HttpConnection:
         target = self._engine.target
-        _, self._connection = await self._engine.loop.create_connection(
-            lambda: HttpConnection(self), target.connect_host, target.connect_port
-        )
+        try:
+            _, connection = await self._engine.loop.create_connection(
+                lambda: HttpConnection(self),
+                target.connect_host,
+                target.connect_port,
+                **self._engine.tls_options(),
+            )
+        except ssl.SSLError as error:
+            raise LostError(Reason.REFUSED) from error
+        return connection
 
     def _send_call(self) -> None:
-        body = self.dialect.call_body(self.call_id, self._encoded[self._operation])
-        self._sent_ns = self._engine.clock.now_ns()
-        if not self._send(body):
+        operation = self._operations[self._operation]
+        if operation.page:
+            sent = self._send_page(operation.page)
+        else:
+            encoded = self._encoded.get(self._operation)
+            if encoded is None:
+                encoded = self._encoded[self._operation] = self.dialect.params_of(operation)
+            body = self.dialect.call_body(self._call_id, encoded)
+            self._sent_ns = self._engine.now_ns()
+            sent = self._send(body)
+        if not sent:
             self._sent_ns = 0
             self._end_call(Reason.CLOSED)
 
+    def _send_page(self, page: str) -> bool:
+        return self._get(self._connection, page)
+
+    def _get(self, connection: Connection | None, page: str) -> bool:
+        """Ask for a page; whether there was a connection to ask on."""
+        self._sent_ns = self._engine.now_ns()
+        if connection is None:
+            return False
+        connection.send(
+            b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (page.encode(), self._engine.target.host_header.encode())
+        )
+        return True
+
     def _send(self, body: bytes) -> bool:
-        """Send a request; whether there was a connection to send it on."""
+        """Send a message; whether there was a connection to send it on."""
         if self._connection is None:
             return False
         if self._head_version != self.dialect.headers_version:
             self._head_version = self.dialect.headers_version
-            self._head = request_head("POST", self._engine.target, self.dialect)
+            target = self._engine.target
+            self._head = request_head("POST", target.path, target, self.dialect)
         self._connection.send(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         return True
 
@@ -230,19 +300,20 @@ class User:
         if reason is Reason.SESSION_LOST:
             self.dialect.forget()
         engine = self._engine
+        done_ns = self._done_ns or engine.now_ns()
         engine.write_call(
             _RECORD.pack(
-                self._intended_ns,
+                self.intended_ns,
                 self._sent_ns,
-                self._done_ns or engine.clock.now_ns(),
+                done_ns,
                 self._size_bytes,
                 self._operation,
                 self.number,
-                0,
+                engine.worker,
                 reason,
-                outcome_of(reason, self._sent_ns > 0),
+                0 if reason is Reason.OK else outcome_of(reason, self._sent_ns > 0),
                 engine.lane,
-                min(engine.step_number, 0xFFFF),
+                engine.step_number,
             )
         )
-        engine.ended(self)
+        engine.ended(self, done_ns)

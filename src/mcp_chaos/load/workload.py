@@ -1,45 +1,126 @@
-"""What a load sends: weighted operations, chosen by a seeded generator so that a run can be made again."""
+"""What a load sends: kinds of users, each with weighted calls and waits, chosen by seeded generators.
+
+The same seed gives the same row of choices, so that a run can be made again.
+"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 from mcp_chaos.mcp import Operation
 
-MCP_USER: tuple[Operation, ...] = (
-    Operation("list_databases", {}, 3),
-    *(
-        Operation("list_views", {"database": database, "schema": schema}, 2 / 9)
-        for database in ("TEST_DB", "ANALYTICS_DB", "STAGING_DB")
-        for schema in ("PUBLIC", "STAGING", "REPORTING")
-    ),
-    *(
-        Operation("execute_query", {"query": query}, 1 / 4)
-        for query in (
-            "SELECT 1 as test_column",
-            "SELECT CURRENT_DATABASE()",
-            "SELECT CURRENT_TIMESTAMP()",
-            "SHOW TABLES IN TEST_DB.PUBLIC LIMIT 5",
-        )
-    ),
-)
-"""The tool calls of the specification's MCPUser: list_databases 3, list_views 2, execute_query 1."""
+_AT_A_TIME = 1024
 
 
-class Workload:
-    """A seeded, weighted choice among operations.
+@dataclass(frozen=True)
+class UserKind:
+    """One kind of user.
 
     Args:
-        operations: at least one.
-        seed: the same seed gives the same row of choices.
+        name: for reports.
+        operations: what it calls, at least one.
+        weight: its share of the users, relative to the other kinds.
+        wait_s: shortest and longest time it thinks after a call; uniformly distributed.
+        websocket: whether its calls go over a WebSocket; its pages are read over HTTP all the same.
     """
 
-    def __init__(self, operations: Sequence[Operation], seed: int) -> None:
-        self.operations = tuple(operations)
-        self._cumulative = list(accumulate(operation.weight for operation in operations))
-        self._everyone = range(len(self.operations))
-        self._random = random.Random(seed)
+    name: str
+    operations: tuple[Operation, ...]
+    weight: float = 1.0
+    wait_s: tuple[float, float] = (0.0, 0.0)
+    websocket: bool = False
 
-    def choose(self) -> int:
-        """The index of the next operation."""
-        return self._random.choices(self._everyone, cum_weights=self._cumulative)[0]
+
+@dataclass(frozen=True)
+class Workload:
+    """The users of a load.
+
+    Args:
+        kinds: at least one.
+    """
+
+    kinds: tuple[UserKind, ...]
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """All operations in one row; a call's ``operation`` is an index into it."""
+        return tuple(operation for kind in self.kinds for operation in kind.operations)
+
+    @cached_property
+    def tools(self) -> tuple[str, ...]:
+        """The tools that are called, each once."""
+        return tuple(dict.fromkeys(operation.tool for operation in self.operations if operation.tool))
+
+    def first_operation_of(self, kind: int) -> int:
+        """Where a kind's operations begin in the row of all."""
+        return sum(len(other.operations) for other in self.kinds[:kind])
+
+    def kinds_in_turn(self) -> Iterator[int]:
+        """The kind of each user, by index: after any number of users, shares are as near to the weights as can be.
+
+        Source: smooth weighted round-robin, as in nginx's upstream balancing.
+        """
+        total = sum(kind.weight for kind in self.kinds)
+        credit = [0.0] * len(self.kinds)
+        while True:
+            credit = [have + kind.weight for have, kind in zip(credit, self.kinds, strict=True)]
+            chosen = max(range(len(credit)), key=credit.__getitem__)
+            credit[chosen] -= total
+            yield chosen
+
+    @classmethod
+    def of(cls, *operations: Operation) -> "Workload":
+        """One kind of user that makes these calls without waiting."""
+        return cls((UserKind("user", operations),))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Workload":
+        """The record back from the JSON of ``dataclasses.asdict``."""
+        return cls(
+            tuple(
+                UserKind(
+                    **{
+                        **kind,
+                        "operations": tuple(Operation(**operation) for operation in kind["operations"]),
+                        "wait_s": tuple(kind["wait_s"]),
+                    }
+                )
+                for kind in data["kinds"]
+            )
+        )
+
+
+class Choices:
+    """The calls and waits of one kind of user, seeded.
+
+    Args:
+        kind: of user.
+        first: where its operations begin in the row of all.
+        seed: anything that tells this row of choices from others.
+    """
+
+    def __init__(self, kind: UserKind, first: int, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._wait_s = kind.wait_s
+        self._indices = range(first, first + len(kind.operations))
+        self._cumulative = list(accumulate(operation.weight for operation in kind.operations))
+        self._drawn: list[int] = []
+
+    def operation(self) -> int:
+        """The index of the next operation. Drawn many at a time, which costs a third of one by one."""
+        if not self._drawn:
+            self._drawn = self._random.choices(self._indices, cum_weights=self._cumulative, k=_AT_A_TIME)
+        return self._drawn.pop()
+
+    def wait_s(self) -> float:
+        """How long to think before the next call."""
+        low, high = self._wait_s
+        return self._random.uniform(low, high) if high else 0.0
+
+
+def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
+    """Operations for a manifest."""
+    return [{"name": o.name, "arguments": dict(o.arguments), "weight": o.weight} for o in operations]

@@ -7,8 +7,9 @@ connections, ``observe`` over httpx.
 from mcp_chaos.mcp.dialect import Dialect, DialectError, Operation
 from mcp_chaos.mcp.jsonrpc import JsonRpc
 from mcp_chaos.mcp.streamable import Streamable
+from mcp_chaos.mcp.websocket import WebSocket
 
-DIALECTS: dict[str, type[Dialect]] = {"streamable": Streamable, "jsonrpc": JsonRpc}
+DIALECTS: dict[str, type[Dialect]] = {"streamable": Streamable, "jsonrpc": JsonRpc, "websocket": WebSocket}
 """Every dialect by the name a person gives it."""
 
-__all__ = ["DIALECTS", "Dialect", "DialectError", "JsonRpc", "Operation", "Streamable"]
+__all__ = ["DIALECTS", "Dialect", "DialectError", "JsonRpc", "Operation", "Streamable", "WebSocket"]

@@ -30,17 +30,26 @@ class DialectError(Exception):
 
 @dataclass(frozen=True)
 class Operation:
-    """One tool call that a load may make.
+    """One call that a load may make: of a tool, or a page that is read beside MCP.
 
     Args:
-        tool: the name of the tool.
+        tool: the name of the tool; empty for a page.
         arguments: what it is given, JSON.
         weight: how often it is chosen, relative to the others.
+        expect: a text that a good answer contains; empty when any will do.
+        page: the path of a page such as ``/health``, read with GET; empty for a tool.
     """
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight: float = 1.0
+    expect: str = ""
+    page: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        return f"GET {self.page}" if self.page else self.tool
 
 
 class Dialect(ABC):
@@ -74,6 +83,10 @@ class Dialect(ABC):
             DialectError: the server refused; the session is as new as before.
         """
 
+    def opening_is_answered(self) -> bool:
+        """Whether :meth:`opening` is a request; a notification without HTTP around it gets no answer."""
+        return True
+
     @abstractmethod
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
         """The JSON-RPC method and its params, encoded once per operation and client."""
@@ -90,8 +103,8 @@ class Dialect(ABC):
         method, params = encoded
         return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (call_id, method, params)
 
-    def judge(self, call_id: int, status: int, message: Message | None) -> Reason:
-        """Class an answer: transport status first, then JSON-RPC, then the tool's own word.
+    def judge(self, call_id: int, status: int, message: Message | None, expect: str = "") -> Reason:
+        """Class an answer: transport status first, then JSON-RPC, then the tool's own word, then what it says.
 
         A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
         caller's answer for its own.
@@ -102,7 +115,15 @@ class Dialect(ABC):
             return Reason.WRONG_ANSWER
         if "error" in message:
             return Reason.RPC_ERROR
-        return self.judge_result(message.get("result"))
+        result = message.get("result")
+        reason = self.judge_result(result)
+        return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
+
+    def judge_page(self, status: int, body: bytes, expect: str = "") -> Reason:
+        """Class the answer to a GET of a page."""
+        if status != 200:
+            return self.judge_status(status, None)
+        return Reason.OK if expect.encode() in body else Reason.WRONG_CONTENT
 
     def judge_status(self, status: int, message: Message | None) -> Reason:
         """Class an HTTP status that is not 200."""
@@ -130,6 +151,17 @@ def is_answer_to(call_id: int, message: Message) -> bool:
     """Whether a message is a JSON-RPC response with this id; JSON's ``true`` and ``1.0`` are not 1."""
     found = message.get("id")
     return type(found) is int and found == call_id and message.get("jsonrpc") == "2.0"
+
+
+def text_of(result: Any) -> str:
+    """All that a result says: the text of its content and what is structured; a result of any other form as JSON."""
+    content = result.get("content") if isinstance(result, dict) else None
+    if not isinstance(content, list):
+        return orjson.dumps(result).decode()
+    said = [str(part["text"]) for part in content if isinstance(part, dict) and "text" in part]
+    if "structuredContent" in result:
+        said.append(orjson.dumps(result["structuredContent"]).decode())
+    return "\n".join(said)
 
 
 def error_text(message: Message | None) -> str:

@@ -23,7 +23,9 @@ SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 _INITIALIZE_ID = 0
 
 
-class _State(Enum):
+class State(Enum):
+    """Where a session is in its handshake."""
+
     NEW = "new"
     OPENED = "opened"
     READY = "ready"
@@ -36,14 +38,14 @@ class Streamable(Dialect):
 
     def __init__(self, client_id: str = "mcp_chaos") -> None:
         super().__init__(client_id)
-        self._state = _State.NEW
+        self.state = State.NEW
         self.session_id: str | None = None
         self.version = PROTOCOL_VERSION
 
     def headers(self) -> Headers:
         """Content negotiation always; version and session once they are known."""
         headers = [("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream")]
-        if self._state is not _State.NEW:
+        if self.state is not State.NEW:
             headers.append(("MCP-Protocol-Version", self.version))
             if self.session_id is not None:
                 headers.append(("Mcp-Session-Id", self.session_id))
@@ -51,18 +53,18 @@ class Streamable(Dialect):
 
     def opening(self) -> bytes | None:
         """initialize, then the initialized notification."""
-        if self._state is _State.NEW:
+        if self.state is State.NEW:
             return self._initialize()
-        if self._state is _State.OPENED:
+        if self.state is State.OPENED:
             return orjson.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return None
 
     def opened(self, status: int, session_id: str | None, message: Message | None) -> None:
         """Take in the answer to initialize (200) or to the notification (202, or any 2xx)."""
-        if self._state is _State.NEW:
+        if self.state is State.NEW:
             self._take_initialize(status, session_id, message)
         elif 200 <= status < 300:
-            self._state = _State.READY
+            self.state = State.READY
         else:
             reason = self.judge_status(status, message)
             self.forget()
@@ -74,11 +76,11 @@ class Streamable(Dialect):
 
     def closing(self) -> bool:
         """A session with an id is ended by DELETE; 405 in answer is fine."""
-        return self._state is _State.READY and self.session_id is not None
+        return self.state is State.READY and self.session_id is not None
 
     def forget(self) -> None:
         """Back to NEW."""
-        self._state = _State.NEW
+        self.state = State.NEW
         self.session_id = None
         self.headers_version += 1
 
@@ -117,7 +119,7 @@ class Streamable(Dialect):
             )
         self.version = version
         self.session_id = session_id
-        self._state = _State.OPENED
+        self.state = State.OPENED
         self.headers_version += 1
 
     def _refusal(self, step: str, status: int, message: Message | None) -> str:

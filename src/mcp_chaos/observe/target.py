@@ -1,5 +1,6 @@
 """What is known of a target before it is loaded: that it answers, and which call to make."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.records import Reason
 
@@ -45,6 +47,17 @@ def read_status(url: str, deadline_s: float) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]]:
+    """The tools that a server offers.
+
+    Raises:
+        TargetError: it does not answer, or does not list them.
+    """
+    with McpClient(url, dialect, deadline_s) as client:
+        client.open()
+        return client.list_tools()
+
+
 def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any], deadline_s: float) -> Operation:
     """Which call to make: the one named, else list_databases, else the first read-only tool that needs no argument.
 
@@ -60,25 +73,35 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
     """
     if dialect == "jsonrpc":
         return Operation(tool or "list_databases", arguments)
-    with McpClient(url, dialect, deadline_s) as client:
-        client.open()
-        tools = client.list_tools()
-    names = [str(offered.get("name")) for offered in tools]
+    tools = list_tools(url, dialect, deadline_s)
     if tool:
-        if tool not in names:
-            raise TargetError(
-                f"{url} does not offer the tool '{tool}' (MCP_TOOL); it offers {', '.join(names) or 'none'}."
-            )
+        check_offered(url, tools, [tool], "MCP_TOOL")
         return Operation(tool, arguments)
+    names = [str(offered.get("name")) for offered in tools]
     if "list_databases" in names:
         return Operation("list_databases", {})
     for offered in tools:
-        if _is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
+        if is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
             return Operation(str(offered["name"]), {})
     raise TargetError(
         f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'}). "
-        "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS."
+        "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS; or set MCP_WORKLOAD=auto."
     )
+
+
+def check_offered(url: str, tools: Sequence[dict[str, Any]], wanted: Iterable[str], where: str) -> None:
+    """Check that a server offers some tools.
+
+    Raises:
+        TargetError: names those that it does not.
+    """
+    names = [str(offered.get("name")) for offered in tools]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise TargetError(
+            f"{url} does not offer the tool{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))} ({where}); "
+            f"it offers {', '.join(names) or 'none'}."
+        )
 
 
 def check_answers(
@@ -96,8 +119,3 @@ def check_answers(
         raise TargetError(
             f"{url} answered the call of '{operation.tool}' with {reason.name.lower().replace('_', ' ')}."
         )
-
-
-def _is_read_only(tool: dict[str, Any]) -> bool:
-    annotations = tool.get("annotations")
-    return isinstance(annotations, dict) and annotations.get("readOnlyHint") is True

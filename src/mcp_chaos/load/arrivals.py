@@ -1,0 +1,42 @@
+"""Pure: when the calls of an open load are due, and which of them are one worker's.
+
+Every worker makes the same row of moments from the same seed and takes every n-th of it, so that the workers share one
+schedule without overlap and without talking to each other.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcp_chaos.load.shape import OpenStep
+
+_NS_PER_S = 1e9
+_AT_A_TIME = 65_536
+
+
+def due_ns(step: OpenStep, seed: int, start_ns: int, share: int = 0, shares: int = 1) -> Iterator[int]:
+    """The moments at which one worker's calls are due, in nanoseconds, in order.
+
+    Poisson arrivals have independent, exponentially distributed gaps of mean ``1 / rate``.
+
+    Args:
+        step: rate, number of calls, and kind of arrivals.
+        seed: of random arrivals.
+        start_ns: when the schedule begins.
+        share: which worker this is, from 0.
+        shares: how many workers there are.
+    """
+    generator = np.random.default_rng(seed)
+    gap_ns = _NS_PER_S / step.rate_per_s
+    begun_ns, made = float(start_ns), 0
+    while made < step.total_requests:
+        count = min(_AT_A_TIME, step.total_requests - made)
+        if step.poisson:
+            moments: NDArray[np.floating] = begun_ns + np.cumsum(generator.exponential(gap_ns, count))
+            begun_ns = float(moments[-1])
+        else:
+            moments = start_ns + gap_ns * np.arange(made, made + count)
+        first = (share - made) % shares
+        yield from moments[first::shares].astype(np.int64).tolist()
+        made += count
