@@ -4,6 +4,7 @@
 
     /mcp               the official protocol (SDK 2.x; both eras)
     /mcp/tools/call    the specification's dialect: the method is the tool's name
+    /ws                MCP over a WebSocket
     /health            {"status": "healthy"}, or 503 and the reason when the warehouse is gone
     /status            counters
 
@@ -24,6 +25,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from mcp_chaos import __version__
@@ -31,6 +33,7 @@ from mcp_chaos.lab.backend import Backend, BackendError, QueryError
 from mcp_chaos.lab.defects import Defect, planted_defect
 from mcp_chaos.lab.dialect import ToolsCall
 from mcp_chaos.lab.middleware import HangsAfterCut, RateLimit, RateLimiter
+from mcp_chaos.lab.websocket import WebSocketSessions
 
 _HEALTH_DEADLINE_S = 1.0
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -131,11 +134,12 @@ def build(backend: Backend, rate_per_s: float, defect: Defect | None) -> ASGIApp
         {tool.__name__: tool for tool in (tools.list_databases, tools.list_views, tools.execute_query)}, limiter
     )
     server.custom_route("/mcp/tools/call", methods=["POST"])(dialect.answer)
-    app: ASGIApp = server.streamable_http_app(
+    official = server.streamable_http_app(
         json_response=os.environ.get("MCP_CHAOS_LAB_JSON") == "1",
         stateless_http=os.environ.get("MCP_CHAOS_LAB_STATELESS") == "1",
     )
-    app = RateLimit(app, limiter)
+    official.router.routes.append(WebSocketRoute("/ws", WebSocketSessions(server._lowlevel_server).serve))
+    app: ASGIApp = RateLimit(official, limiter)
     return HangsAfterCut(app) if defect is Defect.HANGS_AFTER_CUT else app
 
 
@@ -154,7 +158,13 @@ def main() -> None:
     backend = Backend("127.0.0.1", backend_port, keeps_broken=defect is Defect.NO_BACKEND_RECOVERY)
     app = build(backend, float(os.environ.get("MCP_CHAOS_LAB_RATE_PER_S", "0")), defect)
     uvicorn.run(
-        app, host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=75, timeout_graceful_shutdown=1
+        app,
+        host="127.0.0.1",
+        port=port,
+        ws="websockets-sansio",
+        log_level="warning",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
     )
 
 

@@ -30,8 +30,8 @@ class Health:
     busy_s: float = 0.0
     cpu_s: float = 0.0
     dropped: int = 0
-    send_errors_us: Counter[int] = field(default_factory=Counter)
-    lags_us: Counter[int] = field(default_factory=Counter)
+    send_errors_us: dict[int, int] = field(default_factory=dict)
+    lags_us: dict[int, int] = field(default_factory=dict)
 
     @property
     def cpu_share(self) -> float:
@@ -62,8 +62,10 @@ def generator(healths: Sequence[Health], lost_workers: Sequence[int] = ()) -> di
         ``kept_up`` and ``why_not``, ``dropped_arrivals``, ``send_error_ms`` and ``wake_up_lag_ms`` with p50, p99 and
         max (``None`` where nothing was measured), ``cpu_share`` of the busiest process, ``workers``, ``lost_workers``.
     """
-    send_errors = sum((health.send_errors_us for health in healths), Counter())
-    lags = sum((health.lags_us for health in healths), Counter())
+    send_errors, lags = Counter[int](), Counter[int]()
+    for health in healths:
+        send_errors.update(health.send_errors_us)
+        lags.update(health.lags_us)
     dropped = sum(health.dropped for health in healths)
     error_ms, lag_ms = _quantiles_ms(send_errors), _quantiles_ms(lags)
     why = [f"worker {worker} died" for worker in lost_workers]

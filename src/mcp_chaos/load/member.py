@@ -72,8 +72,8 @@ class Member:
         health.calls = self._written // CALL.itemsize
         health.dropped = self.engine.dropped
         values, counts = np.unique(np.frombuffer(self.engine.lags_us, dtype=np.uint32), return_counts=True)
-        health.send_errors_us = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        health.lags_us = Counter(round(lag_s * _US_PER_S) for lag_s in self._lags_s)
+        health.send_errors_us = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        health.lags_us = dict(Counter(round(lag_s * _US_PER_S) for lag_s in self._lags_s))
         return health
 
     @contextlib.asynccontextmanager
