@@ -22,6 +22,7 @@ from mcp_chaos.faults.fault import (
 )
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.load.shape import check_load, make_shape
+from mcp_chaos.load.workload_file import names_of, read_workload
 from mcp_chaos.run import current
 
 __all__ = [
@@ -181,8 +182,12 @@ def start_load(
     stop_below_fraction: Optional[float] = None,
     requests: Optional[int] = None,
     concurrency: Optional[int] = None,
+    rate_per_s: Optional[float] = None,
+    arrivals: Optional[str] = None,
+    workload: Optional[str] = None,
+    workers: int = 1,
 ) -> Dict[str, Any]:
-    """Start a burst, ramp or sustained load in a process of its own; numbers not given are the specification's."""
+    """Start a burst, ramp, sustained or constant load beside this process; other numbers are the specification's."""
     run = current()
     numbers = {
         "users": users,
@@ -195,12 +200,17 @@ def start_load(
         "stop_below_fraction": stop_below_fraction,
         "requests": requests,
         "concurrency": concurrency,
+        "rate_per_s": rate_per_s,
+        "arrivals": arrivals,
     }
     given = {key: value for key, value in numbers.items() if value is not None}
-    made = check_load(name, shape, lane, deadline_s, users_from, given)
+    made = check_load(name, shape, lane, deadline_s, users_from, given, workers)
     if users_from is not None:
         made = make_shape(shape, **{**given, "users": run.capacity_of(users_from)})
-    spec = run.spec(name, made, lane, deadline_s)
+    calls = read_workload(*names_of(workload)) if workload else None
+    if calls is not None:
+        run.environment.check_offered(calls)
+    spec = run.spec(name, made, lane, deadline_s, calls, workers)
     run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
 

@@ -10,6 +10,7 @@ from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.load.shape import check_load, number_problems
+from mcp_chaos.load.workload_file import names_of, read_workload
 from mcp_chaos.metrics import FIGURE_NAMES
 from mcp_chaos.records import LANES
 from mcp_chaos.settings import Settings
@@ -23,7 +24,7 @@ _LOADS = {
 }
 """The activities that start a load."""
 
-_LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from")
+_LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from", "workers")
 _SECONDS = ("deadline_s", "timeout_s", "seconds")
 _LONGEST_S = 24 * 3600.0
 
@@ -79,6 +80,8 @@ def argument_problems(name: str, arguments: dict[str, Any], known: Known) -> lis
 def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
     if key == "users_from" or (key == "name" and name != "start_load"):
         return _choice(key, value, known.loads)
+    if key == "workload":
+        return _workload_problems(value)
     if key in ("proxy", "where"):
         return _proxy_problems(name, key, value, known)
     if key == "figure":
@@ -97,8 +100,9 @@ def _make(name: str, arguments: dict[str, Any]) -> None:
     if name in actions.FAULTS:
         make_fault(actions.FAULTS[name], **arguments)
     elif name in _LOADS:
-        given = {"name": "burst", "shape": "burst", "users_from": None, **_defaults(_LOADS[name]), **arguments}
-        numbers = {key: value for key, value in arguments.items() if key not in _LOAD_OPTIONS}
+        given: dict[str, Any] = {"name": "burst", "shape": "burst", "users_from": None, "workers": 1}
+        given |= {**_defaults(_LOADS[name]), **arguments}
+        numbers = {key: value for key, value in arguments.items() if key not in (*_LOAD_OPTIONS, "workload")}
         check_load(**{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
 
 
@@ -112,6 +116,16 @@ def _proxy_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
     if problems and not known.parts:
         problems[0] += "; a server of your own has its backend's link in your own Toxiproxy (TOXIPROXY_URL)"
     return problems
+
+
+def _workload_problems(value: Any) -> list[str]:
+    if not isinstance(value, str) or not names_of(value):
+        return [f"workload: names or files with commas are needed, not {value!r}"]
+    try:
+        read_workload(*names_of(value))
+    except UsageError as error:
+        return [f"workload: {problem}" for problem in error.problems]
+    return []
 
 
 def _choice(key: str, value: Any, there: Sequence[str]) -> list[str]:

@@ -53,12 +53,14 @@ class Environment:
         folder: of the run.
         clock: of the run.
         say: told what goes on, a line at a time.
+        direct: whether clients go to the server itself, without Toxiproxy in between.
     """
 
     settings: Settings
     folder: RunFolder
     clock: Clock
     say: Callable[[str], None]
+    direct: bool = False
     ways: dict[str, Way] = field(default_factory=dict)
     parts: dict[str, lab.Part] = field(default_factory=dict)
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
@@ -85,8 +87,9 @@ class Environment:
                 self._start_embedded()
             else:
                 self._check_own_server()
-                self._start_toxiproxy()
-                self._make_proxies()
+                if not self.direct:
+                    self._start_toxiproxy()
+                    self._make_proxies()
         except BaseException:
             self.stop()
             raise
@@ -112,7 +115,7 @@ class Environment:
 
     def address(self, lane: Lane) -> Address:
         """Where clients of a lane connect to."""
-        return self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].faulted
+        return self._own if self.direct else self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].faulted
 
     def url(self, lane: Lane, path: str | None = None) -> str:
         """A URL on a lane."""
@@ -125,6 +128,17 @@ class Environment:
             host, port, self.host_header, self.path, self.settings.dialect, websocket_path=self.settings.websocket_path
         )
 
+    def check_offered(self, workload: Workload) -> None:
+        """Check that the server offers the tools of a workload, where its dialect can tell.
+
+        Raises:
+            TargetError: it does not answer, or offers not all of them.
+        """
+        if self.settings.dialect != "jsonrpc":
+            url = f"http://{_joined(self._own)}{self.path}"
+            offered = list_tools(url, self.settings.dialect, _TARGET_DEADLINE_S)
+            check_offered(url, offered, workload.tools, "the workload")
+
     def describe(self) -> dict[str, Any]:
         """For the manifest: what this is, and which versions."""
         return {
@@ -133,7 +147,7 @@ class Environment:
             "operations": operations_as_json(self.workload.operations),
             "seed": self.settings.seed,
             "defect": self._defect.value if self._defect else None,
-            "toxiproxy": {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
+            "toxiproxy": None if self.direct else {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
             "platform": platform.platform(),
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONS_OF},
@@ -167,13 +181,18 @@ class Environment:
     def _start_embedded(self) -> None:
         lab.check_lab_is_installed()
         self._add(lab.warehouse(self.folder.path))
-        self._start_toxiproxy()
-        backend = self._proxy(BACKEND_PROXY, (lab.LOOPBACK, self.parts["warehouse"].port.number), "/")
-        self._add(lab.server(self.folder.path, backend.port))
+        backend_port = self.parts["warehouse"].port.number
+        if not self.direct:
+            self._start_toxiproxy()
+            backend_port = self._proxy(BACKEND_PROXY, (lab.LOOPBACK, backend_port), "/").port
+        self._add(lab.server(self.folder.path, backend_port))
         self._own = (lab.LOOPBACK, self.parts["server"].port.number)
-        self._make_proxies()
+        if not self.direct:
+            self._make_proxies()
         self.parts["warehouse"].wait_until_it_answers()
         self.parts["server"].wait_until_it_answers()
+        if self.settings.workload is not None or self.settings.auto_workload:
+            self._choose_workload(f"http://{_joined(self._own)}{self.path}")
         if self._defect is Defect.BYPASSES_PROXY:
             way = self.ways[FAULTED_PROXY]
             self.ways[FAULTED_PROXY] = Way(way.proxy, way.clean, way.clean, way.host_header, way.path)
@@ -205,17 +224,13 @@ class Environment:
             TargetError: it does not list its tools, or offers none, or not those.
         """
         settings = self.settings
-        if settings.dialect == "jsonrpc":
-            if settings.auto_workload:
-                raise UsageError("MCP_WORKLOAD=auto: the dialect 'jsonrpc' has no list of tools to choose from.")
-            self.workload = settings.workload or self.workload
-            return
-        tools = list_tools(url, settings.dialect, _TARGET_DEADLINE_S)
         if settings.workload is not None:
-            check_offered(url, tools, settings.workload.tools, "MCP_WORKLOAD")
+            self.check_offered(settings.workload)
             self.workload = settings.workload
             return
-        self.workload, left_out = auto_workload(tools)
+        if settings.dialect == "jsonrpc":
+            raise UsageError("MCP_WORKLOAD=auto: the dialect 'jsonrpc' has no list of tools to choose from.")
+        self.workload, left_out = auto_workload(list_tools(url, settings.dialect, _TARGET_DEADLINE_S))
         for sentence in left_out:
             self.say(f"Not called: {sentence}")
 

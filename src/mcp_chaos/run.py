@@ -21,6 +21,7 @@ from mcp_chaos.history import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.load.workload import Workload
 from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
 from mcp_chaos.settings import Settings
@@ -39,14 +40,17 @@ class Run:
         experiment: the title, which names the folder.
         thresholds: as written in the experiment; kept in the manifest.
         say: told what goes on, a line at a time.
+        direct: whether the load goes to the server itself; there are no faults then, and no Toxiproxy.
     """
 
-    def __init__(self, settings: Settings, experiment: str, thresholds: dict[str, Any], say: Say) -> None:
+    def __init__(
+        self, settings: Settings, experiment: str, thresholds: dict[str, Any], say: Say, *, direct: bool = False
+    ) -> None:
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
-        self.environment = Environment(settings, self.folder, self.clock, say)
+        self.environment = Environment(settings, self.folder, self.clock, say, direct)
         self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
-        self._say = say
+        self.say = say
         self._loads: dict[str, LoadProcess] = {}
         self._seen_ended: set[str] = set()
         self._watchdog: Watchdog | None = None
@@ -74,12 +78,17 @@ class Run:
             self.close()
             raise
         self._write_manifest(self.environment.describe())
-        self._injector = Injector(self.environment.toxiproxy, self.environment.ways, self.folder, self.clock)
-        self._process_faults = ProcessFaults(self._victims(), self.folder, self.clock)
-        self._progress = Progress(self.running_loads, self._say)
+        if not self.environment.direct:
+            self._injector = Injector(self.environment.toxiproxy, self.environment.ways, self.folder, self.clock)
+            self._process_faults = ProcessFaults(self._victims(), self.folder, self.clock)
+        self._progress = Progress(self.running_loads, self.say)
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
-        self._say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
+        self.say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
+
+    def describe(self, **facts: Any) -> None:
+        """Add to the manifest, before the run is started."""
+        self._manifest |= facts
 
     def event(self, kind: str, **data: Any) -> None:
         """Append an event to the history."""
@@ -120,17 +129,26 @@ class Run:
         assert self._process_faults is not None
         return self._process_faults
 
-    def spec(self, name: str, shape: AnyShape, lane: str, deadline_s: float) -> LoadSpec:
-        """The record of a load of this run, from what ``load.shape.check_load`` let pass."""
+    def spec(
+        self,
+        name: str,
+        shape: AnyShape,
+        lane: str,
+        deadline_s: float,
+        workload: Workload | None = None,
+        workers: int = 1,
+    ) -> LoadSpec:
+        """The record of a load of this run, from what ``load.shape.check_load`` let pass; the run's own workload."""
         return LoadSpec(
             name=name,
             target=self.environment.target(LANES[lane]),
             shape=shape,
-            workload=self.environment.workload,
+            workload=workload or self.environment.workload,
             deadline_s=float(deadline_s),
             seed=self.environment.settings.seed,
             lane=LANES[lane],
             clock_offset_ns=self.clock.offset_ns,
+            workers=int(workers),
         )
 
     def capacity_of(self, ramp: str) -> int:
@@ -241,7 +259,7 @@ class Run:
             self._watchdog.dismiss()
         elif self._watchdog is not None:
             self._watchdog.let_it_clean_up()
-            self._say(
+            self.say(
                 f"Something may still be in place. When Toxiproxy is well again: mcp-chaos heal {self.folder.path}"
             )
 
@@ -249,7 +267,7 @@ class Run:
         try:
             self.injector.heal()
         except ToxiproxyError as error:
-            self._say(str(error))
+            self.say(str(error))
         # A part that is paused or killed is ended now, which is an end of its fault as well.
         self.process_faults.settle()
 

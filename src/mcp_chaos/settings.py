@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.workload import Workload
-from mcp_chaos.load.workload_file import AUTO, read_workload
+from mcp_chaos.load.workload_file import AUTO, names_of, read_workload
 
 _DIALECTS = ("streamable", "jsonrpc")
 
@@ -126,7 +126,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
 
 
 def _workload(given: Mapping[str, str], problems: list[str]) -> Workload | None:
-    names = [name.strip() for name in given["mcp_workload"].split(",") if name.strip()]
+    names = names_of(given["mcp_workload"])
     if names and given["mcp_tool"]:
         problems.append("MCP_WORKLOAD and MCP_TOOL both say what to call; unset one of them")
     if not names or names == [AUTO]:

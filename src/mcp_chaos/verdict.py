@@ -120,8 +120,13 @@ _DOUBTFUL = {
 }
 
 
+def troubles(events: Sequence[Event]) -> list[str]:
+    """What went wrong in a run besides what it tested, in words; each is a reason to doubt its result."""
+    return [_DOUBTFUL[event.kind].format(**event.data) for event in events if event.kind in _DOUBTFUL]
+
+
 def _doubts(events: Sequence[Event]) -> list[str]:
-    sentences = [_DOUBTFUL[event.kind].format(**event.data) for event in events if event.kind in _DOUBTFUL]
+    sentences = troubles(events)
     for event in events:
         if event.kind == "hypothesis_missed" and event.data["when"] == "before":
             sentences.insert(

@@ -69,18 +69,18 @@ def _quantiles_ms(times_ns: NDArray[np.int64]) -> dict[str, float | None]:
     return dict(zip(_QUANTILES, (float(value) for value in found), strict=True))
 
 
-def summary(tally: Tally, seconds: float, generator: dict[str, Any]) -> dict[str, Any]:
+def summary(tally: Tally, busy_s: float, generator: dict[str, Any]) -> dict[str, Any]:
     """All that is known of a load, besides the specification's fields.
 
     Args:
         tally: of its calls.
-        seconds: how long it took.
+        busy_s: how long its steps took, the pauses between them left out.
         generator: of the generator's own health, see ``health.generator``.
     """
     return {
         "calls": tally.calls,
-        "seconds": seconds,
-        "calls_per_s": tally.calls / seconds if seconds > 0 else None,
+        "busy_s": busy_s,
+        "calls_per_s": tally.calls / busy_s if busy_s > 0 else None,
         "outcomes": {outcome.name.lower(): int(tally.outcomes[outcome]) for outcome in Outcome},
         "reasons": {reason.name.lower(): int(n) for reason in Reason if (n := tally.reasons[reason])},
         "received_bytes": tally.received_bytes,

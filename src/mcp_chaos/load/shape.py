@@ -13,6 +13,7 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.records import LANES
 
 MAX_USERS = 10_000
+MAX_WORKERS = 64
 MAX_REQUESTS = 10_000_000
 MAX_RATE_PER_S = 100_000.0
 MAX_DURATION_S = 24 * 3600.0
@@ -224,7 +225,13 @@ def number_problems(name: str, value: Any, low: float, high: float, *, whole: bo
 
 
 def check_load(
-    name: Any, shape: Any, lane: Any, deadline_s: Any, users_from: str | None, numbers: dict[str, Any]
+    name: Any,
+    shape: Any,
+    lane: Any,
+    deadline_s: Any,
+    users_from: str | None,
+    numbers: dict[str, Any],
+    workers: Any = 1,
 ) -> AnyShape:
     """Check all that a person says of a load.
 
@@ -235,6 +242,7 @@ def check_load(
         deadline_s: of each call.
         users_from: a ramp whose capacity will be the number of users, or ``None``.
         numbers: of the shape.
+        workers: how many processes share it.
 
     Returns:
         The shape.
@@ -248,6 +256,7 @@ def check_load(
     if not isinstance(lane, str) or lane not in LANES:
         problems.append(f"lane: there is no {lane!r}; there are {', '.join(LANES)}")
     problems += number_problems("deadline_s", deadline_s, 0.0001, MAX_DEADLINE_S)
+    problems += number_problems("workers", workers, 1, MAX_WORKERS, whole=True)
     if users_from is not None and shape != "sustained":
         problems.append("users_from is for the sustained load only")
     try:

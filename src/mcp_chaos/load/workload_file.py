@@ -32,6 +32,11 @@ def built_in() -> tuple[str, ...]:
     return tuple(sorted(path.name[:-5] for path in _folder().iterdir() if path.name.endswith(".yaml")))
 
 
+def names_of(text: str) -> list[str]:
+    """The names in a text that has them with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def read_workload(*names: str) -> Workload:
     """A workload from one or more names of built-in ones or paths of files; several are mixed.
 
@@ -60,9 +65,7 @@ def _parse(name: str) -> Any:
     elif name.endswith(_SUFFIXES):
         text = _text_of(Path(name))
     else:
-        raise UsageError(
-            f"there is no workload {name!r}; there are {', '.join(built_in())}, {AUTO}, and files (.yaml, .json)"
-        )
+        raise UsageError(f"there is no workload {name!r}; there are {', '.join(built_in())}, and files (.yaml, .json)")
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -1,0 +1,295 @@
+"""``mcp-chaos load``: a load by itself, with or without faults, on the user's server or the embedded one."""
+
+import json
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from typing import Any
+
+from mcp_chaos.actions import FAULTS
+from mcp_chaos.environment import CONTROL_PROXY
+from mcp_chaos.errors import UsageError
+from mcp_chaos.faults.fault import Fault, make_fault
+from mcp_chaos.history import History, RunFolder
+from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
+from mcp_chaos.metrics import Measured, measure
+from mcp_chaos.run import Run
+from mcp_chaos.settings import Settings
+from mcp_chaos.verdict import troubles
+
+KIND = "load"
+SPEC = "spec"
+_HELD_FRACTION = 0.95
+_SPEC_SUSTAINED_S = 300.0
+_POLL_S = 0.05
+_LONGEST_S = 24 * 3600.0
+_TIMES = ("from_s", "for_s")
+
+
+@dataclass(frozen=True)
+class PlannedFault:
+    """A fault and its time.
+
+    Args:
+        fault: what is injected.
+        from_s: when, in seconds from the start of the load.
+        for_s: how long it stays.
+    """
+
+    fault: Fault
+    from_s: float
+    for_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> "PlannedFault":
+        """A fault as written on a command line: ``add_latency latency_ms=200 from_s=3 for_s=5``.
+
+        Raises:
+            UsageError: with every problem at once.
+        """
+        try:
+            name, *pairs = shlex.split(text)
+        except ValueError:
+            raise UsageError(f"--fault {text!r}: a fault such as 'partition from_s=3 for_s=2' is needed") from None
+        if name not in FAULTS:
+            raise UsageError(f"--fault {text!r}: there is no fault {name!r}; there are {', '.join(FAULTS)}")
+        given = {key: _value(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+        known = [field.name for field in fields(FAULTS[name])]
+        problems = [
+            f"{name} has no '{key}'; it has {', '.join([*known, *_TIMES])}"
+            for key in given
+            if key not in (*known, *_TIMES)
+        ]
+        times = {key: given.pop(key, default) for key, default in zip(_TIMES, (3.0, 3.0), strict=True)}
+        problems += [p for key, value in times.items() for p in number_problems(key, value, 0, _LONGEST_S)]
+        try:
+            fault = make_fault(FAULTS[name], **{key: value for key, value in given.items() if key in known})
+        except TypeError as error:  # a number that it needs is not there
+            problems.append(str(error).partition("() ")[2] or str(error))
+        except UsageError as error:
+            problems += error.problems
+        if not problems and fault.proxy == CONTROL_PROXY:
+            problems.append(f"proxy: '{CONTROL_PROXY}' is never poisoned")
+        if problems:
+            raise UsageError([f"--fault {text!r}: {problem}" for problem in problems])
+        return cls(fault, float(times["from_s"]), float(times["for_s"]))
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``mcp-chaos load`` is asked for.
+
+    Args:
+        shape: a name from ``load.shape.SHAPES``, or ``spec``.
+        numbers: of the shape; those of ``spec`` are of all its three loads.
+        faults: while it runs.
+        deadline_s: of each call.
+        workers: how many processes share each load.
+    """
+
+    shape: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+    faults: Sequence[PlannedFault] = ()
+    deadline_s: float = 10.0
+    workers: int = 1
+
+    def check(self) -> None:
+        """Check all of it.
+
+        Raises:
+            UsageError: with every problem at once; nothing was started.
+        """
+        problems = _overlaps(self.faults)
+        for name, shape, numbers in self._loads():
+            try:
+                check_load(name, shape, "faulted", self.deadline_s, None, numbers, self.workers)
+            except UsageError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+        if problems:
+            raise UsageError(problems, "The load cannot be started, and nothing was changed")
+
+    def _loads(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        if self.shape != SPEC:
+            yield self.shape, self.shape, self.numbers
+            return
+        yield "basic", "burst", self.of("requests", "concurrency")
+        yield "ramp", "ramp", self.of("max_users", "step_users", "requests_per_user", "pause_s")
+        yield "sustained", "sustained", {"duration_s": _SPEC_SUSTAINED_S, **self.of("duration_s", "cycle_s")}
+
+    def of(self, *names: str) -> dict[str, Any]:
+        """Some of the numbers, where they are given."""
+        return {name: self.numbers[name] for name in names if name in self.numbers}
+
+    def load(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The shape and the numbers of one of its loads."""
+        return next((shape, numbers) for found, shape, numbers in self._loads() if found == name)
+
+
+def _overlaps(faults: Sequence[PlannedFault]) -> list[str]:
+    """A proxy is healed as a whole, so its faults have to come one after the other."""
+    problems = []
+    for first, second in ((a, b) for a in faults for b in faults if a is not b):
+        if first.fault.proxy == second.fault.proxy and first.from_s <= second.from_s < first.from_s + first.for_s:
+            problems.append(
+                f"--fault: {second.fault.title()} comes while {first.fault.title()} is in place on the same proxy"
+            )
+    return problems
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a load.
+
+    Args:
+        folder: of the run.
+        results: by load, in the order they ran.
+        measured: for windows and faults.
+        doubts: why the result says little; empty when all is well.
+        interrupted: whether a person or a signal ended it.
+    """
+
+    folder: RunFolder
+    results: dict[str, dict[str, Any]]
+    measured: Measured
+    doubts: list[str]
+    interrupted: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON."""
+        manifest = self.folder.read("manifest.json")
+        return {
+            **{key: manifest.get(key) for key in ("run_id", "target", "dialect", "seed", "shape")},
+            "conclusive": not self.doubts,
+            "doubts": self.doubts,
+            "interrupted": self.interrupted,
+            "loads": self.results,
+            "faults": [asdict(fault) for fault in self.measured.faults],
+            "windows": {
+                window: {lane: figures.as_dict() for lane, figures in lanes.items() if figures.calls}
+                for window, lanes in self.measured.figures.items()
+                if self.measured.faults
+            },
+        }
+
+    @classmethod
+    def read(cls, folder: RunFolder, *, interrupted: bool = False) -> "Report":
+        """The report of a run, made from its files.
+
+        Raises:
+            HistoryError: the files are not those of a run.
+        """
+        history = History.read(folder)
+        results = {
+            name: folder.read(f"result-{name}.json")
+            for name in folder.load_names()
+            if (folder.path / f"result-{name}.json").exists()
+        }
+        doubts = troubles(history.events)
+        measured = measure(history)
+        doubts += [
+            f"the fault '{fault.name}' was not felt: {fault.doubt or 'no proof was made'}"
+            for fault in measured.faults
+            if fault.proof is None
+        ]
+        if interrupted:
+            doubts.insert(0, "it was interrupted")
+        if not any(result["summary"]["calls"] for result in results.values()):
+            doubts.append("no call was made")
+        return cls(folder, results, measured, doubts, interrupted)
+
+
+def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Report:
+    """Run a plan to its end and report; a signal ends it early and properly.
+
+    Args:
+        plan: checked.
+        settings: checked.
+        say: told what goes on, a line at a time.
+
+    Raises:
+        McpChaosError: it could not be started; nothing is left running.
+    """
+    run = Run(settings, f"load {plan.shape}", {}, say, direct=not plan.faults)
+    run.describe(kind=KIND, shape=plan.shape, numbers=plan.numbers)
+    with _interruptible() as interrupted:
+        run.start()
+        try:
+            _Player(run, plan, interrupted).play()
+        finally:
+            run.close()
+    return Report.read(run.folder, interrupted=interrupted.is_set())
+
+
+class _Player:
+    """Plays the loads of a plan, and its faults at their times."""
+
+    def __init__(self, run: Run, plan: Plan, interrupted: threading.Event) -> None:
+        self._run = run
+        self._plan = plan
+        self._interrupted = interrupted
+        self._began: float | None = None
+        moments: list[tuple[float, Callable[[], object]]] = []
+        for planned in plan.faults:
+            moments.append((planned.from_s, partial(run.inject, planned.fault)))
+            moments.append((planned.from_s + planned.for_s, partial(run.heal, planned.fault.proxy)))
+        self._moments = sorted(moments, key=lambda moment: moment[0])
+
+    def play(self) -> None:
+        """Play all of it."""
+        if self._plan.shape != SPEC:
+            self._play_load(self._plan.shape)
+            return
+        self._play_load("basic")
+        ramp = self._play_load("ramp")
+        steps = ramp["steps"]
+        if not steps or self._interrupted.is_set():
+            return
+        last = steps[-1]
+        if last["successful_requests"] < _HELD_FRACTION * last["total_requests"]:
+            self._run.say(
+                f"No sustained load: the last step of the ramp, {last['concurrent_users']} users, did not hold"
+            )
+            return
+        self._play_load("sustained", users=last["concurrent_users"])
+
+    def _play_load(self, name: str, **numbers: Any) -> dict[str, Any]:
+        shape, given = self._plan.load(name)
+        self._start(name, make_shape(shape, **{**given, **numbers}))
+        load = self._run.load(name)
+        self._began = self._began or time.monotonic()
+        while load.running and not self._interrupted.wait(_POLL_S):
+            self._keep_time()
+        return load.stop()  # one that has ended stays as it is
+
+    def _start(self, name: str, shape: AnyShape) -> None:
+        self._run.start_load(self._run.spec(name, shape, "faulted", self._plan.deadline_s, workers=self._plan.workers))
+
+    def _keep_time(self) -> None:
+        assert self._began is not None
+        while self._moments and self._moments[0][0] <= time.monotonic() - self._began:
+            _, act = self._moments.pop(0)
+            act()
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, instead of what they do otherwise."""
+    interrupted = threading.Event()
+    before = {n: signal.signal(n, lambda *_: interrupted.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

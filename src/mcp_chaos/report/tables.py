@@ -1,0 +1,64 @@
+"""Tables that more than one report shows: windows and faults."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mcp_chaos.metrics import WINDOWS, FaultSpan, Figures, Measured
+
+WIDTH = 120
+_FIGURES = ("calls", "success", "p50 ms", "p95 ms", "p99 ms", "recovery s")
+
+
+def console(*, colour: bool, width: int) -> Console:
+    """A console to capture text with, with ANSI colours or without."""
+    return Console(width=width, force_terminal=colour, no_color=not colour, color_system="standard" if colour else None)
+
+
+def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
+    """A table in the house's style: numbers to the right, the columns of ``left`` to the left."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="left" if index in left else "right", overflow="fold")
+    return made
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def windows(measured: Measured) -> Table:
+    """The windows and their figures; the control lane only where it had calls."""
+    made = table("Windows", "window", "lane", "seconds", *_FIGURES, left=(0, 1))
+    for window in WINDOWS:
+        seconds = sum(segment.seconds for segment in measured.windows[window])
+        for lane, figures in measured.figures[window].items():
+            if lane == "faulted" or figures.calls:
+                made.add_row(window, lane, f"{seconds:.1f}", *_cells(figures))
+    return made
+
+
+def _cells(figures: Figures) -> list[str]:
+    success = "–" if figures.success_fraction is None else f"{figures.success_fraction:.1%}"
+    times = (number(time_ms) for time_ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms))
+    return [str(figures.calls), success, *times, number(figures.recovery_s, 2)]
+
+
+def faults(measured: Measured) -> Table:
+    """The faults and whether they were felt."""
+    made = table("Faults", "fault", "on", "from (UTC)", "seconds", "felt by the canary", left=range(5))
+    for fault in measured.faults:
+        made.add_row(fault.name, fault.proxy, _clock(fault), f"{fault.span.seconds:.1f}", _felt(fault))
+    return made
+
+
+def _clock(fault: FaultSpan) -> str:
+    return datetime.fromtimestamp(fault.span.start_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _felt(fault: FaultSpan) -> Text:
+    return Text(fault.proof) if fault.proof else Text(f"no: {fault.doubt or 'no proof was made'}", "yellow")
