@@ -40,6 +40,7 @@ __all__ = [
     "slice_packets",
     "slow_close",
     "start_load",
+    "start_locust",
     "stop_load",
     "wait_for_load",
 ]
@@ -184,6 +185,7 @@ def start_load(
     concurrency: Optional[int] = None,
     rate_per_s: Optional[float] = None,
     arrivals: Optional[str] = None,
+    spawn_rate_per_s: Optional[float] = None,
     workload: Optional[str] = None,
     workers: int = 1,
 ) -> Dict[str, Any]:
@@ -202,6 +204,7 @@ def start_load(
         "concurrency": concurrency,
         "rate_per_s": rate_per_s,
         "arrivals": arrivals,
+        "spawn_rate_per_s": spawn_rate_per_s,
     }
     given = {key: value for key, value in numbers.items() if value is not None}
     made = check_load(name, shape, lane, deadline_s, users_from, given, workers)
@@ -213,6 +216,31 @@ def start_load(
     spec = run.spec(name, made, lane, deadline_s, calls, workers)
     run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
+
+
+@guarded
+def start_locust(
+    name: str = "locust",
+    users: int = 10,
+    spawn_rate_per_s: float = 10.0,
+    duration_s: float = 60.0,
+    workload: str = "mcp_user",
+    processes: int = 1,
+    lane: str = "faulted",
+    deadline_s: float = 10.0,
+) -> Dict[str, Any]:
+    """Let Locust make a load on this machine; its calls count in windows and thresholds as those of any load."""
+    return start_load(
+        name=name,
+        shape="locust",
+        lane=lane,
+        deadline_s=deadline_s,
+        users=users,
+        spawn_rate_per_s=spawn_rate_per_s,
+        duration_s=duration_s,
+        workload=workload,
+        workers=processes,
+    )
 
 
 @guarded

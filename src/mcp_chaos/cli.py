@@ -71,16 +71,17 @@ def report(run: Path) -> None:
 _NUMBERS = {
     "requests": (int, "burst: how many calls"),
     "concurrency": (int, "burst: how many users at a time"),
-    "users": (int, "sustained: how many users"),
+    "users": (int, "sustained, locust: how many users"),
     "max_users": (int, "ramp: the last step's users; constant: the most calls under way"),
     "step_users": (int, "ramp: how many users a step adds"),
     "requests_per_user": (int, "ramp, sustained: calls per user and step or cycle"),
     "pause_s": (float, "ramp: seconds between steps"),
     "stop_below_fraction": (float, "ramp: the success below which it ends"),
     "cycle_s": (float, "sustained: seconds from one cycle to the next"),
-    "duration_s": (float, "sustained, constant: how long"),
+    "duration_s": (float, "sustained, constant, locust: how long"),
     "rate_per_s": (float, "constant: calls due in a second"),
     "arrivals": (str, "constant: constant or poisson"),
+    "spawn_rate_per_s": (float, "locust: users added in a second"),
 }
 
 
@@ -126,6 +127,7 @@ def load(
     ramp       users step by step, until fewer than 95 % of the calls succeed
     sustained  cycles of calls for a time
     constant   an open loop: a rate held whatever the server does
+    locust     Locust's users, if it is installed
 
     Numbers not given are the specification's. Exit code: 0 when the load was made, 3 when its result says little
     (the generator could not keep up, a fault was not felt, ...), 4 when it was interrupted.
@@ -175,6 +177,12 @@ def _exit_code(made: Report) -> int:
 
 def _width() -> int:
     return max(80, shutil.get_terminal_size((120, 24)).columns)
+
+
+@cli.command()
+def locustfile() -> None:
+    """Print where the locustfile is, for locust -f."""
+    click.echo(Path(__file__).parent / "load" / "locustfile.py")
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from enum import IntEnum
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ CALL = np.dtype(
     ]
 )
 """One call, 39 bytes. Times are UTC nanoseconds of the run's clock; ``sent_ns`` is 0 when nothing was sent."""
+
+RECORD = Struct("<qqqIHHHBBBH")
+"""Packs one call; the same fields as ``CALL``, in its order."""
 
 Calls = NDArray[np.void]
 

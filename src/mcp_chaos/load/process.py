@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
 from mcp_chaos.history import RunFolder, read_calls
+from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.worker import STARTED
 from mcp_chaos.metrics import Figures, figures
@@ -40,11 +42,14 @@ class LoadProcess:
         """Start it and wait until it is about to make its first call.
 
         Raises:
-            PartError: the process did not start.
+            PartError: the process did not start, or Locust is needed and not installed.
         """
+        if isinstance(self.spec.shape, Locust) and find_spec("locust") is None:
+            raise PartError("Locust is not installed: pip install 'chaostoolkit-mcp[locust]'. No load was started.")
         name = f"load-{self.spec.name}.json"
         self.folder.write(name, self.spec.to_json())
-        argv = [sys.executable, "-m", "mcp_chaos.load.worker", str(self.folder.path / name), str(self.folder.path)]
+        module = "mcp_chaos.load.locust_run" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.worker"
+        argv = [sys.executable, "-m", module, str(self.folder.path / name), str(self.folder.path)]
         self._child = Child(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path))
         self._child.start()
         self._child.wait_for_line(STARTED, _START_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Pure: when a load sends, and how much: the specification's three shapes with exactly its numbers, and an open one.
+"""Pure: when a load sends, and how much: the specification's three shapes with exactly its numbers, and others.
 
 A shape is a row of steps. A step is ``total_requests`` calls made by ``users`` clients that each send as soon as their
 last call ended and they have thought; what comes after a step depends on how it went. In an open step calls are due at
@@ -160,9 +160,34 @@ class Constant:
         return None
 
 
-AnyShape = Burst | Ramp | Sustained | Constant
+@dataclass(frozen=True)
+class Locust:
+    """Locust makes the load: ``users`` of them, ``spawn_rate_per_s`` more each second, for ``duration_s``."""
 
-SHAPES: dict[str, type[AnyShape]] = {"burst": Burst, "ramp": Ramp, "sustained": Sustained, "constant": Constant}
+    users: int = 10
+    spawn_rate_per_s: float = 10.0
+    duration_s: float = 60.0
+
+    def first(self) -> Step:
+        """All of it; how many calls that is, Locust decides."""
+        return Step(self.users, 0)
+
+    def following(
+        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
+    ) -> tuple[float, Step] | None:
+        """One step is all."""
+        return None
+
+
+AnyShape = Burst | Ramp | Sustained | Constant | Locust
+
+SHAPES: dict[str, type[AnyShape]] = {
+    "burst": Burst,
+    "ramp": Ramp,
+    "sustained": Sustained,
+    "constant": Constant,
+    "locust": Locust,
+}
 """Every shape by the name a person gives it."""
 
 ARRIVALS = ("constant", "poisson")
@@ -180,6 +205,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "cycle_s": (0, 3600),
     "duration_s": (0.1, MAX_DURATION_S),
     "rate_per_s": (0.001, MAX_RATE_PER_S),
+    "spawn_rate_per_s": (0.001, MAX_RATE_PER_S),
     "stop_below_fraction": (0, 1),
 }
 

@@ -5,20 +5,18 @@ The hot path (call, answer, next call) is callbacks only; a task runs just to co
 
 import asyncio
 import ssl
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import DIALECTS, Dialect, DialectError
 from mcp_chaos.mcp.dialect import Message, parse_message
-from mcp_chaos.records import CALL, Reason, outcome_of
+from mcp_chaos.records import RECORD, Reason, outcome_of
 
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine
     from mcp_chaos.load.workload import Choices
 
-_RECORD = Struct("<qqqIHHHBBBH")
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
 
@@ -52,7 +50,6 @@ class User:
     dialect_name: str | None = None
 
     def __init__(self, engine: "Engine", number: int, choices: "Choices") -> None:
-        assert _RECORD.size == CALL.itemsize
         self._engine = engine
         self.number = number
         self.choices = choices
@@ -302,7 +299,7 @@ class User:
         engine = self._engine
         done_ns = self._done_ns or engine.now_ns()
         engine.write_call(
-            _RECORD.pack(
+            RECORD.pack(
                 self.intended_ns,
                 self._sent_ns,
                 done_ns,

@@ -23,7 +23,7 @@ from mcp_chaos.load.crew import Alone, Crew, Team, serve
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.member import Member
 from mcp_chaos.load.results import Tally, burst_result, ramp_result, summary, sustained_result
-from mcp_chaos.load.shape import Burst, Constant, Ramp, Step, Sustained
+from mcp_chaos.load.shape import Burst, Constant, Locust, Ramp, Step, Sustained
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.records import Clock
 
@@ -114,7 +114,7 @@ class Conductor:
                 return ramp_result(self._steps, ramp.stop_below_fraction)
             case Sustained() as sustained:
                 return sustained_result(self._steps, sustained.users, seconds)
-            case Burst(concurrency=most) | Constant(max_users=most):
+            case Burst(concurrency=most) | Constant(max_users=most) | Locust(users=most):
                 return burst_result(everything, most, seconds)
 
 

@@ -99,7 +99,7 @@ def _generator(summaries: Mapping[str, Any]) -> Table:
         health = summary["generator"]
         share = "–" if health["cpu_share"] is None else f"{health['cpu_share']:.0%}"
         error_ms = (number(health["send_error_ms"][quantile], 2) for quantile in ("p50", "p99", "max"))
-        kept_up = Text("yes", "green") if health["kept_up"] else Text("no", "yellow")
+        kept_up = {True: Text("yes", "green"), False: Text("no", "yellow"), None: Text("–")}[health["kept_up"]]
         dropped = str(health["dropped_arrivals"])
         made.add_row(name, str(len(health["workers"])), share, *error_ms, dropped, kept_up)
     return made
