@@ -30,6 +30,10 @@ setup: .venv/dev-ready ## Set up the virtual environment with everything for dev
 validate: .venv/run-ready ## Let Chaos Toolkit validate every experiment
 	@for file in experiments/*.yaml experiments/*.json; do $(CHAOS) --no-log-file validate $$file || exit 1; done
 
+.PHONY: bench
+bench: .venv/dev-ready ## Measure the load engine beside others and write benchmarks/results.md (half an hour)
+	$(BIN)/python benchmarks/bench.py
+
 .PHONY: lock
 lock: .venv/dev-ready ## Pin the versions of all dependencies anew
 	$(BIN)/pip install --quiet uv

@@ -19,6 +19,7 @@ from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import CALL, Calls, Clock, Outcome, Reason
 from tests.conftest import Handler, answer_always, read_request, serving
+from tests.load.servers import answering, http, result_for
 
 DEADLINE_S = 0.4
 
@@ -59,25 +60,6 @@ def against(handler: Handler, users: int = 2, total: int = 6, **options: Any) ->
 
 def reasons(calls: Calls) -> Counter[str]:
     return Counter(Reason(reason).name for reason in calls["reason"])
-
-
-def result_for(request: bytes, **changes: Any) -> bytes:
-    call_id = json.loads(request.partition(b"\r\n\r\n")[2])["id"]
-    message = {"jsonrpc": "2.0", "id": call_id, "result": {"content": [], "isError": False}, **changes}
-    return json.dumps(message).encode()
-
-
-def http(body: bytes, *, status: str = "200 OK", kind: str = "application/json", extra: str = "") -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
-    return head.encode() + body
-
-
-def answering(make: Callable[[bytes], bytes]) -> Handler:
-    def handle(conn: socket.socket) -> None:
-        while request := read_request(conn):
-            conn.sendall(make(request))
-
-    return handle
 
 
 def test_good_answers_are_counted_and_connections_kept() -> None:

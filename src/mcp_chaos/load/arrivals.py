@@ -29,14 +29,15 @@ def due_ns(step: OpenStep, seed: int, start_ns: int, share: int = 0, shares: int
     """
     generator = np.random.default_rng(seed)
     gap_ns = _NS_PER_S / step.rate_per_s
-    begun_ns, made = float(start_ns), 0
+    # Counted from the start: a float that holds all nanoseconds since 1970 is exact to 128 of them only.
+    elapsed_ns, made = 0.0, 0
     while made < step.total_requests:
         count = min(_AT_A_TIME, step.total_requests - made)
         if step.poisson:
-            moments: NDArray[np.floating] = begun_ns + np.cumsum(generator.exponential(gap_ns, count))
-            begun_ns = float(moments[-1])
+            moments: NDArray[np.floating] = elapsed_ns + np.cumsum(generator.exponential(gap_ns, count))
+            elapsed_ns = float(moments[-1])
         else:
-            moments = start_ns + gap_ns * np.arange(made, made + count)
+            moments = gap_ns * np.arange(made, made + count)
         first = (share - made) % shares
-        yield from moments[first::shares].astype(np.int64).tolist()
+        yield from (start_ns + moments[first::shares].round().astype(np.int64)).tolist()
         made += count

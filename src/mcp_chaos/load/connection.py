@@ -6,7 +6,7 @@ one piece with a head that is known byte for byte is not parsed again, which sav
 """
 
 import asyncio
-from typing import NamedTuple, Protocol, cast
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 import httptools
 
@@ -72,7 +72,7 @@ class HttpConnection(asyncio.Protocol):
         listener: told what arrives.
     """
 
-    _known: dict[bytes, tuple[Head, int]] = {}  # noqa: RUF012  # shared on purpose: servers say the same to all
+    _known: ClassVar[dict[bytes, tuple[Head, int]]] = {}  # shared by all: servers say the same to each
 
     def __init__(self, listener: Listener) -> None:
         self._listener: Listener | None = listener

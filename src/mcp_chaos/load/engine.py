@@ -5,6 +5,7 @@ An open step has moments at which calls are due; whoever is free makes them.
 """
 
 import asyncio
+import itertools
 import ssl
 from array import array
 from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ class Engine:
         self.worker = worker
         self.write_call = write_call
         self.step_number = 0
+        self.new_call_id = itertools.count(1).__next__  # unique in this engine; 0 is the handshake's
         self.stopping = False
         self.dropped = 0
         self.lags_us = array("I")
@@ -62,7 +64,7 @@ class Engine:
         self._users: list[User] = []
         self._idle: list[User] = []
         self._thinking: dict[User, asyncio.TimerHandle] = {}
-        self._left = self._busy = self._last_call_id = 0
+        self._left = self._busy = 0
         self._due: Iterator[int] | None = None
         self._next_due_ns = 0
         self._most_users = 0
@@ -83,11 +85,6 @@ class Engine:
         self._busy -= len(self._thinking)
         self._thinking.clear()
         self._check_done()
-
-    def new_call_id(self) -> int:
-        """A JSON-RPC id that no other call of this engine has. 0 is the handshake's."""
-        self._last_call_id += 1
-        return self._last_call_id
 
     async def run_step(self, step: Step, number: int = 0, start_ns: int = 0, share: int = 0, shares: int = 1) -> None:
         """Make the calls of a step; returns when all of them ended.
@@ -179,9 +176,8 @@ class Engine:
             self._idle.append(user)
         elif self._left > 0 and not self.stopping:
             self._left -= 1
-            wait_s = user.choices.wait_s()
-            if wait_s:
-                self._thinking[user] = self.loop.call_later(wait_s, self._go_on, user)
+            if user.choices.thinks:
+                self._thinking[user] = self.loop.call_later(user.choices.wait_s(), self._go_on, user)
             else:
                 user.start(done_ns)
             return

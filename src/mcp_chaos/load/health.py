@@ -20,6 +20,7 @@ class Health:
         calls: that it made.
         busy_s: how long its steps took.
         cpu_s: user and system time it used meanwhile.
+        peak_memory_bytes: the most it ever had in memory.
         dropped: calls of an open load that were due while nobody was free to make them.
         send_errors_us: of an open load, how many calls were sent how many microseconds after they were due.
         lags_us: how many times the process woke up how many microseconds late.
@@ -29,6 +30,7 @@ class Health:
     calls: int = 0
     busy_s: float = 0.0
     cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
     dropped: int = 0
     send_errors_us: dict[int, int] = field(default_factory=dict)
     lags_us: dict[int, int] = field(default_factory=dict)
@@ -87,8 +89,17 @@ def generator(healths: Sequence[Health], lost_workers: Sequence[int] = ()) -> di
         "send_error_ms": error_ms,
         "wake_up_lag_ms": lag_ms,
         "cpu_share": max((health.cpu_share for health in healths), default=None),
-        "workers": [{"worker": h.worker, "calls": h.calls, "cpu_share": h.cpu_share} for h in healths],
+        "workers": [_told(health) for health in healths],
         "lost_workers": list(lost_workers),
+    }
+
+
+def _told(health: Health) -> dict[str, Any]:
+    return {
+        "worker": health.worker,
+        "calls": health.calls,
+        "cpu_share": health.cpu_share,
+        "peak_memory_bytes": health.peak_memory_bytes,
     }
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +20,7 @@ from mcp_chaos.records import CALL, Clock
 
 _FLUSH_S = 0.1
 _US_PER_S = 1e6
+_RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 class Member:
@@ -71,6 +74,7 @@ class Member:
         health = self._health
         health.calls = self._written // CALL.itemsize
         health.dropped = self.engine.dropped
+        health.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT_BYTES
         values, counts = np.unique(np.frombuffer(self.engine.lags_us, dtype=np.uint32), return_counts=True)
         health.send_errors_us = dict(zip(values.tolist(), counts.tolist(), strict=True))
         health.lags_us = dict(Counter(round(lag_s * _US_PER_S) for lag_s in self._lags_s))

@@ -50,13 +50,20 @@ class LoadProcess:
         self.folder.write(name, self.spec.to_json())
         module = "mcp_chaos.load.locust_run" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.worker"
         argv = [sys.executable, "-m", module, str(self.folder.path / name), str(self.folder.path)]
-        self._child = Child(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path))
+        # numpy's linear algebra is not used, and its threads spin when they start.
+        env = {"OPENBLAS_NUM_THREADS": "1"}
+        self._child = Child(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path), env)
         self._child.start()
         self._child.wait_for_line(STARTED, _START_TIMEOUT_S)
 
     @property
     def _log(self) -> Path:
         return self.folder.path / f"load-{self.spec.name}.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that leads it; ``None`` before the start."""
+        return self._child.pid if self._child else None
 
     @property
     def running(self) -> bool:

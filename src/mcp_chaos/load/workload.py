@@ -105,6 +105,7 @@ class Choices:
     def __init__(self, kind: UserKind, first: int, seed: str) -> None:
         self._random = random.Random(seed)
         self._wait_s = kind.wait_s
+        self.thinks = kind.wait_s[1] > 0
         self._indices = range(first, first + len(kind.operations))
         self._cumulative = list(accumulate(operation.weight for operation in kind.operations))
         self._drawn: list[int] = []
@@ -117,8 +118,7 @@ class Choices:
 
     def wait_s(self) -> float:
         """How long to think before the next call."""
-        low, high = self._wait_s
-        return self._random.uniform(low, high) if high else 0.0
+        return self._random.uniform(*self._wait_s)
 
 
 def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:

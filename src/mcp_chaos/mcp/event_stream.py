@@ -30,28 +30,26 @@ class EventStream:
         if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")  # the second half of a CRLF that was cut
             self._after_cr = False
-        *ends, rest = _LINE_END.split(chunk)
+        # Most servers end lines in LF alone, for which bytes.split is twice as fast.
+        *ends, rest = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
         self._after_cr = chunk.endswith(b"\r")
-        events = []
-        for piece in ends:
-            self._pieces.append(piece)
-            line = b"".join(self._pieces)
-            self._pieces.clear()
-            if self._take_line(line):
-                events.append(b"\n".join(self._data))
-            if not line:
+        events: list[bytes] = []
+        for line in ends:
+            if self._pieces:
+                self._pieces.append(line)
+                line = b"".join(self._pieces)
+                self._pieces.clear()
+            if self._at_start:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
+                self._at_start = False
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line.startswith(b" ", 5) else line[5:])
+            elif line == b"data":
+                self._data.append(b"")
+            elif not line and self._data:
+                if any(self._data):
+                    events.append(b"\n".join(self._data))
                 self._data.clear()
         if rest:
             self._pieces.append(rest)
         return events
-
-    def _take_line(self, line: bytes) -> bool:
-        """Take in a line; whether it ends an event that has data."""
-        if self._at_start:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-            self._at_start = False
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        elif line == b"data":
-            self._data.append(b"")
-        return not line and any(self._data)
