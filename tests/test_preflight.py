@@ -57,6 +57,13 @@ def test_a_good_experiment_gives_its_thresholds(experiment: dict[str, Any]) -> N
         ("start_load", {"shape": "ramp", "users_from": "ramp"}, "users_from is for the sustained load only"),
         ("start_load", {"users": "${nowhere}"}, "users: ${nowhere} is not in the configuration"),
         ("start_load", {"users": None}, "users: a value is needed"),
+        ("start_load", {"shape": "constant", "rate_per_s": 0}, "rate_per_s: 0 is not between"),
+        ("start_load", {"workload": "nope"}, "workload: there is no workload 'nope'"),
+        ("start_load", {"workload": 3}, "workload: names or files with commas"),
+        ("start_load", {"workers": 1.5}, "workers: a whole number"),
+        ("start_locust", {"users": 0}, "users: 0 is not between"),
+        ("start_locust", {"processes": 0}, "workers: 0 is not between"),
+        ("start_locust", {"spawn_rate_per_s": 0}, "spawn_rate_per_s: 0 is not between"),
     ],
 )
 def test_an_activity_that_cannot_work_is_told(experiment: dict[str, Any], func: str, arguments: Any, said: str) -> None:

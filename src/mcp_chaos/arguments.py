@@ -16,8 +16,11 @@ from mcp_chaos.records import LANES
 from mcp_chaos.settings import Settings
 
 _PARTS = ("server", "warehouse")
+STARTS = {"start_load": actions.start_load, "start_locust": actions.start_locust}
+"""The actions that start a load of a name of its own."""
+
 _LOADS = {
-    "start_load": actions.start_load,
+    **STARTS,
     "burst": probes.burst,
     "burst_success_fraction": probes.burst_success_fraction,
     "burst_p95_ms": probes.burst_p95_ms,
@@ -25,6 +28,7 @@ _LOADS = {
 """The activities that start a load."""
 
 _LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from", "workers")
+_OTHER_OPTIONS = ("workload", "processes")
 _SECONDS = ("deadline_s", "timeout_s", "seconds")
 _LONGEST_S = 24 * 3600.0
 
@@ -46,10 +50,10 @@ class Known:
     problems: list[str]
 
     @classmethod
-    def of(cls, settings: Settings, starts: Iterable[dict[str, Any]]) -> "Known":
-        """What is known from the settings and from the arguments of each start_load."""
+    def of(cls, settings: Settings, starts: Iterable[tuple[str, dict[str, Any]]]) -> "Known":
+        """What is known from the settings, and from the name and the arguments of each action that starts a load."""
         proxies = (FAULTED_PROXY, BACKEND_PROXY) if settings.embedded else (FAULTED_PROXY,)
-        loads = [str(start.get("name", _defaults(actions.start_load)["name"])) for start in starts]
+        loads = [str(given.get("name", _defaults(STARTS[name])["name"])) for name, given in starts]
         twice = sorted({name for name in loads if loads.count(name) > 1})
         return cls(
             proxies=proxies if settings.toxiproxy_url is None else None,
@@ -78,7 +82,7 @@ def argument_problems(name: str, arguments: dict[str, Any], known: Known) -> lis
 
 
 def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
-    if key == "users_from" or (key == "name" and name != "start_load"):
+    if key == "users_from" or (key == "name" and name not in STARTS):
         return _choice(key, value, known.loads)
     if key == "workload":
         return _workload_problems(value)
@@ -102,7 +106,9 @@ def _make(name: str, arguments: dict[str, Any]) -> None:
     elif name in _LOADS:
         given: dict[str, Any] = {"name": "burst", "shape": "burst", "users_from": None, "workers": 1}
         given |= {**_defaults(_LOADS[name]), **arguments}
-        numbers = {key: value for key, value in arguments.items() if key not in (*_LOAD_OPTIONS, "workload")}
+        if name == "start_locust":
+            given |= {"shape": "locust", "workers": given["processes"]}
+        numbers = {key: value for key, value in arguments.items() if key not in (*_LOAD_OPTIONS, *_OTHER_OPTIONS)}
         check_load(**{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
 
 

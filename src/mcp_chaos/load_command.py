@@ -26,6 +26,12 @@ KIND = "load"
 SPEC = "spec"
 _HELD_FRACTION = 0.95
 _SPEC_SUSTAINED_S = 300.0
+_SPEC_NUMBERS = {
+    "burst": ("requests", "concurrency"),
+    "ramp": ("max_users", "step_users", "requests_per_user", "pause_s"),
+    "sustained": ("duration_s", "cycle_s"),
+}
+"""Which numbers can be given to the specification's script, and to which of its loads they go."""
 _POLL_S = 0.05
 _LONGEST_S = 24 * 3600.0
 _TIMES = ("from_s", "for_s")
@@ -112,6 +118,10 @@ class Plan:
             UsageError: with every problem at once; nothing was started.
         """
         problems = _overlaps(self.faults)
+        if self.shape == SPEC:
+            known = [number for numbers in _SPEC_NUMBERS.values() for number in numbers]
+            unknown = [name for name in self.numbers if name not in known]
+            problems += [f"{SPEC} has no '{name}'; it has {', '.join(known)}" for name in unknown]
         for name, shape, numbers in self._loads():
             try:
                 check_load(name, shape, "faulted", self.deadline_s, None, numbers, self.workers)
@@ -124,13 +134,9 @@ class Plan:
         if self.shape != SPEC:
             yield self.shape, self.shape, self.numbers
             return
-        yield "basic", "burst", self.of("requests", "concurrency")
-        yield "ramp", "ramp", self.of("max_users", "step_users", "requests_per_user", "pause_s")
-        yield "sustained", "sustained", {"duration_s": _SPEC_SUSTAINED_S, **self.of("duration_s", "cycle_s")}
-
-    def of(self, *names: str) -> dict[str, Any]:
-        """Some of the numbers, where they are given."""
-        return {name: self.numbers[name] for name in names if name in self.numbers}
+        for name, shape in (("basic", "burst"), ("ramp", "ramp"), ("sustained", "sustained")):
+            given = {number: self.numbers[number] for number in _SPEC_NUMBERS[shape] if number in self.numbers}
+            yield name, shape, {"duration_s": _SPEC_SUSTAINED_S, **given} if shape == "sustained" else given
 
     def load(self, name: str) -> tuple[str, dict[str, Any]]:
         """The shape and the numbers of one of its loads."""

@@ -10,7 +10,7 @@ from chaoslib.control import get_controls
 from chaoslib.control.python import import_control
 
 from mcp_chaos import actions, probes
-from mcp_chaos.arguments import Known, argument_problems
+from mcp_chaos.arguments import STARTS, Known, argument_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.shape import number_problems
 from mcp_chaos.settings import Settings
@@ -40,7 +40,8 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
     """
     problems = _control_problems(experiment)
     thresholds = _thresholds(experiment, problems)
-    known = Known.of(settings, [_arguments(a, configuration) for a in _ours(experiment) if _name(a) == "start_load"])
+    starts = [(_name(a), _arguments(a, configuration)) for a in _ours(experiment) if _name(a) in STARTS]
+    known = Known.of(settings, starts)
     problems += known.problems
     for activity in _activities(experiment):
         found = _pause_problems(activity, configuration)
