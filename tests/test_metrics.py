@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_chaos.metrics import Segment, fault_spans, figures, measure, merged, recovery_s, slowest_recovery_s
+from mcp_chaos.metrics import Segment, fault_spans, figures, measure, merged, recovery_s, slowest
 from mcp_chaos.records import CALL, Lane, Reason
 from tests.histories import S, a_history, call, calls_of, event, every, fault
 
@@ -121,12 +121,12 @@ def test_no_call_is_no_recovery() -> None:
 def test_the_slowest_of_several_recoveries_counts() -> None:
     rows = [*every(0.1, 0, 3), *every(0.1, 5, 6, reason=Reason.REFUSED), *every(0.1, 6, 9)]
     segments = [Segment(0, 3 * S), Segment(5 * S, 9 * S)]
-    assert slowest_recovery_s(calls_of(rows), segments) == pytest.approx(1.01)
+    assert slowest([recovery_s(calls_of(rows), one) for one in segments]) == pytest.approx(1.01)
 
 
 def test_one_recovery_that_never_came_is_never() -> None:
     rows = [*every(0.1, 0, 3), *every(0.1, 5, 9, reason=Reason.REFUSED)]
-    assert slowest_recovery_s(calls_of(rows), [Segment(0, 3 * S), Segment(5 * S, 9 * S)]) == math.inf
+    assert slowest([recovery_s(calls_of(rows), one) for one in [Segment(0, 3 * S), Segment(5 * S, 9 * S)]]) == math.inf
     assert measure(a_history([*every(0.1, 5, 12, reason=Reason.REFUSED)], fault(3, 5))).never_steady
 
 
@@ -153,7 +153,7 @@ def test_windows_end_where_the_load_does() -> None:
 
 def test_a_stretch_too_short_to_tell_is_passed_over() -> None:
     rows = [*every(0.1, 0, 0.5, reason=Reason.REFUSED), *every(0.1, 5, 9)]
-    assert slowest_recovery_s(calls_of(rows), [Segment(0, S // 2), Segment(5 * S, 9 * S)]) is not None
+    assert slowest([recovery_s(calls_of(rows), one) for one in [Segment(0, S // 2), Segment(5 * S, 9 * S)]]) is not None
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 20)), max_size=10))

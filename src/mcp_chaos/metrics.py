@@ -240,7 +240,8 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
         Seconds; infinity when calls were made and none of them was steady; ``None`` when the segment does not show it,
         because no call has a whole second of it before it.
     """
-    after = np.sort(within(calls, [segment]), order="intended_ns")
+    after = within(calls, [segment])
+    after = after[np.argsort(after["intended_ns"], kind="stable")]
     intended = after["intended_ns"]
     seen_out = intended + STEADY_FOR_NS <= segment.end_ns
     if not seen_out.any():
@@ -256,13 +257,12 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
     return float(after["done_ns"][steady[0]] - intended[0]) / _NS_PER_S
 
 
-def slowest_recovery_s(calls: Calls, segments: Sequence[Segment]) -> float | None:
-    """The longest recovery over several heals: infinity when one never came, ``None`` when none can be seen.
+def slowest(recoveries: Sequence[float | None]) -> float | None:
+    """The longest of several recoveries: infinity when one never came, ``None`` when none can be seen.
 
-    A stretch that does not show its recovery is passed over.
+    One that its stretch of time does not show is passed over.
     """
-    times = [time for segment in segments if (time := recovery_s(calls, segment)) is not None]
-    return max(times, default=None)
+    return max((time for time in recoveries if time is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -297,27 +297,29 @@ def measure(history: History) -> Measured:
     touched = touched_by(calls, spans["fault"])
     by_window = {window: within(calls[~touched], segments) for window, segments in spans.items()}
     by_window["fault"] = calls[touched]
-    recoveries = {lane: slowest_recovery_s(_of(lane, by_window["recovery"]), spans["recovery"]) for lane in Lane}
+    by_lane = {window: {lane: _of(lane, found) for lane in Lane} for window, found in by_window.items()}
+    recoveries = {
+        lane: [recovery_s(by_lane["recovery"][lane], segment) for segment in spans["recovery"]] for lane in Lane
+    }
     measured = {
         window: {
             lane.name.lower(): figures(
-                _of(lane, by_window[window]),
+                by_lane[window][lane],
                 sum(segment.seconds for segment in segments),
-                _finite(recoveries[lane]) if window == "recovery" else None,
+                _finite(slowest(recoveries[lane])) if window == "recovery" else None,
             )
             for lane in Lane
         }
         for window, segments in spans.items()
     }
-    after_heal = _of(Lane.FAULTED, by_window["recovery"])
-    seen = sum(recovery_s(after_heal, segment) is not None for segment in spans["recovery"])
+    seen = sum(time is not None for time in recoveries[Lane.FAULTED])
     return Measured(
         faults,
         loads,
         spans,
         measured,
         unseen_heals=len(spans["fault"]) - seen,
-        never_steady=recoveries[Lane.FAULTED] == math.inf,
+        never_steady=slowest(recoveries[Lane.FAULTED]) == math.inf,
     )
 
 
