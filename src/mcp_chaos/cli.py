@@ -61,7 +61,7 @@ def install() -> None:
 def report(run: Path) -> None:
     """Judge a RUN folder again from its files and print the table; the exit code is the verdict's."""
     folder = RunFolder.open(run)
-    if folder.read("manifest.json").get("kind") == KIND:
+    if folder.manifest().get("kind") == KIND:
         raise SystemExit(_show_load(Report.read(folder)))
     verdict = judge(History.read(folder))
     click.echo(render(verdict, colour=sys.stdout.isatty(), width=_width()))

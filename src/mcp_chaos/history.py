@@ -173,6 +173,21 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise HistoryError(f"{self.path / name} cannot be read ({error}). The run was left as it is.") from None
 
+    def manifest(self) -> dict[str, Any]:
+        """What the run was told.
+
+        Raises:
+            HistoryError: it is missing or damaged, or of another version of mcp_chaos.
+        """
+        manifest = self.read("manifest.json")
+        if not isinstance(manifest, dict) or "thresholds" not in manifest:
+            raise HistoryError(f"{self.path / 'manifest.json'} has no thresholds, so the run cannot be judged.")
+        if manifest.get("schema") != SCHEMA:
+            raise HistoryError(
+                f"{self.path} was written by another version of mcp_chaos, whose files are not read here."
+            )
+        return manifest
+
     def event(self, at_ns: int, kind: str, **data: Any) -> Event:
         """Append an event and return it."""
         self.events_file.append({"at_ns": at_ns, "kind": kind, **data})
@@ -261,11 +276,5 @@ class History:
         Raises:
             HistoryError: the files are not those of a run.
         """
-        manifest = folder.read("manifest.json")
-        if not isinstance(manifest, dict) or "thresholds" not in manifest:
-            raise HistoryError(f"{folder.path / 'manifest.json'} has no thresholds, so the run cannot be judged.")
-        if manifest.get("schema") != SCHEMA:
-            raise HistoryError(
-                f"{folder.path} was written by another version of mcp_chaos, whose files are not read here."
-            )
+        manifest = folder.manifest()
         return cls(manifest, folder.events(), {load: folder.calls(load) for load in folder.load_names()})

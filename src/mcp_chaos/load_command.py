@@ -13,7 +13,7 @@ from typing import Any
 
 from mcp_chaos.actions import FAULTS
 from mcp_chaos.environment import CONTROL_PROXY
-from mcp_chaos.errors import UsageError
+from mcp_chaos.errors import HistoryError, UsageError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
@@ -174,7 +174,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON."""
-        manifest = self.folder.read("manifest.json")
+        manifest = self.folder.manifest()
         return {
             **{key: manifest.get(key) for key in ("run_id", "target", "dialect", "seed", "shape")},
             "conclusive": not self.doubts,
@@ -197,11 +197,8 @@ class Report:
             HistoryError: the files are not those of a run.
         """
         history = History.read(folder)
-        results = {
-            name: folder.read(f"result-{name}.json")
-            for name in folder.load_names()
-            if (folder.path / f"result-{name}.json").exists()
-        }
+        names = [name for name in folder.load_names() if (folder.path / f"result-{name}.json").exists()]
+        results = {name: _result(folder, name) for name in names}
         doubts = troubles(history.events)
         measured = measure(history)
         doubts += [
@@ -214,6 +211,13 @@ class Report:
         if not any(result["summary"]["calls"] for result in results.values()):
             doubts.append("no call was made")
         return cls(folder, results, measured, doubts, interrupted)
+
+
+def _result(folder: RunFolder, name: str) -> dict[str, Any]:
+    result = folder.read(f"result-{name}.json")
+    if not isinstance(result, dict) or not isinstance(result.get("summary"), dict):
+        raise HistoryError(f"{folder.path / f'result-{name}.json'} is not the result of a load. It was left as it is.")
+    return result
 
 
 def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Report:
