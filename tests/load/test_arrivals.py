@@ -77,9 +77,7 @@ def test_random_arrivals_do_not_start_anew_where_one_part_ends() -> None:
 )
 @example(total=ONE_PART + 1, shares=3, poisson=True, seed=1)
 @example(total=ONE_PART * 2 + 1, shares=7, poisson=False, seed=1)
-def test_the_shares_of_all_workers_together_are_the_schedule(
-    total: int, shares: int, poisson: bool, seed: int
-) -> None:
+def test_the_shares_of_all_workers_together_are_the_schedule(total: int, shares: int, poisson: bool, seed: int) -> None:
     step = OpenStep(10, total, 100.0, poisson)
     whole = list(due_ns(step, seed, START_NS))
     assert len(whole) == total
