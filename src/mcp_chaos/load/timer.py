@@ -6,7 +6,6 @@ Source: timerfd_create(2).
 """
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import sys
@@ -41,6 +40,7 @@ class ExactTimer:
         self._loop = loop
         self._due = due
         self._fallback: asyncio.TimerHandle | None = None
+        self._closed = False
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = -1
         if hasattr(self._libc, "timerfd_create"):
@@ -49,9 +49,14 @@ class ExactTimer:
             loop.add_reader(self._descriptor, self._expired)
 
     def set(self, at_ns: int) -> None:
-        """Call back at ``at_ns`` of the monotonic clock; at once when it has passed."""
+        """Call back at ``at_ns`` of the monotonic clock, and not at a moment set before; at once when it has passed."""
+        if self._closed:
+            return
         if self._descriptor < 0:
-            self._fallback = self._loop.call_later(max(0, at_ns - time.monotonic_ns()) / _NS_PER_S, self._due)
+            if self._fallback is not None:
+                self._fallback.cancel()
+            delay_s = max(0, at_ns - time.monotonic_ns()) / _NS_PER_S
+            self._fallback = self._loop.call_later(delay_s, self._woken, at_ns)
             return
         seconds, nanoseconds = divmod(max(1, at_ns), _NS_PER_S)
         spec = _TimerSpec(0, 0, seconds, nanoseconds)
@@ -59,6 +64,7 @@ class ExactTimer:
 
     def close(self) -> None:
         """Call back no more. May be repeated."""
+        self._closed = True
         if self._fallback is not None:
             self._fallback.cancel()
         if self._descriptor >= 0:
@@ -66,7 +72,15 @@ class ExactTimer:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _woken(self, at_ns: int) -> None:
+        if time.monotonic_ns() < at_ns:
+            self.set(at_ns)  # loops round to milliseconds, down too
+        else:
+            self._due()
+
     def _expired(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             os.read(self._descriptor, 8)
+        except BlockingIOError:
+            return  # it was set anew after it had expired and before the loop came to it
         self._due()
