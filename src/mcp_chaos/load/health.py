@@ -47,9 +47,7 @@ class Health:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Health":
         """The record back from JSON, whose keys are texts."""
-        counted = {
-            name: Counter({int(us): n for us, n in data[name].items()}) for name in ("send_errors_us", "lags_us")
-        }
+        counted = {name: {int(us): n for us, n in data[name].items()} for name in ("send_errors_us", "lags_us")}
         return cls(**{**data, **counted})
 
 
