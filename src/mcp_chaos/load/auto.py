@@ -4,7 +4,7 @@ Only arguments that a schema requires are given. A set of arguments is checked a
 what is made here may be simple: a keyword that is not heeded ends in a tool that is left out, never in a wrong call.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -13,13 +13,14 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from mcp_chaos.errors import TargetError
-from mcp_chaos.load.workload import UserKind, Workload
+from mcp_chaos.load.workload import UserKind, Workload, is_json
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 
 _DEEPEST = 20
-_MOST_ITEMS = 1000
+_MOST_VALUES = 10_000
 _MOST_CHARACTERS = 10_000
+_LONGEST_MESSAGE = 300
 _FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
@@ -50,7 +51,10 @@ def auto_workload(tools: Iterable[Mapping[str, Any]]) -> tuple[Workload, list[st
     """
     operations, left_out = [], []
     for tool in tools:
-        name = str(tool.get("name"))
+        name = tool.get("name")
+        if not isinstance(name, str) or not name or not is_json(name):
+            left_out.append(f"{name!r} is not the name of a tool")
+            continue
         if not is_read_only(tool):
             left_out.append(f"'{name}' is not marked as read-only (annotations.readOnlyHint)")
             continue
@@ -70,31 +74,42 @@ def _arguments(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise _CannotFillError("the schema is no object")
     try:
-        made = _value(schema, schema, 0) if schema.get("required") else {}
+        made = _value(schema, schema, 0, iter(range(_MOST_VALUES))) if schema.get("required") else {}
         Draft202012Validator.check_schema(schema)
         # A registry of its own: what a server's schema refers to is never fetched from anywhere.
         Draft202012Validator(schema, registry=Registry()).validate(made)
     except ValidationError as error:
-        raise _CannotFillError(f"{'.'.join(map(str, error.absolute_path)) or 'the whole'}: {error.message}") from None
+        raise _CannotFillError(
+            f"{'.'.join(map(str, error.absolute_path)) or 'the whole'}: {_shortened(error)}"
+        ) from None
     except SchemaError as error:
-        raise _CannotFillError(f"the schema itself is wrong: {error.message}") from None
+        raise _CannotFillError(f"the schema itself is wrong: {_shortened(error)}") from None
     except (TypeError, ValueError, AttributeError, OverflowError):
         raise _CannotFillError("the schema itself is wrong") from None
     except (Unresolvable, RecursionError):
         raise _CannotFillError("the schema refers to what is not there") from None
     if not isinstance(made, dict):
         raise _CannotFillError("the schema is not that of an object")
+    if not is_json(made):
+        raise _CannotFillError("it allows what JSON cannot say (NaN, infinity, whole numbers beyond 64 bits)")
     return made
 
 
-def _value(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
-    """A value that a schema allows, as likely as can be said in a few lines."""
+def _shortened(error: ValidationError | SchemaError) -> str:
+    message: str = error.message
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+
+
+def _value(schema: Any, root: Mapping[str, Any], depth: int, left: Iterator[int]) -> Any:
+    """A value that a schema allows, as likely as can be said in a few lines; ``left`` is how many more may be made."""
     if depth > _DEEPEST:
         raise _CannotFillError("the schema goes too deep")
+    if next(left, None) is None:
+        raise _CannotFillError(f"the schema needs more than {_MOST_VALUES} values")
     if not isinstance(schema, dict):
         return "x"
     if "$ref" in schema:
-        return _value(_referred(str(schema["$ref"]), root), root, depth + 1)
+        return _value(_referred(str(schema["$ref"]), root), root, depth + 1, left)
     for keyword in ("const", "default"):
         if keyword in schema:
             return schema[keyword]
@@ -103,18 +118,18 @@ def _value(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
             return schema[keyword][0]
     for keyword in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(keyword), list) and schema[keyword]:
-            return _value(schema[keyword][0], root, depth + 1)
-    return _of_type(schema, root, depth)
+            return _value(schema[keyword][0], root, depth + 1, left)
+    return _of_type(schema, root, depth, left)
 
 
-def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
+def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int, left: Iterator[int]) -> Any:
     kind = schema.get("type", "object" if "properties" in schema else "string")
     match kind[0] if isinstance(kind, list) and kind else kind:
         case "object":
             properties = schema.get("properties") or {}
-            return {name: _value(properties.get(name), root, depth + 1) for name in schema.get("required", ())}
+            return {name: _value(properties.get(name), root, depth + 1, left) for name in schema.get("required", ())}
         case "array":
-            return [_value(schema.get("items"), root, depth + 1)] * min(_MOST_ITEMS, schema.get("minItems", 0))
+            return [_value(schema.get("items"), root, depth + 1, left) for _ in range(schema.get("minItems", 0))]
         case "integer" | "number" as number:
             low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + ("exclusiveMinimum" in schema))
             value = low if low > 0 else min(max(1, low), schema.get("maximum", 1))

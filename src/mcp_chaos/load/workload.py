@@ -3,12 +3,15 @@
 The same seed gives the same row of choices, so that a run can be made again.
 """
 
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
+
+import orjson
 
 from mcp_chaos.mcp import Operation
 
@@ -124,3 +127,13 @@ class Choices:
 def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     """Operations for a manifest."""
     return [{"name": o.name, "arguments": dict(o.arguments), "weight": o.weight} for o in operations]
+
+
+def is_json(value: Any) -> bool:
+    """Whether a value goes through JSON as it is."""
+    try:
+        json.dumps(value, allow_nan=False)  # orjson would write dates, and null for NaN
+        orjson.dumps(value)  # json would make texts of other keys, and takes longer numbers and halves of characters
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True

@@ -13,13 +13,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import orjson
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.load.workload import UserKind, Workload
+from mcp_chaos.load.workload import UserKind, Workload, is_json
 from mcp_chaos.mcp import Operation
 
 DEFAULT = "mcp_calls"
@@ -164,26 +163,16 @@ def _problems_of(user: Mapping[str, Any]) -> Iterator[str]:
     low, high = user.get("wait_s", (0, 0))
     if low > high:
         yield f"wait_s: the shortest wait ({low}) is longer than the longest ({high})"
-    if not _is_json(user["name"]):
+    if not is_json(user["name"]):
         yield "the name has half a character (a lone surrogate)"
     for call in user["calls"]:
         what = call.get("tool") or call["page"]
-        if not _is_json([what, call.get("expect")]):
+        if not is_json([what, call.get("expect")]):
             yield f"{what!r}: the text has half a character (a lone surrogate)"
-        elif not _is_json(call.get("arguments")):
+        elif not is_json(call.get("arguments")):
             yield f"{what}: the arguments are not JSON (quote dates and names such as on, and numbers beyond 64 bits)"
         elif not 0 < (count := _combinations(call)) <= _MOST_COMBINATIONS:
             yield f"{what}: {count} combinations of choices; between 1 and {_MOST_COMBINATIONS} can be made"
-
-
-def _is_json(value: Any) -> bool:
-    """Whether it goes through JSON as it is."""
-    try:
-        json.dumps(value, allow_nan=False)  # orjson would write dates, and null for NaN
-        orjson.dumps(value)  # json would make texts of other keys, and takes longer numbers and halves of characters
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
 
 
 def _place(path: Sequence[Any]) -> str:
