@@ -67,7 +67,10 @@ def test_a_generator_with_nothing_to_say_against_it_kept_up() -> None:
         "send_error_ms": {"p50": 0.1, "p99": 0.3, "max": 0.3},
         "wake_up_lag_ms": {"p50": 0.05, "p99": 0.07, "max": 0.07},
         "cpu_share": 0.75,
-        "workers": [{"worker": 0, "calls": 10, "cpu_share": 0.5}, {"worker": 1, "calls": 20, "cpu_share": 0.75}],
+        "workers": [
+            {"worker": 0, "calls": 10, "cpu_share": 0.5, "peak_memory_bytes": 0},
+            {"worker": 1, "calls": 20, "cpu_share": 0.75, "peak_memory_bytes": 0},
+        ],
         "lost_workers": [],
     }
 

@@ -20,20 +20,20 @@ class Health:
         calls: that it made.
         busy_s: how long its steps took.
         cpu_s: user and system time it used meanwhile.
-        peak_memory_bytes: the most it ever had in memory.
         dropped: calls of an open load that were due while nobody was free to make them.
         send_errors_us: of an open load, how many calls were sent how many microseconds after they were due.
         lags_us: how many times the process woke up how many microseconds late.
+        peak_memory_bytes: the most it ever had in memory.
     """
 
     worker: int = 0
     calls: int = 0
     busy_s: float = 0.0
     cpu_s: float = 0.0
-    peak_memory_bytes: int = 0
     dropped: int = 0
     send_errors_us: dict[int, int] = field(default_factory=dict)
     lags_us: dict[int, int] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
 
     @property
     def cpu_share(self) -> float:
