@@ -75,7 +75,7 @@ class User:
         self._operation = self.choices.operation()
         self._call_id = self._engine.new_call_id()
         self.calling = True
-        if self._connection is not None and self.dialect.opening() is None and self._is_ready():
+        if self._connection is not None and self._is_ready():
             self._send_call()
         else:
             self._preparing = self._engine.loop.create_task(self._prepare())
@@ -155,8 +155,8 @@ class User:
         return self.calling and self._sent_ns > 0
 
     def _is_ready(self) -> bool:
-        """Whether the chosen operation can be sent at once, given a session."""
-        return True
+        """Whether the chosen operation can be sent at once, given a connection; a page needs no session."""
+        return self.dialect.opening() is None or bool(self._operations[self._operation].page)
 
     def _carries_the_call(self, connection: Connection) -> bool:
         return True
@@ -212,7 +212,10 @@ class User:
 
     async def _open_way(self) -> None:
         """Get ready to send the chosen operation."""
-        await self._open_session()
+        if not self._operations[self._operation].page:
+            await self._open_session()
+        elif self._connection is None:
+            self._connection = await self._connect()
 
     async def _open_session(self) -> None:
         """Connect and go through the handshake; a server may close after each of its answers."""

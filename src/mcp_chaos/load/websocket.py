@@ -116,7 +116,7 @@ class WebSocketUser(User):
             super().got_response(connection, head, body, size_bytes)
 
     def _is_ready(self) -> bool:
-        return not self._operations[self._operation].page
+        return self.dialect.opening() is None and not self._operations[self._operation].page
 
     async def _open_way(self) -> None:
         if self._operations[self._operation].page:

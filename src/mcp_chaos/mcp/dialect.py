@@ -120,9 +120,9 @@ class Dialect(ABC):
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
 
     def judge_page(self, status: int, body: bytes, expect: str = "") -> Reason:
-        """Class the answer to a GET of a page."""
+        """Class the answer to a GET of a page, which knows nothing of a session."""
         if status != 200:
-            return self.judge_status(status, None)
+            return Dialect.judge_status(self, status, None)
         return Reason.OK if expect.encode() in body else Reason.WRONG_CONTENT
 
     def judge_status(self, status: int, message: Message | None) -> Reason:

@@ -1,0 +1,68 @@
+"""What every dialect has in common."""
+
+from typing import Any
+
+import pytest
+
+from mcp_chaos.mcp import DIALECTS, Operation, Streamable
+from mcp_chaos.mcp.dialect import text_of
+from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.records import Reason
+
+
+def answer(*texts: str, **more: Any) -> dict[str, Any]:
+    content = [{"type": "text", "text": text} for text in texts]
+    return {"jsonrpc": "2.0", "id": 1, "result": {"content": content, **more}}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (answer("TEST_DB, OTHER"), Reason.OK),
+        (answer("OTHER", "TEST_DB"), Reason.OK),
+        (answer(structuredContent={"result": ["TEST_DB"]}), Reason.OK),
+        (answer("OTHER"), Reason.WRONG_CONTENT),
+        (answer(), Reason.WRONG_CONTENT),
+        (answer("no TEST_DB", isError=True), Reason.TOOL_ERROR),
+    ],
+)
+def test_an_answer_has_to_say_what_is_expected(message: dict[str, Any], reason: Reason) -> None:
+    assert Streamable().judge(1, 200, message, "TEST_DB") is reason
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_result_of_no_known_form_is_read_as_json(name: str) -> None:
+    assert text_of(["TEST_DB"]) == '["TEST_DB"]'
+    assert text_of({"content": [{"type": "image"}, 3]}) == ""
+    assert DIALECTS[name]().params_of(Operation("x", {"a": 1}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, b'{"status": "healthy"}', Reason.OK),
+        (200, b"{}", Reason.WRONG_CONTENT),
+        (200, b"\xff\xfe", Reason.WRONG_CONTENT),
+        (404, b"", Reason.HTTP_ERROR),
+        (429, b"", Reason.RATE_LIMITED),
+        (500, b"", Reason.SERVER_ERROR),
+        (204, b"", Reason.WRONG_ANSWER),
+    ],
+)
+def test_pages_are_classed_without_a_session(status: int, body: bytes, reason: Reason) -> None:
+    session = Streamable()
+    session.opened(200, "a-session", {"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-11-25"}})
+    assert session.judge_page(status, body, "healthy") is reason
+
+
+@pytest.mark.parametrize(
+    ("tool", "reads"),
+    [({"annotations": {"readOnlyHint": True}}, True), ({"annotations": {"readOnlyHint": "yes"}}, False), ({}, False)],
+)
+def test_only_a_plain_yes_makes_a_tool_read_only(tool: dict[str, Any], reads: bool) -> None:
+    assert is_read_only(tool) is reads
+
+
+def test_an_operation_is_called_by_its_tool_or_its_page() -> None:
+    assert Operation("list_databases").name == "list_databases"
+    assert Operation("", page="/health").name == "GET /health"
