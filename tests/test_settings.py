@@ -57,7 +57,7 @@ def test_another_machine_has_to_be_allowed_by_name() -> None:
         ({"mcp_url": "https://127.0.0.1/"}, "https is not supported yet"),
         ({"mcp_url": "http://me:secret@127.0.0.1/"}, "would end up in logs"),
         ({"toxiproxy_url": "nope"}, "TOXIPROXY_URL: a URL such as"),
-        ({"mcp_dialect": "morse"}, "MCP_DIALECT: there is no 'morse'; there are streamable, jsonrpc and auto"),
+        ({"mcp_dialect": "morse"}, "MCP_DIALECT: there is no 'morse'; there are streamable, modern, jsonrpc and auto"),
         ({"mcp_tool": "x", "mcp_arguments": "{"}, "MCP_ARGUMENTS is not JSON"),
         ({"mcp_tool": "x", "mcp_arguments": "[1]"}, "a JSON object is needed"),
         ({"mcp_arguments": "{}"}, "without MCP_TOOL"),

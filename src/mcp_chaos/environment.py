@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +18,9 @@ from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.auto import auto_workload
 from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import Workload, operations_as_json
-from mcp_chaos.load.workload_file import DEFAULT, read_workload
+from mcp_chaos.load.workload_file import AUTO, DEFAULT, read_workload
 from mcp_chaos.mcp import Operation
+from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers, check_offered, choose_operation, list_tools
 from mcp_chaos.records import Clock, Lane
 from mcp_chaos.settings import Settings, is_loopback
@@ -202,10 +203,12 @@ class Environment:
         part.start()
 
     def _check_own_server(self) -> None:
-        settings = self.settings
-        url = settings.mcp_url or ""
+        url = self.settings.mcp_url or ""
         where = urlsplit(url)
         self._own = (where.hostname or "", where.port or 80)
+        if self.settings.dialect == AUTO:
+            self.settings = replace(self.settings, dialect=find_dialect(url, _TARGET_DEADLINE_S))
+        settings = self.settings
         if settings.workload is not None or settings.auto_workload:
             self._choose_workload(url)
             hint = ""

@@ -17,11 +17,11 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.load.workload_file import AUTO, names_of, read_workload
 
-_DIALECTS = ("streamable", "jsonrpc")
+_DIALECTS = ("streamable", "modern", "jsonrpc")
 
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
-    "mcp_dialect": "streamable, jsonrpc, or auto",
+    "mcp_dialect": "streamable, modern, jsonrpc, or auto",
     "mcp_tool": "the tool to call on your own server",
     "mcp_arguments": "its arguments, JSON",
     "mcp_workload": "what the load calls: built-in workloads or files, with commas; or auto",
@@ -41,7 +41,7 @@ class Settings:
 
     Args:
         mcp_url: ``None`` for the embedded server.
-        dialect: a name from ``mcp.DIALECTS``.
+        dialect: a name from ``mcp.DIALECTS``, or ``auto`` where the server has to be asked.
         tool: empty for a choice.
         arguments: of the tool.
         toxiproxy_url: ``None`` for the run's own.
@@ -92,8 +92,8 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     allowed = {host.strip().lower() for host in given["mcp_chaos_allow_hosts"].split(",") if host.strip()}
     for key in ("mcp_url", "toxiproxy_url"):
         problems += _url_problems(key.upper(), given[key], allowed) if given[key] else []
-    dialect = given["mcp_dialect"] or "auto"
-    if dialect not in (*_DIALECTS, "auto"):
+    dialect = given["mcp_dialect"] or AUTO
+    if dialect not in (*_DIALECTS, AUTO):
         problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(_DIALECTS)} and auto")
     workload = _workload(given, problems)
     if not given["mcp_websocket_path"].startswith("/") and given["mcp_websocket_path"]:
@@ -111,7 +111,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(
         mcp_url=given["mcp_url"] or None,
-        dialect=_guess_dialect(given["mcp_url"]) if dialect == "auto" else dialect,
+        dialect=_guess_dialect(given["mcp_url"]) if dialect == AUTO else dialect,
         tool=given["mcp_tool"],
         arguments=arguments,
         toxiproxy_url=given["toxiproxy_url"] or None,
@@ -150,7 +150,10 @@ def _given(key: str, configuration: Mapping[str, Any]) -> str:
 
 
 def _guess_dialect(url: str) -> str:
-    return "jsonrpc" if url and urlsplit(url).path.endswith("/tools/call") else "streamable"
+    """What can be said of a dialect without asking the server."""
+    if not url:
+        return "streamable"  # the embedded server speaks both eras; most clients are of this one
+    return "jsonrpc" if urlsplit(url).path.endswith("/tools/call") else AUTO
 
 
 def _arguments(text: str, problems: list[str]) -> dict[str, Any]:

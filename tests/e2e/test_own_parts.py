@@ -13,6 +13,7 @@ from mcp_chaos.child import Child, children_of_run
 from mcp_chaos.faults.fault import Latency, make_fault
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.records import Reason
 from tests.conftest import SocketServer, answer_always, serving
 from tests.e2e.conftest import SHORT, Chaos, activity, short_experiment
 
@@ -56,8 +57,17 @@ MODES = [("sse", "stateful"), ("json", "stateful"), ("sse", "stateless"), ("json
 @pytest.mark.e2e
 @pytest.mark.parametrize("own_server", MODES, indirect=True, ids="-".join)
 def test_ones_own_server_in_each_mode(chaos: Chaos, own_server: str) -> None:
+    result = chaos.run(short_experiment(), MCP_URL=own_server, MCP_DIALECT="streamable")
+    assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("own_server", [("sse", "stateful"), ("json", "stateless")], indirect=True, ids="-".join)
+def test_a_server_of_both_eras_is_spoken_to_in_the_newer_way(chaos: Chaos, own_server: str) -> None:
     result = chaos.run(short_experiment(), MCP_URL=own_server)
     assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
+    assert result.folder.read("manifest.json")["dialect"] == "modern"
+    assert set(result.folder.calls("load")["reason"]) == {Reason.OK}
     assert "The load calls now on" in result.output
     assert "warehouse" not in {path.stem for path in result.folder.path.glob("*.log")}
 

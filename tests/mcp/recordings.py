@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp.event_stream import EventStream
+
 FOLDER = Path(__file__).parent / "recordings"
-FILES = sorted(path.stem for path in FOLDER.glob("*.txt"))
+FILES = sorted(path.stem for path in FOLDER.glob("*.txt") if "modern" not in path.stem)
+MODERN = sorted(path.stem for path in FOLDER.glob("*modern*.txt"))
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,25 @@ def _parse(text: str) -> Iterator[Exchange]:
             headers={name.lower(): value for name, value in ast.literal_eval(headers).items()},
             body=ast.literal_eval(lines[answer + 1].strip()).encode(),
         )
+
+
+def answers(name: str) -> dict[str, Exchange]:
+    """The answers of a recording of the stateless era by title; it tells nothing of the requests."""
+    found = {}
+    for block in re.split(r"^## ", (FOLDER / f"{name}.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        head = re.match(r"(.+) -> (\d{3}) (\{.*\})\n\s+(.+)", block)
+        if head is not None:
+            title, status, headers, body = head.groups()
+            found[title] = Exchange(
+                title, {}, "", int(status), ast.literal_eval(headers), ast.literal_eval(body).encode()
+            )
+    return found
+
+
+def message_of(exchange: Exchange) -> Message | None:
+    """The JSON-RPC response in an answer, from a body or from a stream."""
+    kind = exchange.headers.get("content-type", "")
+    if kind.startswith("text/event-stream"):
+        found = [parse_message(data) for data in EventStream().feed(exchange.body)]
+        return next((m for m in found if m is not None and "method" not in m), None)
+    return parse_message(exchange.body) if kind.startswith("application/json") else None

@@ -6,17 +6,8 @@ import pytest
 
 from mcp_chaos.mcp import DialectError, Operation, Streamable
 from mcp_chaos.mcp.dialect import Message, parse_message
-from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.records import Reason
-from tests.mcp.recordings import FILES, Exchange, exchanges
-
-
-def message_of(exchange: Exchange) -> Message | None:
-    kind = exchange.headers.get("content-type", "")
-    if kind.startswith("text/event-stream"):
-        found = [parse_message(data) for data in EventStream().feed(exchange.body)]
-        return next((m for m in found if m is not None and "method" not in m), None)
-    return parse_message(exchange.body) if kind.startswith("application/json") else None
+from tests.mcp.recordings import FILES, Exchange, exchanges, message_of
 
 
 def take(session: Streamable, answer: Exchange) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.spec import Target
-from mcp_chaos.mcp import DIALECTS, Dialect, DialectError
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp import DIALECTS, Dialect, DialectError, Operation
+from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.records import RECORD, Reason, outcome_of
 
 if TYPE_CHECKING:
@@ -32,10 +32,14 @@ class LostError(Exception):
 
 
 def request_head(method: str, path: str, target: Target, dialect: Dialect) -> bytes:
-    """The head of a request up to the value of Content-Length."""
+    """The head of a request, up to where headers of its own may follow."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {target.host_header}"]
-    lines += [f"{name}: {value}" for name, value in dialect.headers()]
-    return ("\r\n".join([*lines, "Content-Length: "])).encode("latin-1")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n" + header_lines(dialect.headers())
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as lines of a request."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
 
 
 class User:
@@ -55,7 +59,7 @@ class User:
         self.choices = choices
         self.dialect = DIALECTS[self.dialect_name or engine.target.dialect](f"client_{number}")
         self._operations = engine.workload.operations
-        self._encoded: dict[int, tuple[bytes, bytes]] = {}
+        self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
         self._connection: Connection | None = None
         self._head = b""
         self._head_version = -1
@@ -101,7 +105,8 @@ class User:
         if self._connection is not None and self.dialect.closing():
             awaited = self._await_answer()
             target = self._engine.target
-            self._connection.send(request_head("DELETE", target.path, target, self.dialect) + b"0\r\n\r\n")
+            head = request_head("DELETE", target.path, target, self.dialect)
+            self._connection.send(head + b"Content-Length: 0\r\n\r\n")
             try:
                 async with asyncio.timeout(_FAREWELL_S):
                     await awaited
@@ -255,15 +260,19 @@ class User:
         if operation.page:
             sent = self._send_page(operation.page)
         else:
-            encoded = self._encoded.get(self._operation)
-            if encoded is None:
-                encoded = self._encoded[self._operation] = self.dialect.params_of(operation)
+            encoded, own_headers = self._encoded.get(self._operation) or self._encode(operation)
             body = self.dialect.call_body(self._call_id, encoded)
             self._sent_ns = self._engine.now_ns()
-            sent = self._send(body)
+            sent = self._send(body, own_headers)
         if not sent:
             self._sent_ns = 0
             self._end_call(Reason.CLOSED)
+
+    def _encode(self, operation: Operation) -> tuple[tuple[bytes, bytes], bytes]:
+        """What is the same in every call of an operation, made once."""
+        own_headers = header_lines(self.dialect.headers_of("tools/call", operation.tool))
+        made = self._encoded[self._operation] = self.dialect.params_of(operation), own_headers
+        return made
 
     def _send_page(self, page: str) -> bool:
         return self._get(self._connection, page)
@@ -278,7 +287,7 @@ class User:
         )
         return True
 
-    def _send(self, body: bytes) -> bool:
+    def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
         """Send a message; whether there was a connection to send it on."""
         if self._connection is None:
             return False
@@ -286,7 +295,7 @@ class User:
             self._head_version = self.dialect.headers_version
             target = self._engine.target
             self._head = request_head("POST", target.path, target, self.dialect)
-        self._connection.send(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        self._connection.send(b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, own_headers, len(body), body))
         return True
 
     def _drop_connection(self) -> None:

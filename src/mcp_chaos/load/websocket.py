@@ -135,7 +135,7 @@ class WebSocketUser(User):
         await connection.opened
         return connection
 
-    def _send(self, body: bytes) -> bool:
+    def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
         if self._connection is None:
             return False
         self._connection.send(body)

@@ -71,6 +71,10 @@ class Dialect(ABC):
     def headers(self) -> Headers:
         """The headers of the next request. They change only when ``headers_version`` does."""
 
+    def headers_of(self, method: str, name: str = "") -> Headers:
+        """Headers that a request has besides, for what it asks: a JSON-RPC method, and the name of a tool."""
+        return []
+
     @abstractmethod
     def opening(self) -> bytes | None:
         """The body of the next request of the handshake, or ``None`` when calls can be made."""
@@ -90,6 +94,10 @@ class Dialect(ABC):
     @abstractmethod
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
         """The JSON-RPC method and its params, encoded once per operation and client."""
+
+    def list_params(self) -> bytes:
+        """The params of ``tools/list``."""
+        return b"{}"
 
     def closing(self) -> bool:
         """Whether a DELETE with :meth:`headers` ends the session properly."""

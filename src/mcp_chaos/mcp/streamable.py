@@ -92,10 +92,8 @@ class Streamable(Dialect):
         return super().judge_status(status, message)
 
     def judge_result(self, result: Any) -> Reason:
-        """A tool's result has a list of content and says by ``isError`` whether the tool failed."""
-        if not isinstance(result, dict) or not isinstance(result.get("content"), list):
-            return Reason.WRONG_ANSWER
-        return Reason.TOOL_ERROR if result.get("isError") is True else Reason.OK
+        """Class the result of ``tools/call``."""
+        return judge_tool_result(result)
 
     def _initialize(self) -> bytes:
         params = {
@@ -125,3 +123,10 @@ class Streamable(Dialect):
     def _refusal(self, step: str, status: int, message: Message | None) -> str:
         said = error_text(message)
         return f"the server refused '{step}' with HTTP {status}" + (f": {said}" if said else "")
+
+
+def judge_tool_result(result: Any) -> Reason:
+    """A tool's result has a list of content and says by ``isError`` whether the tool failed."""
+    if not isinstance(result, dict) or not isinstance(result.get("content"), list):
+        return Reason.WRONG_ANSWER
+    return Reason.TOOL_ERROR if result.get("isError") is True else Reason.OK

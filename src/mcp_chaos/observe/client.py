@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -10,12 +11,30 @@ import httpx
 
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Message, error_text, parse_message
+from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.records import Reason
 
 _MOST_BYTES = 16 * 1024 * 1024
 _STREAM_END_S = 0.25
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that is not what was asked for.
+
+    Args:
+        status: of HTTP.
+        said: the message of a JSON-RPC error; empty where there was none.
+        kind: the content type.
+    """
+
+    status: int
+    said: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}" + (f": {self.said}" if self.said else "") + _what_it_sent(self.kind)
 
 
 class McpClient:
@@ -49,7 +68,7 @@ class McpClient:
     ) -> None:
         try:
             if self._dialect.closing() and error is None:
-                self._exchange("DELETE", b"")
+                self._exchange("DELETE", b"", [])
         except TargetError:
             pass  # the reading was taken; a session that does not end cleanly is the server's to forget
         finally:
@@ -63,7 +82,7 @@ class McpClient:
             TargetError: the server is not there, or refuses; says how.
         """
         while (body := self._dialect.opening()) is not None:
-            status, session_id, message, kind = self._exchange("POST", body)
+            status, session_id, message, kind = self._exchange("POST", body, [])
             try:
                 self._dialect.opened(status, session_id, message)
             except DialectError as error:
@@ -77,8 +96,23 @@ class McpClient:
         """
         self._last_id += 1
         body = self._dialect.call_body(self._last_id, self._dialect.params_of(operation))
-        status, _, message, _ = self._exchange("POST", body)
+        own_headers = self._dialect.headers_of("tools/call", operation.tool)
+        status, _, message, _ = self._exchange("POST", body, own_headers)
         return self._dialect.judge(self._last_id, status, message)
+
+    def discover(self) -> "dict[str, Any] | Refusal":
+        """What a server of the stateless era says of itself, or how another one refused to.
+
+        Raises:
+            TargetError: it is not there, or did not answer in time.
+        """
+        self._last_id += 1
+        body = self._dialect.call_body(self._last_id, (b'"server/discover"', self._dialect.list_params()))
+        status, _, message, kind = self._exchange("POST", body, self._dialect.headers_of("server/discover"))
+        result = (message or {}).get("result")
+        if status == 200 and isinstance(result, dict):
+            return result
+        return Refusal(status, error_text(message), kind)
 
     def list_tools(self) -> list[dict[str, Any]]:
         """The tools the server offers, its first page.
@@ -87,8 +121,8 @@ class McpClient:
             TargetError: it does not list them.
         """
         self._last_id += 1
-        body = b'{"jsonrpc":"2.0","id":%d,"method":"tools/list","params":{}}' % self._last_id
-        status, _, message, kind = self._exchange("POST", body)
+        body = self._dialect.call_body(self._last_id, (b'"tools/list"', self._dialect.list_params()))
+        status, _, message, kind = self._exchange("POST", body, self._dialect.headers_of("tools/list"))
         result = (message or {}).get("result")
         tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(tools, list):
@@ -98,10 +132,10 @@ class McpClient:
             )
         return [tool for tool in tools if isinstance(tool, dict)]
 
-    def _exchange(self, method: str, body: bytes) -> tuple[int, str | None, Message | None, str]:
+    def _exchange(self, method: str, body: bytes, own_headers: Headers) -> tuple[int, str | None, Message | None, str]:
         """Status, session id, message and content type of an answer, before the deadline."""
         try:
-            return self._runner.run(self._limited(method, body))
+            return self._runner.run(self._limited(method, body, own_headers))
         except TimeoutError:
             raise TargetError(f"{self._url} did not answer within {self._deadline_s:g} s.") from None
         except httpx.InvalidURL as error:
@@ -109,8 +143,10 @@ class McpClient:
         except httpx.HTTPError as error:
             raise TargetError(f"{self._url} cannot be reached: {error or type(error).__name__}.") from None
 
-    async def _limited(self, method: str, body: bytes) -> tuple[int, str | None, Message | None, str]:
-        headers = [*self._dialect.headers(), *self._host]
+    async def _limited(
+        self, method: str, body: bytes, own_headers: Headers
+    ) -> tuple[int, str | None, Message | None, str]:
+        headers = [*self._dialect.headers(), *own_headers, *self._host]
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         async with (
             asyncio.timeout(max(0.0, self._until - time.monotonic())),
