@@ -35,6 +35,14 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
+class _Known(NamedTuple):
+    """A head that was parsed before, and how its body is framed."""
+
+    head: Head
+    length: int | None
+    chunked: bool
+
+
 class Connection(Protocol):
     """A connection for one request at a time."""
 
@@ -72,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
         listener: told what arrives.
     """
 
-    _known: ClassVar[dict[bytes, tuple[Head, int]]] = {}  # shared by all: servers say the same to each
+    _heads: ClassVar[dict[bytes, _Known]] = {}  # shared by all: servers say the same to each
 
     def __init__(self, listener: Listener) -> None:
         self._listener: Listener | None = listener
@@ -83,6 +91,7 @@ class HttpConnection(asyncio.Protocol):
     def _reset_response(self) -> None:
         self._fresh = True
         self._raw_head = b""
+        self._known: _Known | None = None
         self._content_type = ""
         self._session_id: str | None = None
         self._length: int | None = None
@@ -113,10 +122,10 @@ class HttpConnection(asyncio.Protocol):
         if self._fresh:
             end = data.find(b"\r\n\r\n")
             self._raw_head = data[:end] if end > 0 else b""
-            known = self._known.get(self._raw_head)
-            if known is not None and len(data) - end - 4 == known[1]:
+            known = self._known = self._heads.get(self._raw_head)
+            if known is not None and len(data) - end - 4 == known.length:
                 if self._listener is not None:
-                    self._listener.got_response(self, known[0], data[end + 4 :], known[1])
+                    self._listener.got_response(self, known.head, data[end + 4 :], known.length)
                 return
         self._parse(data)
 
@@ -151,7 +160,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools: one header; what comes after the body is a trailer and changes nothing."""
-        if self._head is not None:
+        if self._head is not None or self._known is not None:
             return
         match name.lower():
             case b"content-type":
@@ -165,19 +174,22 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """httptools: the head is whole."""
-        status = self._parser.get_status_code()
-        self._head = Head(status, self._content_type, self._session_id, self._parser.should_keep_alive())
-        if self._content_type == "text/event-stream":
+        if self._known is not None:
+            self._head, self._length, self._chunked = self._known
+        else:
+            status, keep_alive = self._parser.get_status_code(), self._parser.should_keep_alive()
+            self._head = Head(status, self._content_type, self._session_id, keep_alive)
+            if self._raw_head and keep_alive:
+                self._remember(_Known(self._head, self._length, self._chunked))
+        if self._head.content_type == "text/event-stream":
             self._events = EventStream()
-        elif self._raw_head and self._length is not None and self._head.keep_alive and not self._chunked:
-            self._remember(self._raw_head, self._head, self._length)
 
-    def _remember(self, raw: bytes, head: Head, length: int) -> None:
-        if head.status < 200 or head.status in _NO_BODY:
+    def _remember(self, known: _Known) -> None:
+        if known.head.status < 200 or known.head.status in _NO_BODY:
             return
-        if len(self._known) >= _MOST_KNOWN_HEADS:
-            self._known.clear()  # a date in each head makes them all old after a second
-        self._known[raw] = head, length
+        if len(self._heads) >= _MOST_KNOWN_HEADS:
+            self._heads.clear()  # a date in each head makes them all old after a second
+        self._heads[self._raw_head] = known
 
     def on_body(self, chunk: bytes) -> None:
         """httptools: a piece of the body."""
