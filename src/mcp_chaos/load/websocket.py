@@ -20,6 +20,15 @@ from mcp_chaos.mcp.websocket import SUBPROTOCOL
 from mcp_chaos.records import Reason
 
 _MESSAGE = Head(200, "application/json", None, keep_alive=True)
+_LAST_MESSAGE = _MESSAGE._replace(keep_alive=False)
+
+
+class RefusedError(LostError):
+    """The server answered, and not with an upgrade."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(Reason.HTTP_ERROR)
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -45,9 +54,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.send_request(self._protocol.connect())
         self._flush()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a message can be sent."""
+        return self._protocol.state is State.OPEN and self._transport is not None
+
     def send(self, data: bytes) -> None:
         """Send a text message."""
-        if self._protocol.state is State.OPEN:
+        if self.is_open:
             self._protocol.send_text(data)
             self._flush()
 
@@ -60,42 +74,58 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes arrived, cut anywhere."""
         self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Response):
-                self._opened()
-            elif isinstance(event, Frame):
-                self._take(event)
-        self._flush()
+        self._take_events()
+        if self._is_nonsense():
+            self._lost(LostError(Reason.WRONG_ANSWER))
         if self._protocol.close_expected() and self._transport is not None:
             self._transport.abort()  # a load has no time for the closing handshake
+
+    def eof_received(self) -> None:
+        """asyncio: no more will come; a refusal whose body lasts until the end of the connection is whole now."""
+        self._protocol.receive_eof()
+        self._take_events()
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: it is gone."""
         self._transport = None
-        reason = Reason.RESET if isinstance(error, ConnectionError) else Reason.CLOSED
+        self._lost(LostError(Reason.RESET if isinstance(error, ConnectionError) else Reason.CLOSED))
+
+    def _lost(self, error: LostError) -> None:
         if not self.opened.done():
-            self.opened.set_exception(LostError(reason))
-        listener, self._listener = self._listener, None
+            self.opened.set_exception(error)
+            self.opened.exception()  # whoever waited may have gone, and asyncio would call that an error of ours
+        listener = self._listener
+        self.abandon()
         if listener is not None:
-            listener.got_lost(self, reason)
+            listener.got_lost(self, error.reason)
 
-    def _opened(self) -> None:
-        if self.opened.done():
-            return
-        if self._protocol.handshake_exc is None:
+    def _take_events(self) -> None:
+        for event in self._protocol.events_received():
+            if isinstance(event, Response):
+                self._take_response(event)
+            elif isinstance(event, Frame):
+                self._take_frame(event)
+        self._flush()
+
+    def _is_nonsense(self) -> bool:
+        """Whether what arrived is not the protocol, or beyond all measure."""
+        error = self._protocol.parser_exc or self._protocol.handshake_exc
+        return error is not None and not isinstance(error.__cause__ or error, EOFError)
+
+    def _take_response(self, response: Response) -> None:
+        if self._protocol.handshake_exc is not None:
+            self._lost(RefusedError(response.status_code))
+        elif not self.opened.done():
             self.opened.set_result(None)
-        else:  # the server answered, and not with 101
-            self.opened.set_exception(LostError(Reason.HTTP_ERROR))
-            self.abandon()
 
-    def _take(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Frame) -> None:
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return  # pings are answered and closes are taken by the protocol
         self._pieces.append(bytes(frame.data))
         if frame.fin and self._listener is not None:
             message = b"".join(self._pieces)
             self._pieces.clear()
-            self._listener.got_response(self, _MESSAGE, message, len(message))
+            self._listener.got_response(self, _MESSAGE if self.is_open else _LAST_MESSAGE, message, len(message))
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
@@ -111,20 +141,42 @@ class WebSocketUser(User):
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
         """A message or a page is whole. The server's own requests and notifications are not the answer."""
-        message = parse_message(body) if connection is not self._page_connection else None
-        if message is None or "method" not in message:
+        if connection is self._page_connection:
+            super().got_response(connection, head, body, size_bytes)
+            return
+        message = parse_message(body)
+        if message is not None and "method" in message:
+            return
+        if self._awaited is None and not (self._in_flight and self._carries_the_call(connection)):
+            connection.abandon()  # nobody asked, or a page was asked for: this session is out of step
+            self._forget_connection(connection)
+        else:
             super().got_response(connection, head, body, size_bytes)
 
+    def got_lost(self, connection: Connection, reason: Reason) -> None:
+        """A connection went away; one that was given up before is none of this user's."""
+        if connection is self._connection or connection is self._page_connection:
+            super().got_lost(connection, reason)
+
     def _is_ready(self) -> bool:
-        return self.dialect.opening() is None and not self._operations[self._operation].page
+        return self.dialect.opening() is None and not self._operations[self._operation].page and self._is_open()
+
+    def _is_open(self) -> bool:
+        return isinstance(self._connection, WebSocketConnection) and self._connection.is_open
 
     async def _open_way(self) -> None:
         if self._operations[self._operation].page:
             self._page_connection = await self._connect_http()
-        else:
-            await self._open_session()
+            return
+        if self._connection is not None and not self._is_open():
+            self._connection.abandon()
+            self._forget_connection(self._connection)
+        await self._open_session()
 
     async def _connect(self) -> Connection:
+        if self.dialect.opening() is None or not self.dialect.opening_is_answered():
+            self.dialect.forget()  # the connection went away in the middle of the handshake, which began on it
+            raise LostError(Reason.CLOSED)
         engine = self._engine
         target = engine.target
         url = f"{'wss' if engine.tls else 'ws'}://{target.host_header}{target.websocket_path}"
@@ -132,11 +184,18 @@ class WebSocketUser(User):
             lambda: WebSocketConnection(self, url), target.connect_host, target.connect_port, **engine.tls_options()
         )
         self._connection = connection  # so that it is dropped with the call that waits for it
-        await connection.opened
+        try:
+            await connection.opened
+        except RefusedError as refused:
+            status = refused.status
+            wrong = status < 300  # 101 too, when the rest of the answer is not right
+            raise LostError(Reason.WRONG_ANSWER if wrong else self.dialect.judge_status(status, None)) from None
+        if self._connection is not connection:
+            raise LostError(Reason.WRONG_ANSWER)  # it said something before it was asked
         return connection
 
     def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
-        if self._connection is None:
+        if self._connection is None or not self._is_open():
             return False
         self._connection.send(body)
         return True
