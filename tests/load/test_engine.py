@@ -167,6 +167,19 @@ def test_an_answer_beyond_all_measure_is_cut_off(monkeypatch: pytest.MonkeyPatch
     assert reasons(against(answer_always(http(b"x" * 200_000)), total=2)) == {"WRONG_ANSWER": 2}
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_large_answer_is_an_answer(kind: str) -> None:
+    content = [{"type": "text", "text": "x" * 10_000_000}]
+
+    def make(request: bytes) -> bytes:
+        body = result_for(request, result={"content": content})
+        return http(body if kind == "application/json" else b"data: " + body + b"\n\n", kind=kind)
+
+    calls = against(answering(make), users=1, total=2, deadline_s=20)
+    assert reasons(calls) == {"OK": 2}
+    assert set(calls["bytes"] > 10_000_000) == {True}
+
+
 def streaming(*pieces: bytes, end: bool = True) -> Handler:
     """Answers as an event stream, chunk by chunk; ID stands for the call's id."""
 
