@@ -1,6 +1,7 @@
 """WebSocket users against a real server: every call ends in time, counts once, and is classed for what it was."""
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -14,8 +15,9 @@ from websockets.sync.server import ServerConnection
 from mcp_chaos.load import websocket
 from mcp_chaos.load.workload import UserKind, Workload
 from mcp_chaos.records import Outcome
-from tests.load.test_engine import DEADLINE_S, reasons, run_engine
-from tests.load.websocket_servers import PAGE, TOOL, Answers, calls_to, result, spec_for, talking
+from tests.conftest import read_request, serving
+from tests.load.test_engine import DEADLINE_S, http, reasons, run_engine
+from tests.load.websocket_servers import PAGE, TOOL, Answers, answered, calls_to, raw, result, spec_for, talking
 
 
 def against(answers: Answers, users: int = 2, total: int = 6, **options: Any) -> Counter[str]:
@@ -167,3 +169,22 @@ def test_a_page_that_says_something_else_is_wrong_content() -> None:
         calls = calls_to(server.port, 1, 10, TOOL, replace(PAGE, expect="healthy"))
     assert set(reasons(calls[calls["operation"] == 1])) == {"WRONG_CONTENT"}
     assert set(reasons(calls[calls["operation"] == 0])) == {"OK"}
+
+
+def test_a_page_leaves_no_connection_behind() -> None:
+    began, ended, open_at_once = [], [], []
+
+    def page_or_session(conn: socket.socket) -> None:
+        if conn.recv(7, socket.MSG_PEEK) == b"GET /ws":
+            raw(answered)(conn)
+            return
+        began.append(conn)
+        open_at_once.append(len(began) - len(ended))
+        while read_request(conn):
+            conn.sendall(http(b"fine"))
+        ended.append(conn)
+
+    with serving(page_or_session) as server:
+        assert reasons(calls_to(server.port, 1, 20, replace(PAGE, weight=9), TOOL)) == {"OK": 20}
+    assert len(began) > 10
+    assert max(open_at_once) <= 4  # the server may hear of an end a little later
