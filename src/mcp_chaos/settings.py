@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcp_chaos.credentials import VARIABLES, credential_headers
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.load.workload_file import AUTO, names_of, read_workload
@@ -107,6 +108,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if not (seed.isascii() and seed.isdecimal()):
         problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
     arguments = _arguments(given["mcp_arguments"], problems)
+    problems += _credential_problems(configuration or {})
     if problems:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(
@@ -123,6 +125,20 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         auto_workload=given["mcp_workload"] == AUTO,
         websocket_path=given["mcp_websocket_path"] or "/ws",
     )
+
+
+def _credential_problems(configuration: Mapping[str, Any]) -> list[str]:
+    """Credentials come from the environment: an experiment's configuration is written to the journal."""
+    problems = [
+        f"configuration: '{key}' would be written to the journal; set {key.upper()} in the environment instead"
+        for key in configuration
+        if str(key).upper() in VARIABLES
+    ]
+    try:
+        credential_headers()
+    except UsageError as error:
+        problems += error.problems
+    return problems
 
 
 def _workload(given: Mapping[str, str], problems: list[str]) -> Workload | None:

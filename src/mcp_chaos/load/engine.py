@@ -11,11 +11,12 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mcp_chaos.credentials import credential_headers
 from mcp_chaos.load.arrivals import due_ns
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.timer import ExactTimer
-from mcp_chaos.load.user import User
+from mcp_chaos.load.user import User, header_lines
 from mcp_chaos.load.websocket import WebSocketUser
 from mcp_chaos.load.workload import Choices
 from mcp_chaos.records import Clock
@@ -41,6 +42,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
         self.tls = _tls_context(spec)
+        self.credentials = header_lines(credential_headers())
         self.clock = clock
         self.now_ns = clock.now_ns
         self.workload = spec.workload

@@ -8,6 +8,7 @@ import itertools
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,12 +16,13 @@ import gevent
 from locust import FastHttpUser, between, task
 from locust.contrib.fasthttp import FastResponse
 
+from mcp_chaos.credentials import credential_headers
 from mcp_chaos.load.locust_history import LocustHistory
 from mcp_chaos.load.locust_websocket import ClosedError, LocustWebSocket
 from mcp_chaos.load.workload import Choices, UserKind, Workload
 from mcp_chaos.load.workload_file import read_workload
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.records import Clock, Reason
 
@@ -112,13 +114,12 @@ class McpUser(FastHttpUser):
     def _answer(self, operation: Operation) -> tuple[Reason, bytes]:
         if operation.page:
             self._sent_ns = CLOCK.now_ns()
-            status, _, body = self._http("GET", operation.page, None)
+            status, _, body = self._http("GET", operation.page, None, [])
             return self._dialect.judge_page(status, body, operation.expect), body
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
-        status, _, body, message = self._post(
-            self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
-        )
+        call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
+        status, _, body, message = self._post(call, self._dialect.headers_of("tools/call", operation.tool))
         return self._dialect.judge(self._call_id, status, message, operation.expect), body
 
     def _open_session(self) -> None:
@@ -126,14 +127,16 @@ class McpUser(FastHttpUser):
             status, session_id, _, message = self._post(body)
             self._dialect.opened(status, session_id, message)
 
-    def _post(self, body: bytes) -> tuple[int, str | None, bytes, Message | None]:
+    def _post(
+        self, body: bytes, own_headers: Sequence[tuple[str, str]] = ()
+    ) -> tuple[int, str | None, bytes, Message | None]:
         """Status, session id, body and message of the answer to a POST."""
-        status, headers, answer = self._http("POST", self.path, body)
+        status, headers, answer = self._http("POST", self.path, body, [*self._dialect.headers(), *own_headers])
         kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
         return status, headers.get("mcp-session-id"), answer, _message(kind, answer)
 
-    def _http(self, method: str, path: str, body: bytes | None) -> tuple[int, Any, bytes]:
-        headers = dict(self._dialect.headers()) if body is not None else {}
+    def _http(self, method: str, path: str, body: bytes | None, given: Headers) -> tuple[int, Any, bytes]:
+        headers = dict([*credential_headers(), *given])
         if HISTORY:
             headers["Host"] = HISTORY.spec.target.host_header
         # Nothing is reported by this, as the context is not entered: a call is more than an HTTP request.
@@ -177,7 +180,9 @@ class McpWebSocketUser(McpUser):
                 self._socket.send(body)
                 self._dialect.opened(200, None, None)
 
-    def _post(self, body: bytes) -> tuple[int, str | None, bytes, Message | None]:
+    def _post(
+        self, body: bytes, own_headers: Sequence[tuple[str, str]] = ()
+    ) -> tuple[int, str | None, bytes, Message | None]:
         assert self._socket is not None
         self._socket.send(body)
         while True:

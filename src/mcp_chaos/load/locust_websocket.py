@@ -10,6 +10,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from mcp_chaos.credentials import credential_headers
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 
 
@@ -37,7 +38,10 @@ class LocustWebSocket:
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)])
         self._messages: deque[bytes] = deque()
         self._pieces: list[bytes] = []
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        for name, value in credential_headers():
+            request.headers[name] = value
+        self._protocol.send_request(request)
         self._flush()
         while self._protocol.state is State.CONNECTING:
             self._read()

@@ -106,7 +106,7 @@ class User:
             awaited = self._await_answer()
             target = self._engine.target
             head = request_head("DELETE", target.path, target, self.dialect)
-            self._connection.send(head + b"Content-Length: 0\r\n\r\n")
+            self._connection.send(b"%b%bContent-Length: 0\r\n\r\n" % (head, self._engine.credentials))
             try:
                 async with asyncio.timeout(_FAREWELL_S):
                     await awaited
@@ -282,9 +282,9 @@ class User:
         self._sent_ns = self._engine.now_ns()
         if connection is None:
             return False
-        connection.send(
-            b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (page.encode(), self._engine.target.host_header.encode())
-        )
+        host = self._engine.target.host_header.encode()
+        request = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (page.encode(), host, self._engine.credentials)
+        connection.send(request)
         return True
 
     def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
@@ -294,7 +294,7 @@ class User:
         if self._head_version != self.dialect.headers_version:
             self._head_version = self.dialect.headers_version
             target = self._engine.target
-            self._head = request_head("POST", target.path, target, self.dialect)
+            self._head = request_head("POST", target.path, target, self.dialect) + self._engine.credentials
         self._connection.send(b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, own_headers, len(body), body))
         return True
 

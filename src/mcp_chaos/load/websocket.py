@@ -13,6 +13,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from mcp_chaos.credentials import credential_headers
 from mcp_chaos.load.connection import MAX_ANSWER_BYTES, Connection, Head, HttpConnection, Listener
 from mcp_chaos.load.user import LostError, User
 from mcp_chaos.mcp.dialect import parse_message
@@ -51,7 +52,10 @@ class WebSocketConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection stands; ask for the upgrade."""
         self._transport = cast(asyncio.Transport, transport)
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        for name, value in credential_headers():
+            request.headers[name] = value
+        self._protocol.send_request(request)
         self._flush()
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from mcp_chaos.credentials import credential_headers, redacted
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
@@ -86,7 +87,9 @@ class McpClient:
             try:
                 self._dialect.opened(status, session_id, message)
             except DialectError as error:
-                raise TargetError(f"{self._url} did not open an MCP session: {error}{_what_it_sent(kind)}.") from None
+                raise TargetError(
+                    f"{self._url} did not open an MCP session: {redacted(str(error))}{_what_it_sent(kind)}."
+                ) from None
 
     def call(self, operation: Operation) -> Reason:
         """Call a tool and class the answer.
@@ -112,7 +115,7 @@ class McpClient:
         result = (message or {}).get("result")
         if status == 200 and isinstance(result, dict):
             return result
-        return Refusal(status, error_text(message), kind)
+        return Refusal(status, redacted(error_text(message)), kind)
 
     def list_tools(self) -> list[dict[str, Any]]:
         """The tools the server offers, its first page.
@@ -126,7 +129,7 @@ class McpClient:
         result = (message or {}).get("result")
         tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(tools, list):
-            said = error_text(message)
+            said = redacted(error_text(message))
             raise TargetError(
                 f"{self._url} did not list its tools: HTTP {status}{f', {said}' if said else ''}{_what_it_sent(kind)}."
             )
@@ -146,7 +149,7 @@ class McpClient:
     async def _limited(
         self, method: str, body: bytes, own_headers: Headers
     ) -> tuple[int, str | None, Message | None, str]:
-        headers = [*self._dialect.headers(), *own_headers, *self._host]
+        headers = [*self._dialect.headers(), *own_headers, *self._host, *credential_headers()]
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         async with (
             asyncio.timeout(max(0.0, self._until - time.monotonic())),
