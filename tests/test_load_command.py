@@ -125,6 +125,7 @@ def test_a_report_with_a_fault_has_its_windows(tmp_path: Path) -> None:
     [
         ([event(3, "generator_overloaded", load="burst", why="it was busy")], "could not keep up.* it was busy"),
         ([event(3, "worker_died", load="burst", worker=1, exit_code=-9)], "worker 1 of the load 'burst' died"),
+        ([event(12, "fault_skipped", name="partition both", from_s=30.0)], "partition both' was to come after 30 s"),
         (fault(3, 5, proof=None), "the fault 'partition' was not felt: nothing happened"),
     ],
 )

@@ -48,13 +48,32 @@ def test_another_machine_has_to_be_allowed_by_name() -> None:
 
 
 @pytest.mark.parametrize(
+    "host", ["mcp.prod.example.test", "prod-mcp.test", "live.test", "x-production", "db.prd2.test"]
+)
+def test_what_looks_like_production_has_to_be_said_twice(host: str) -> None:
+    once = {"mcp_url": f"http://{host}/mcp", "mcp_chaos_allow_hosts": host}
+    with pytest.raises(UsageError, match=f"{host} looks like production.*MCP_CHAOS_ALLOW_PRODUCTION={host}"):
+        resolve(once)
+    assert resolve({**once, "mcp_chaos_allow_production": host}).mcp_url
+    with pytest.raises(UsageError, match="is not this machine"):
+        resolve({"mcp_url": f"http://{host}/mcp", "mcp_chaos_allow_production": host})
+
+
+@pytest.mark.parametrize("host", ["products.test", "olive.test", "delivery.test", "reproduction.test"])
+def test_what_only_sounds_like_production_is_a_host_like_any(host: str) -> None:
+    assert resolve({"mcp_url": f"http://{host}/mcp", "mcp_chaos_allow_hosts": host}).mcp_url
+
+
+@pytest.mark.parametrize(
     ("configuration", "said"),
     [
+        ({"mcp_url": "http://me:secret@127.0.0.1:x/"}, "is not a URL"),
+        ({"mcp_url": "ftp://me:secret@127.0.0.1/"}, "a URL such as"),
         ({"mcp_url": "127.0.0.1:8000"}, "a URL such as"),
         ({"mcp_url": "http://127.0.0.1:x/"}, "is not a URL"),
         ({"mcp_url": "http://127.0.0.1:0/"}, "a URL such as"),
         ({"mcp_url": "http://[::1/"}, "is not a URL"),
-        ({"mcp_url": "https://127.0.0.1/"}, "https is not supported yet"),
+        ({"toxiproxy_url": "https://127.0.0.1:8474"}, "TOXIPROXY_URL: a URL such as"),
         ({"mcp_url": "http://me:secret@127.0.0.1/"}, "would end up in logs"),
         ({"toxiproxy_url": "nope"}, "TOXIPROXY_URL: a URL such as"),
         ({"mcp_dialect": "morse"}, "MCP_DIALECT: there is no 'morse'; there are streamable, modern, jsonrpc and auto"),

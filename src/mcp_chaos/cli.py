@@ -1,8 +1,10 @@
 """The command ``mcp-chaos``: arguments and exit codes only."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +13,8 @@ import click
 
 from mcp_chaos import __version__
 from mcp_chaos.child import is_alive
+from mcp_chaos.doctor import FAIL as FAILED
+from mcp_chaos.doctor import examine
 from mcp_chaos.errors import (
     EXIT_ABORTED,
     EXIT_FAIL,
@@ -95,6 +99,7 @@ def _number_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("shape", type=click.Choice([SPEC, *SHAPES]))
 @click.option("--url", help="The MCP endpoint to load (or MCP_URL); without one, the embedded reference server.")
 @click.option("--dialect", help="How to speak to it (or MCP_DIALECT).")
+@click.option("--allow-host", "hosts", multiple=True, help="A host besides this machine that may be loaded.")
 @click.option(
     "--workload", multiple=True, help="What to call: a built-in workload, a file, or auto. Several are mixed."
 )
@@ -109,6 +114,7 @@ def load(
     shape: str,
     url: str | None,
     dialect: str | None,
+    hosts: tuple[str, ...],
     workload: tuple[str, ...],
     workers: int,
     deadline_s: float,
@@ -132,7 +138,14 @@ def load(
     Numbers not given are the specification's. Exit code: 0 when the load was made, 3 when its result says little
     (the generator could not keep up, a fault was not felt, ...), 4 when it was interrupted.
     """  # noqa: D301  # the backspace keeps the lines after it as they are
-    settings = {"mcp_url": url, "mcp_dialect": dialect, "mcp_workload": ",".join(workload), "mcp_chaos_seed": seed}
+    settings: dict[str, Any] = {
+        "mcp_url": url,
+        "mcp_dialect": dialect,
+        "mcp_workload": ",".join(workload),
+        "mcp_chaos_seed": seed,
+    }
+    if hosts:
+        settings["mcp_chaos_allow_hosts"] = ",".join([*hosts, os.environ.get("MCP_CHAOS_ALLOW_HOSTS", "")])
     given = {name: value for name, value in numbers.items() if value is not None}
     problems: list[str] = []
     parsed = [_collected(problems, partial(PlannedFault.parse, fault)) for fault in faults]
@@ -179,6 +192,29 @@ def _width() -> int:
     return max(80, shutil.get_terminal_size((120, 24)).columns)
 
 
+_MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@cli.command()
+@click.option("--url", help="The MCP endpoint to look at (or MCP_URL); without one, the embedded reference server.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, and nothing else, on stdout.")
+def doctor(url: str | None, as_json: bool) -> None:
+    """Look at the server, Toxiproxy and this machine, and say what a run would find; changes nothing.
+
+    Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is.
+    """
+    checks = []
+    for check in examine({"mcp_url": url}):
+        checks.append(check)
+        if not as_json:
+            click.echo(f"{click.style(f'{check.status:5}', fg=_MARKS[check.status])}{check.name:10} {check.found}")
+            if check.advice:
+                click.echo(f"{'':16}{check.advice}")
+    if as_json:
+        click.echo(to_json([asdict(check) for check in checks]), nl=False)
+    raise SystemExit(EXIT_INCONCLUSIVE if any(check.status == FAILED for check in checks) else EXIT_PASS)
+
+
 @cli.command()
 def locustfile() -> None:
     """Print where the locustfile is, for locust -f."""
@@ -190,7 +226,8 @@ def locustfile() -> None:
 def heal(run: Path) -> None:
     """Take back what a RUN left behind: its faults, its proxies, its processes."""
     folder = RunFolder.open(run.resolve())
-    if is_alive(folder.read("manifest.json").get("process")):
+    manifest = folder.read("manifest.json")  # of any version: what a run left behind is healed all the same
+    if isinstance(manifest, dict) and is_alive(manifest.get("process")):
         raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
     done = clean_up(folder, Clock.start(), "it was healed by hand")
     click.echo("\n".join(done) if done else "Nothing was left behind.")

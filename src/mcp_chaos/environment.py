@@ -1,7 +1,7 @@
 """Where everything is: starts what is missing, says how to reach it, takes down what it started."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import Workload, operations_as_json
 from mcp_chaos.load.workload_file import AUTO, DEFAULT, read_workload
 from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers, check_offered, choose_operation, list_tools
 from mcp_chaos.records import Clock, Lane
@@ -30,6 +31,9 @@ CONTROL_PROXY = "mcp_control"
 BACKEND_PROXY = "backend"
 
 _TARGET_DEADLINE_S = 10.0
+_SPECIFIED_TOOLS = ("list_databases", "list_views", "execute_query")
+"""The tools of the specification's dialect, which has no list of them: all they do is read."""
+
 _VERSIONS_OF = (
     "chaostoolkit",
     "chaostoolkit-lib",
@@ -112,7 +116,7 @@ class Environment:
     @property
     def host_header(self) -> str:
         """What the server is called by its own clients; sent through the proxies too, so that its Host check holds."""
-        return _joined(self._own)
+        return _joined(self._own) if self.settings.embedded else urlsplit(self.settings.mcp_url or "").netloc
 
     def address(self, lane: Lane) -> Address:
         """Where clients of a lane connect to."""
@@ -120,13 +124,15 @@ class Environment:
 
     def url(self, lane: Lane, path: str | None = None) -> str:
         """A URL on a lane."""
-        return f"http://{_joined(self.address(lane))}{self.path if path is None else path}"
+        scheme = "https" if self.settings.tls else "http"
+        return f"{scheme}://{_joined(self.address(lane))}{self.path if path is None else path}"
 
     def target(self, lane: Lane) -> Target:
         """Where a load of a lane goes."""
         host, port = self.address(lane)
+        settings = self.settings
         return Target(
-            host, port, self.host_header, self.path, self.settings.dialect, websocket_path=self.settings.websocket_path
+            host, port, self.host_header, self.path, settings.dialect, settings.websocket_path, tls=settings.tls
         )
 
     def check_offered(self, workload: Workload) -> None:
@@ -136,7 +142,7 @@ class Environment:
             TargetError: it does not answer, or offers not all of them.
         """
         if self.settings.dialect != "jsonrpc":
-            url = f"http://{_joined(self._own)}{self.path}"
+            url = self.settings.mcp_url or f"http://{_joined(self._own)}{self.path}"
             offered = list_tools(url, self.settings.dialect, _TARGET_DEADLINE_S)
             check_offered(url, offered, workload.tools, "the workload")
 
@@ -196,7 +202,7 @@ class Environment:
             self._choose_workload(f"http://{_joined(self._own)}{self.path}")
         if self._defect is Defect.BYPASSES_PROXY:
             way = self.ways[FAULTED_PROXY]
-            self.ways[FAULTED_PROXY] = Way(way.proxy, way.clean, way.clean, way.host_header, way.path)
+            self.ways[FAULTED_PROXY] = replace(way, faulted=way.clean)
 
     def _add(self, part: lab.Part) -> None:
         self.parts[part.name] = part
@@ -205,7 +211,7 @@ class Environment:
     def _check_own_server(self) -> None:
         url = self.settings.mcp_url or ""
         where = urlsplit(url)
-        self._own = (where.hostname or "", where.port or 80)
+        self._own = (where.hostname or "", where.port or (443 if self.settings.tls else 80))
         if self.settings.dialect == AUTO:
             self.settings = replace(self.settings, dialect=find_dialect(url, _TARGET_DEADLINE_S))
         settings = self.settings
@@ -216,9 +222,33 @@ class Environment:
             chosen = choose_operation(url, settings.dialect, settings.tool, settings.arguments, _TARGET_DEADLINE_S)
             self.workload = Workload.of(chosen)
             hint = "" if settings.tool else " (set MCP_TOOL for another, or MCP_WORKLOAD for more)"
+        self._check_tools_only_read(url)
         self.operation = next(operation for operation in self.workload.operations if operation.tool)
         check_answers(url, settings.dialect, self.operation, _TARGET_DEADLINE_S)
         self.say(f"The load calls {', '.join(self.workload.tools)} on {url}{hint}")
+
+    def _check_tools_only_read(self, url: str) -> None:
+        """Check that no tool is called that may change something, unless a person has allowed it by name.
+
+        Raises:
+            UsageError: names the tools.
+        """
+        settings = self.settings
+        asked = [tool for tool in self.workload.tools if not {tool, "*"} & settings.allowed_tools]
+        if not asked:
+            return
+        if settings.dialect == "jsonrpc":
+            known = set(_SPECIFIED_TOOLS)
+        else:
+            known = set(only_reading(list_tools(url, settings.dialect, _TARGET_DEADLINE_S)))
+        unknown = [tool for tool in asked if tool not in known]
+        if unknown:
+            names = ",".join(unknown)
+            raise UsageError(
+                f"{url} does not say of {', '.join(map(repr, unknown))} that calling it changes nothing "
+                "(annotations.readOnlyHint), and a load calls it again and again. If it is harmless, or the server is "
+                f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={names}. Nothing was started."
+            )
 
     def _choose_workload(self, url: str) -> None:
         """Make the workload from the server's tools, or check that it offers those of the one that was given.
@@ -304,7 +334,16 @@ class Environment:
         host = state.listen.rpartition(":")[0].strip("[]")
         if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
             host = self.toxiproxy.host
-        self.ways[state.name] = Way(state.name, (host, state.port), upstream, _joined(upstream), path)
+        is_ours = upstream == self._own
+        name = self.host_header if is_ours else _joined(upstream)
+        self.ways[state.name] = Way(
+            state.name, (host, state.port), upstream, name, path, tls=is_ours and self.settings.tls
+        )
+
+
+def only_reading(tools: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of those tools of which a server says that they change nothing."""
+    return [str(tool.get("name")) for tool in tools if is_read_only(tool)]
 
 
 def _address(text: str) -> Address | None:

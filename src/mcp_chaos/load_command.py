@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
 from typing import Any
 
 from mcp_chaos.actions import FAULTS
@@ -250,20 +249,22 @@ class _Player:
         self._plan = plan
         self._interrupted = interrupted
         self._began: float | None = None
-        moments: list[tuple[float, Callable[[], object]]] = []
-        for planned in plan.faults:
-            moments.append((planned.from_s, partial(run.inject, planned.fault)))
-            moments.append((planned.from_s + planned.for_s, partial(run.heal, planned.fault.proxy)))
-        self._moments = sorted(moments, key=lambda moment: moment[0])
+        self._to_come = sorted(plan.faults, key=lambda planned: planned.from_s)
+        self._to_heal: list[tuple[float, str]] = []
 
     def play(self) -> None:
-        """Play all of it."""
-        if self._plan.shape != SPEC:
+        """Play all of it, and put on record what faults there was no time for."""
+        if self._plan.shape == SPEC:
+            self._play_script()
+        else:
             self._play_load(self._plan.shape)
-            return
+        if not self._interrupted.is_set():
+            for planned in self._to_come:
+                self._run.event("fault_skipped", name=planned.fault.title(), from_s=planned.from_s)
+
+    def _play_script(self) -> None:
         self._play_load("basic")
-        ramp = self._play_load("ramp")
-        steps = ramp["steps"]
+        steps = self._play_load("ramp").get("steps")
         if not steps or self._interrupted.is_set():
             return
         last = steps[-1]
@@ -275,6 +276,8 @@ class _Player:
         self._play_load("sustained", users=last["concurrent_users"])
 
     def _play_load(self, name: str, **numbers: Any) -> dict[str, Any]:
+        if self._interrupted.is_set():
+            return {}
         shape, given = self._plan.load(name)
         self._start(name, make_shape(shape, **{**given, **numbers}))
         load = self._run.load(name)
@@ -288,9 +291,14 @@ class _Player:
 
     def _keep_time(self) -> None:
         assert self._began is not None
-        while self._moments and self._moments[0][0] <= time.monotonic() - self._began:
-            _, act = self._moments.pop(0)
-            act()
+        elapsed_s = time.monotonic() - self._began
+        for moment in [moment for moment in self._to_heal if moment[0] <= elapsed_s]:
+            self._to_heal.remove(moment)
+            self._run.heal(moment[1])
+        while self._to_come and self._to_come[0].from_s <= elapsed_s:
+            planned = self._to_come.pop(0)
+            self._run.inject(planned.fault)
+            self._to_heal.append((planned.from_s + planned.for_s, planned.fault.proxy))
 
 
 @contextmanager

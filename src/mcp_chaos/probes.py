@@ -56,7 +56,8 @@ def health_status(deadline_s: float = 5.0, lane: str = "faulted") -> str:
 def server_counters(deadline_s: float = 5.0) -> Dict[str, Any]:
     """The counters of /status, over the clean lane; empty when the server has none."""
     run = current()
-    counters = read_status(run.environment.url(Lane.CONTROL, "/status"), deadline_s)
+    environment = run.environment
+    counters = read_status(environment.url(Lane.CONTROL, "/status"), deadline_s, environment.host_header)
     run.observe("server_counters", counters)
     return counters
 

@@ -7,6 +7,7 @@ value is no value.
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,11 @@ from mcp_chaos.credentials import VARIABLES, credential_headers
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.load.workload_file import AUTO, names_of, read_workload
+from mcp_chaos.tls import ca_problems
 
 _DIALECTS = ("streamable", "modern", "jsonrpc")
+
+_PRODUCTION = re.compile(r"(^|[.-])(prod|prd|production|live)\d*([.-]|$)", re.IGNORECASE)
 
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
@@ -32,6 +36,8 @@ KEYS = {
     "mcp_chaos_runs": "the folder for runs",
     "mcp_chaos_seed": "of the workload's choices",
     "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
+    "mcp_chaos_allow_production": "those of them whose names look like production, said a second time",
+    "mcp_chaos_allow_tools": "tools that may be called though the server does not mark them as read-only; * for all",
 }
 """Every setting by its configuration key, and what it is."""
 
@@ -50,6 +56,7 @@ class Settings:
         runs: the folder for runs.
         seed: of the workload.
         allowed_hosts: that may be tested besides this machine.
+        allowed_tools: that may be called though they are not marked as read-only; ``*`` stands for all.
         workload: what the load calls; ``None`` for a choice.
         auto_workload: whether it is made from what the server says of its tools.
         websocket_path: where WebSockets are opened.
@@ -64,6 +71,7 @@ class Settings:
     runs: Path
     seed: int
     allowed_hosts: frozenset[str] = frozenset()
+    allowed_tools: frozenset[str] = frozenset()
     workload: Workload | None = None
     auto_workload: bool = False
     websocket_path: str = "/ws"
@@ -72,6 +80,11 @@ class Settings:
     def embedded_by_default(cls) -> "Settings":
         """What holds with nothing set."""
         return cls(None, "streamable", "", {}, None, None, Path("runs"), 1)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the server speaks TLS."""
+        return (self.mcp_url or "").lower().startswith("https:")
 
     @property
     def embedded(self) -> bool:
@@ -90,9 +103,10 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     """
     given = {key: _given(key, configuration or {}) for key in KEYS}
     problems: list[str] = []
-    allowed = {host.strip().lower() for host in given["mcp_chaos_allow_hosts"].split(",") if host.strip()}
+    allowed = {host.lower() for host in names_of(given["mcp_chaos_allow_hosts"])}
+    production = {host.lower() for host in names_of(given["mcp_chaos_allow_production"])}
     for key in ("mcp_url", "toxiproxy_url"):
-        problems += _url_problems(key.upper(), given[key], allowed) if given[key] else []
+        problems += _url_problems(key.upper(), given[key], allowed, production) if given[key] else []
     dialect = given["mcp_dialect"] or AUTO
     if dialect not in (*_DIALECTS, AUTO):
         problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(_DIALECTS)} and auto")
@@ -108,7 +122,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if not (seed.isascii() and seed.isdecimal()):
         problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
     arguments = _arguments(given["mcp_arguments"], problems)
-    problems += _credential_problems(configuration or {})
+    problems += [*_credential_problems(configuration or {}), *ca_problems()]
     if problems:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(
@@ -121,6 +135,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         runs=Path(given["mcp_chaos_runs"] or "runs"),
         seed=int(seed),
         allowed_hosts=frozenset(allowed),
+        allowed_tools=frozenset(names_of(given["mcp_chaos_allow_tools"])),
         workload=workload,
         auto_workload=given["mcp_workload"] == AUTO,
         websocket_path=given["mcp_websocket_path"] or "/ws",
@@ -184,24 +199,37 @@ def _arguments(text: str, problems: list[str]) -> dict[str, Any]:
     return arguments if isinstance(arguments, dict) else {}
 
 
-def _url_problems(name: str, url: str, allowed: set[str]) -> list[str]:
+def _url_problems(name: str, url: str, allowed: set[str], production: set[str]) -> list[str]:
     try:
         parts = urlsplit(url)
         port_is_good = parts.port != 0
     except ValueError as error:
-        return [f"{name}: {url!r} is not a URL ({error})"]
-    if parts.scheme == "https":
-        return [f"{name}: https is not supported yet; test the server behind its TLS terminator, over http"]
-    if parts.scheme != "http" or not parts.hostname or not port_is_good:
-        return [f"{name}: a URL such as http://127.0.0.1:8000/mcp is needed, not {url!r}"]
+        return [f"{name}: {_without_secrets(url)!r} is not a URL ({error})"]
+    schemes = ("http", "https") if name == "MCP_URL" else ("http",)
+    if parts.scheme not in schemes or not parts.hostname or not port_is_good:
+        return [f"{name}: a URL such as http://127.0.0.1:8000/mcp is needed, not {_without_secrets(url)!r}"]
     if parts.username or parts.password:
         return [f"{name}: a URL with a user name or password would end up in logs; leave them out"]
-    if not is_loopback(parts.hostname) and parts.hostname.lower() not in allowed:
+    return [f"{name}: {problem}" for problem in _host_problems(parts.hostname, allowed, production)]
+
+
+def _host_problems(host: str, allowed: set[str], production: set[str]) -> list[str]:
+    if is_loopback(host):
+        return []
+    if host.lower() not in allowed:
         return [
-            f"{name}: {parts.hostname} is not this machine. To break the network of another, allow it by name: "
-            f"MCP_CHAOS_ALLOW_HOSTS={parts.hostname}"
+            f"{host} is not this machine. To break the network of another, allow it by name: "
+            f"MCP_CHAOS_ALLOW_HOSTS={host}"
         ]
+    if _PRODUCTION.search(host) and host.lower() not in production:
+        return [f"{host} looks like production. If you mean it, say it twice: MCP_CHAOS_ALLOW_PRODUCTION={host} too"]
     return []
+
+
+def _without_secrets(url: str) -> str:
+    """A URL to show: without what stands before the host, which may be a password."""
+    start, at, rest = url.rpartition("@")
+    return f"{start.partition('//')[0]}//...@{rest}" if at else url
 
 
 def is_loopback(host: str) -> bool:

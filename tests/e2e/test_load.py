@@ -18,7 +18,7 @@ from mcp_chaos.history import RunFolder
 from mcp_chaos.settings import KEYS
 from tests.conftest import serving
 from tests.e2e.conftest import Chaos, activity, short_experiment
-from tests.load.servers import answering, http, result_for, well
+from tests.servers import answering, http, result_for, well
 
 ENV = {name: value for name, value in os.environ.items() if name.lower() not in KEYS and name != MARKER}
 QUICK = ["--max-users", "4", "--step-users", "2", "--requests-per-user", "2", "--pause-s", "0.1", "--requests", "20"]

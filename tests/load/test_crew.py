@@ -23,7 +23,7 @@ from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import Clock
 from tests.conftest import SocketServer, serving
-from tests.load.servers import well
+from tests.servers import well
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import CALL, Calls, Clock, Outcome, Reason
 from tests.conftest import Handler, answer_always, read_request, serving
-from tests.load.servers import answering, http, result_for
+from tests.servers import answering, http, result_for
 
 DEADLINE_S = 0.4
 

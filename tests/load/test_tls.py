@@ -16,8 +16,9 @@ from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import CALL, Clock, Outcome, Reason
+from mcp_chaos.tls import CA_FILE, ca_problems
 from tests.conftest import Handler, serving
-from tests.load.servers import well
+from tests.servers import well
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,11 @@ def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return path
+
+
+@pytest.fixture
+def trusted(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CA_FILE, str(ca_file))
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +54,8 @@ def secured(authority: trustme.CA) -> Callable[[Handler], Handler]:
     return secure
 
 
-def reasons(port: int, host: str, ca_file: Path | None) -> set[tuple[Reason, Outcome]]:
-    target = Target("127.0.0.1", port, host, "/mcp", "jsonrpc", tls=True, ca_file=str(ca_file) if ca_file else None)
+def reasons(port: int, host: str) -> set[tuple[Reason, Outcome]]:
+    target = Target("127.0.0.1", port, host, "/mcp", "jsonrpc", tls=True)
     spec = LoadSpec("test", target, Burst(), Workload.of(Operation("list_databases")), 5.0, seed=1)
     records: list[bytes] = []
 
@@ -66,24 +72,42 @@ def reasons(port: int, host: str, ca_file: Path | None) -> set[tuple[Reason, Out
 
 
 @pytest.mark.parametrize("host", ["mcp.test", "mcp.test:8443"])
-def test_a_server_is_known_by_its_own_name(secured: Callable[[Handler], Handler], ca_file: Path, host: str) -> None:
+@pytest.mark.usefixtures("trusted")
+def test_a_server_is_known_by_its_own_name(secured: Callable[[Handler], Handler], host: str) -> None:
     with serving(secured(well())) as server:
-        assert reasons(server.port, host, ca_file) == {(Reason.OK, Outcome.OK)}
+        assert reasons(server.port, host) == {(Reason.OK, Outcome.OK)}
 
 
-@pytest.mark.parametrize(("host", "trusted"), [("other.test", True), ("mcp.test", False)])
-def test_a_certificate_of_another_name_or_of_nobody_known_is_refused(
-    secured: Callable[[Handler], Handler], ca_file: Path, host: str, trusted: bool
+@pytest.mark.usefixtures("trusted")
+def test_a_certificate_of_another_name_is_refused(secured: Callable[[Handler], Handler]) -> None:
+    with serving(secured(well())) as server:
+        assert reasons(server.port, "other.test") == {(Reason.REFUSED, Outcome.FAIL)}
+
+
+def test_a_certificate_of_nobody_known_is_refused(secured: Callable[[Handler], Handler]) -> None:
+    with serving(secured(well())) as server:
+        assert reasons(server.port, "mcp.test") == {(Reason.REFUSED, Outcome.FAIL)}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "cannot be read"), ("this is no certificate", "holds no certificates")]
+)
+def test_a_file_without_authorities_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, problem: str
 ) -> None:
-    with serving(secured(well())) as server:
-        found = reasons(server.port, host, ca_file if trusted else None)
-    assert found == {(Reason.REFUSED, Outcome.FAIL)}
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv(CA_FILE, str(path))
+    (told,) = ca_problems()
+    assert problem in told
 
 
-def test_a_server_without_tls_is_no_tls_server(ca_file: Path) -> None:
+@pytest.mark.usefixtures("trusted")
+def test_a_server_without_tls_is_no_tls_server() -> None:
     def plain(conn: socket.socket) -> None:
         conn.recv(65536)
         conn.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
     with serving(plain) as server:
-        assert {outcome for _, outcome in reasons(server.port, "mcp.test", ca_file)} == {Outcome.FAIL}
+        assert {outcome for _, outcome in reasons(server.port, "mcp.test")} == {Outcome.FAIL}

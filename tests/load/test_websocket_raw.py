@@ -197,3 +197,20 @@ def test_a_page_that_fails_leaves_the_session_alone() -> None:
     calls = against(handle, 1, 20, TOOL, PAGE)
     assert set(reasons(calls[calls["operation"] == 0])) == {"OK"}
     assert set(reasons(calls[calls["operation"] == 1])) <= {"CLOSED", "RESET"}
+
+
+def test_a_page_that_is_never_answered_leaves_the_session_alone() -> None:
+    answer, sessions = raw(answered), []
+
+    def handle(conn: socket.socket) -> None:
+        if conn.recv(7, socket.MSG_PEEK) == b"GET /ws":
+            sessions.append(conn)
+            answer(conn)
+        else:
+            while conn.recv(65536):
+                pass
+
+    calls = against(handle, 1, 8, TOOL, PAGE)
+    assert set(reasons(calls[calls["operation"] == 0])) == {"OK"}
+    assert set(reasons(calls[calls["operation"] == 1])) == {"TIMED_OUT"}
+    assert len(sessions) == 1

@@ -12,29 +12,10 @@ from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, read_health, read_status
 from mcp_chaos.records import Reason
-from tests.conftest import ANSWER, Handler, answer_always, read_request, serving
+from tests.conftest import ANSWER, answer_always, read_request, serving
+from tests.servers import tools_server
 
 CALL = Operation("list_databases")
-
-
-def tools_server(tools: object) -> Handler:
-    """A stateless server with these tools; each call of them succeeds."""
-
-    def handle(conn: socket.socket) -> None:
-        while request := read_request(conn):
-            message = json.loads(request.partition(b"\r\n\r\n")[2])
-            results = {
-                "initialize": {"protocolVersion": "2025-11-25"},
-                "tools/list": {"tools": tools},
-                "tools/call": {"content": []},
-            }
-            answer = {"jsonrpc": "2.0", "id": message.get("id"), "result": results.get(message["method"])}
-            body = json.dumps(answer).encode()
-            status = "202 Accepted" if "id" not in message else "200 OK"
-            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            conn.sendall(head.encode() + body)
-
-    return handle
 
 
 def page(status: str, kind: str = "text/html", body: str = "<html>") -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from mcp_chaos.errors import TargetError
 from mcp_chaos.observe.era import find_dialect
 from tests.conftest import Handler, read_request, serving
-from tests.load.servers import answering, http, result_for
+from tests.servers import answering, http, result_for
 
 DISCOVERED = {"supportedVersions": ["2026-07-28"], "capabilities": {}}
 OPENED = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}

@@ -7,9 +7,11 @@ lane with the clean way to the same server, so that a slow server is not mistake
 import math
 import select
 import socket
+import ssl
 import statistics
 import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from mcp_chaos.faults.fault import (
     Bandwidth,
@@ -42,6 +44,7 @@ class Lane:
         clean: host and port of the server itself.
         host_header: what the server wants to be called.
         path: something to GET.
+        tls: whether the server speaks TLS.
     """
 
     proxy: str
@@ -49,6 +52,18 @@ class Lane:
     clean: tuple[str, int]
     host_header: str
     path: str = "/health"
+    tls: bool = False
+
+    def secured(self, connection: socket.socket) -> socket.socket:
+        """The connection, over TLS where the server speaks it.
+
+        Whose certificate it is does not matter here: the canary feels the network, and says nothing that is secret.
+        """
+        if not self.tls:
+            return connection
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(connection, server_hostname=urlsplit(f"//{self.host_header}").hostname)
 
 
 @dataclass(frozen=True)
@@ -99,12 +114,17 @@ def ask(address: tuple[str, int], lane: Lane, timeout_s: float, question: Questi
     """
     began = time.monotonic()
     try:
-        with socket.create_connection(address, timeout=timeout_s) as connection:
+        with (
+            socket.create_connection(address, timeout=timeout_s) as plain,
+            lane.secured(plain) as connection,
+        ):
             return _Conversation(connection, lane, began, timeout_s, question).hold()
     except ConnectionRefusedError:
         return Reading("refused", _ms_since(began))
     except (ConnectionResetError, BrokenPipeError):
         return Reading("reset", _ms_since(began))
+    except ssl.SSLEOFError:
+        return Reading("closed", _ms_since(began))
     except OSError:
         return Reading("silent", _ms_since(began))
 
@@ -166,7 +186,8 @@ class _Conversation:
     def _read(self) -> bytes | None:
         """What arrives next; empty at the end of the connection, ``None`` at the end of the time."""
         left_s = self._until - time.monotonic()
-        if left_s <= 0 or not select.select([self._connection], [], [], left_s)[0]:
+        waiting = isinstance(self._connection, ssl.SSLSocket) and self._connection.pending() > 0
+        if left_s <= 0 or not (waiting or select.select([self._connection], [], [], left_s)[0]):
             return None
         chunk = self._connection.recv(65536)
         self._pieces += 1

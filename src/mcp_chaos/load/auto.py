@@ -9,6 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -31,6 +32,13 @@ _FORMATS = {
     "ipv4": "127.0.0.1",
     "hostname": "localhost",
 }
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    # A pattern is a program of the server's that may run for ever; what has one is filled only where a value is given.
+    Draft202012Validator,
+    {"pattern": lambda *_: None, "patternProperties": lambda *_: None},
+)
 
 
 class _CannotFillError(Exception):
@@ -77,7 +85,7 @@ def _arguments(schema: Any) -> dict[str, Any]:
         made = _value(schema, schema, 0, iter(range(_MOST_VALUES))) if schema.get("required") else {}
         Draft202012Validator.check_schema(schema)
         # A registry of its own: what a server's schema refers to is never fetched from anywhere.
-        Draft202012Validator(schema, registry=Registry()).validate(made)
+        _Validator(schema, registry=Registry()).validate(made)
     except ValidationError as error:
         raise _CannotFillError(
             f"{'.'.join(map(str, error.absolute_path)) or 'the whole'}: {_shortened(error)}"
@@ -119,6 +127,8 @@ def _value(schema: Any, root: Mapping[str, Any], depth: int, left: Iterator[int]
     for keyword in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(keyword), list) and schema[keyword]:
             return _value(schema[keyword][0], root, depth + 1, left)
+    if "pattern" in schema:
+        raise _CannotFillError("nothing is known that matches its pattern; it gives no default, example or choice")
     return _of_type(schema, root, depth, left)
 
 

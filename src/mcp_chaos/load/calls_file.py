@@ -29,8 +29,10 @@ class CallsFile:
 
     def close(self) -> None:
         """Write the rest."""
-        self.flush()
-        self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
 class StepReader:

@@ -6,7 +6,6 @@ An open step has moments at which calls are due; whoever is free makes them.
 
 import asyncio
 import itertools
-import ssl
 from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from mcp_chaos.load.user import User, header_lines
 from mcp_chaos.load.websocket import WebSocketUser
 from mcp_chaos.load.workload import Choices
 from mcp_chaos.records import Clock
+from mcp_chaos.tls import client_context
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1_000
@@ -41,7 +41,7 @@ class Engine:
     def __init__(self, spec: LoadSpec, clock: Clock, write_call: Callable[[bytes], None], worker: int = 0) -> None:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
-        self.tls = _tls_context(spec)
+        self.tls = client_context() if spec.target.tls else None
         self.credentials = header_lines(credential_headers())
         self.clock = clock
         self.now_ns = clock.now_ns
@@ -223,12 +223,3 @@ class Engine:
         """End all sessions and connections."""
         self._cancelled(self._sweeping)
         await asyncio.gather(*(user.say_goodbye() for user in self._users))
-
-
-def _tls_context(spec: LoadSpec) -> ssl.SSLContext | None:
-    if not spec.target.tls:
-        return None
-    context = ssl.create_default_context()
-    if spec.target.ca_file:
-        context.load_verify_locations(spec.target.ca_file)
-    return context

@@ -25,6 +25,7 @@ from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.records import Clock, Reason
+from mcp_chaos.tls import client_context
 
 HISTORY = LocustHistory.from_environment()
 CLOCK = HISTORY.clock if HISTORY else Clock.start()
@@ -55,6 +56,8 @@ class McpUser(FastHttpUser):
     kind: UserKind
     first_operation = 0
     dialect_name: str | None = None
+    insecure = False
+    ssl_context_factory = staticmethod(client_context)
     network_timeout = _DEADLINE_S
     connection_timeout = _DEADLINE_S
 

@@ -12,6 +12,7 @@ from websockets.uri import parse_uri
 
 from mcp_chaos.credentials import credential_headers
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
+from mcp_chaos.tls import client_context
 
 
 class ClosedError(Exception):
@@ -33,8 +34,11 @@ class LocustWebSocket:
 
     def __init__(self, origin: str, path: str, host_header: str | None) -> None:
         where = urlsplit(origin)
-        self._socket = socket.create_connection((where.hostname, where.port or 80))
-        uri = parse_uri(f"ws://{host_header or where.netloc}{path}")
+        secure = where.scheme == "https"
+        self._socket = socket.create_connection((where.hostname, where.port or (443 if secure else 80)))
+        if secure:
+            self._socket = client_context().wrap_socket(self._socket, server_hostname=where.hostname)
+        uri = parse_uri(f"{'wss' if secure else 'ws'}://{host_header or where.netloc}{path}")
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)])
         self._messages: deque[bytes] = deque()
         self._pieces: list[bytes] = []

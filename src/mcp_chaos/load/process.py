@@ -46,6 +46,11 @@ class LoadProcess:
         """
         if isinstance(self.spec.shape, Locust) and find_spec("locust") is None:
             raise PartError("Locust is not installed: pip install 'chaostoolkit-mcp[locust]'. No load was started.")
+        if isinstance(self.spec.shape, Locust) and self.spec.target.tls:
+            raise PartError(
+                "Locust reaches a server over TLS by its own name only, not through a proxy. Use another load, "
+                "or locust -f by itself. No load was started."
+            )
         name = f"load-{self.spec.name}.json"
         self.folder.write(name, self.spec.to_json())
         module = "mcp_chaos.load.locust_run" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.worker"

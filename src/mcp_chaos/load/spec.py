@@ -20,7 +20,6 @@ class Target:
         dialect: a name from ``mcp.DIALECTS``.
         websocket_path: where WebSockets are opened.
         tls: whether the server speaks TLS; its certificate has to be for the host of ``host_header``.
-        ca_file: certificates to trust besides the system's; ``None`` for none.
     """
 
     connect_host: str
@@ -30,7 +29,6 @@ class Target:
     dialect: str
     websocket_path: str = "/ws"
     tls: bool = False
-    ca_file: str | None = None
 
     @property
     def server_name(self) -> str:

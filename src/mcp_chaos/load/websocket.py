@@ -219,10 +219,12 @@ class WebSocketUser(User):
             self.dialect.forget()  # a connection is a session
 
     def _drop_connection(self) -> None:
+        self._drop_page_connection()
+        if self.calling and self._operations[self._operation].page:
+            return  # what befell a page says nothing of the session
         if self._connection is not None:
             self.dialect.forget()
         super()._drop_connection()
-        self._drop_page_connection()
 
     def _drop_page_connection(self) -> None:
         if self._page_connection is not None:

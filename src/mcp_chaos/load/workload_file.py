@@ -80,7 +80,7 @@ def read_workload(*names: str) -> Workload:
         UsageError: with every problem at once.
     """
     kinds: list[UserKind] = []
-    problems: list[str] = []
+    problems: list[str] = [] if names else ["no workload is named"]
     for name in names:
         try:
             kinds += _kinds_of(_parse(name), name)

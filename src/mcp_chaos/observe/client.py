@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -15,6 +16,7 @@ from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.records import Reason
+from mcp_chaos.tls import CA_FILE, context_for
 
 _MOST_BYTES = 16 * 1024 * 1024
 _STREAM_END_S = 0.25
@@ -57,7 +59,13 @@ class McpClient:
         self._until = time.monotonic() + deadline_s
         self._deadline_s = deadline_s
         self._host = [("Host", host_header)] if host_header else []
-        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113  # see above
+        self._http = httpx.AsyncClient(
+            verify=context_for(url),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113  # see above
+        )
+        self._extensions = server_name(host_header)
         self._runner = asyncio.Runner()
         self._last_id = 0
 
@@ -90,6 +98,11 @@ class McpClient:
                 raise TargetError(
                     f"{self._url} did not open an MCP session: {redacted(str(error))}{_what_it_sent(kind)}."
                 ) from None
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the server gave a session that is to be ended."""
+        return self._dialect.closing()
 
     def call(self, operation: Operation) -> Reason:
         """Call a tool and class the answer.
@@ -144,7 +157,7 @@ class McpClient:
         except httpx.InvalidURL as error:
             raise TargetError(f"{self._url} is not a URL that can be called: {error}.") from None
         except httpx.HTTPError as error:
-            raise TargetError(f"{self._url} cannot be reached: {error or type(error).__name__}.") from None
+            raise TargetError(f"{self._url} cannot be reached: {_why(error)}.") from None
 
     async def _limited(
         self, method: str, body: bytes, own_headers: Headers
@@ -153,7 +166,9 @@ class McpClient:
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         async with (
             asyncio.timeout(max(0.0, self._until - time.monotonic())),
-            self._http.stream(method, self._url, content=body, headers=encoded) as response,
+            self._http.stream(
+                method, self._url, content=body, headers=encoded, extensions=self._extensions
+            ) as response,
         ):
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             session_id = next((v for k, v in response.headers.raw if k.lower() == b"mcp-session-id"), None)
@@ -190,3 +205,22 @@ def _what_it_sent(kind: str) -> str:
     if kind in ("application/json", "text/event-stream", ""):
         return ""
     return f" (it answered {kind}, which is not MCP; is this the server's MCP endpoint?)"
+
+
+def server_name(host_header: str | None) -> dict[str, str]:
+    """What httpx needs to know when a server is called otherwise than its proxy: for SNI, and for its certificate."""
+    if host_header is None:
+        return {}
+    return {"sni_hostname": urlsplit(f"//{host_header}").hostname or host_header}
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """What went wrong on the way to a server, and what to do where that is known."""
+    text = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"{text}. Where its certificate is from an authority of your own, name it in {CA_FILE}"
+    if isinstance(error, httpx.RemoteProtocolError) and "illegal status line" in text and "\\x00" in text:
+        return "it answers in HTTP/2 only, and this speaks HTTP/1.1; let it, or a proxy before it, accept both"
+    if isinstance(error, httpx.RemoteProtocolError) and "illegal status line" in text:
+        return f"it does not speak HTTP ({text}); is it TLS, and the URL http?"
+    return text

@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 
+from mcp_chaos.credentials import credential_headers
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
-from mcp_chaos.observe.client import McpClient
+from mcp_chaos.observe.client import McpClient, server_name
 from mcp_chaos.records import Reason
+from mcp_chaos.tls import context_for
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,8 @@ class Health:
 
 def read_health(url: str, deadline_s: float, host_header: str | None = None) -> Health:
     """Ask ``/health``. A server that does not answer is a reading too, not an error."""
-    headers = {"Host": host_header} if host_header else {}
     try:
-        answer = httpx.get(url, timeout=deadline_s, trust_env=False, headers=headers)
+        answer = _get(url, deadline_s, host_header)
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
     except (httpx.HTTPError, ValueError):
         return Health("unreachable", 0)
@@ -38,10 +39,10 @@ def read_health(url: str, deadline_s: float, host_header: str | None = None) -> 
     return Health(str(status or ("healthy" if answer.status_code == 200 else "unknown")), answer.status_code)
 
 
-def read_status(url: str, deadline_s: float) -> dict[str, Any]:
+def read_status(url: str, deadline_s: float, host_header: str | None = None) -> dict[str, Any]:
     """The counters of ``/status``; empty when there are none."""
     try:
-        body = httpx.get(url, timeout=deadline_s, trust_env=False).json()
+        body = _get(url, deadline_s, host_header).json()
     except (httpx.HTTPError, ValueError):
         return {}
     return body if isinstance(body, dict) else {}
@@ -119,3 +120,9 @@ def check_answers(
         raise TargetError(
             f"{url} answered the call of '{operation.tool}' with {reason.name.lower().replace('_', ' ')}."
         )
+
+
+def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:
+    headers = [*([("Host", host_header)] if host_header else []), *credential_headers()]
+    with httpx.Client(verify=context_for(url), trust_env=False, timeout=deadline_s) as client:
+        return client.get(url, headers=headers, extensions=server_name(host_header))

@@ -34,3 +34,23 @@ def answering(make: Callable[[bytes], bytes]) -> Handler:
 def well() -> Handler:
     """A handler that answers every call well."""
     return answering(lambda request: http(result_for(request)))
+
+
+def tools_server(tools: object) -> Handler:
+    """A stateless server with these tools; each call of them succeeds."""
+
+    def handle(conn: socket.socket) -> None:
+        while request := read_request(conn):
+            message = json.loads(request.partition(b"\r\n\r\n")[2])
+            results = {
+                "initialize": {"protocolVersion": "2025-11-25"},
+                "tools/list": {"tools": tools},
+                "tools/call": {"content": []},
+            }
+            answer = {"jsonrpc": "2.0", "id": message.get("id"), "result": results.get(message["method"])}
+            body = json.dumps(answer).encode()
+            status = "202 Accepted" if "id" not in message else "200 OK"
+            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            conn.sendall(head.encode() + body)
+
+    return handle

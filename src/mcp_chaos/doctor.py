@@ -1,0 +1,189 @@
+"""``mcp-chaos doctor``: looks at all that a run needs, changes nothing, and says of each thing whether it is well."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+from mcp_chaos.environment import CONTROL_PROXY, FAULTED_PROXY, only_reading
+from mcp_chaos.errors import McpChaosError, UsageError
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.lab import toxiproxy_server
+from mcp_chaos.load.auto import auto_workload
+from mcp_chaos.load.workload_file import AUTO
+from mcp_chaos.observe.client import McpClient
+from mcp_chaos.observe.era import find_dialect
+from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
+from mcp_chaos.settings import Settings, resolve
+
+OK = "ok"
+WARN = "warn"
+FAIL = "fail"
+
+_DEADLINE_S = 10.0
+_NAPS = 40
+_NAP_S = 0.005
+_LATE_MS = 5.0
+_FEW_FILES = 4096
+_LAB = ("mcp", "fakesnow", "snowflake", "uvicorn", "starlette")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        name: of it.
+        status: ``ok``, ``warn`` or ``fail``.
+        found: what was found.
+        advice: what to do; empty when there is nothing.
+    """
+
+    name: str
+    status: str
+    found: str
+    advice: str = ""
+
+
+def examine(configuration: dict[str, Any]) -> Iterator[Check]:
+    """Look at everything, one thing after the other.
+
+    Args:
+        configuration: settings that win over the environment.
+    """
+    try:
+        settings = resolve(configuration)
+    except UsageError as error:
+        for problem in error.problems:
+            yield Check("settings", FAIL, problem)
+        return
+    yield Check("settings", OK, "they can be used")
+    yield from _target(settings) if not settings.embedded else _lab()
+    yield _toxiproxy(settings)
+    yield from _machine(settings)
+
+
+def _target(settings: Settings) -> Iterator[Check]:
+    url = settings.mcp_url or ""
+    if settings.dialect == AUTO:
+        try:
+            settings = replace(settings, dialect=find_dialect(url, _DEADLINE_S))
+        except McpChaosError as error:
+            yield Check("target", FAIL, str(error), "see that it runs, and that MCP_URL is its MCP endpoint")
+            return
+    yield Check("target", OK, f"{url} speaks the dialect '{settings.dialect}'")
+    if settings.dialect == "jsonrpc":
+        yield _attempt("call", lambda: _call(settings))
+        return
+    try:
+        yield Check("sessions", OK, _sessions(settings))
+        tools = list_tools(url, settings.dialect, _DEADLINE_S)
+    except McpChaosError as error:
+        yield Check("sessions", FAIL, str(error))
+        return
+    reading = only_reading(tools)
+    names = ", ".join(
+        f"{tool.get('name')}{'' if tool.get('name') in reading else ' (may change something)'}" for tool in tools
+    )
+    few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
+    yield Check("tools", OK if reading else WARN, names or "none", few)
+    yield _attempt("workload", lambda: _workload(settings, tools))
+    yield _attempt("call", lambda: _call(settings))
+
+
+def _sessions(settings: Settings) -> str:
+    with McpClient(settings.mcp_url or "", settings.dialect, _DEADLINE_S) as client:
+        client.open()
+        return "it keeps sessions" if client.has_session else "it keeps none"
+
+
+def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
+    if settings.workload is not None:
+        offered = {tool.get("name") for tool in tools}
+        missing = [tool for tool in settings.workload.tools if tool not in offered]
+        if missing:
+            raise UsageError(f"the workload calls {', '.join(missing)}, which the server does not offer")
+        return f"calls {', '.join(settings.workload.tools)}"
+    if settings.auto_workload:
+        workload, left_out = auto_workload(tools)
+        return "; ".join([f"calls {', '.join(workload.tools)}", *left_out])
+    return f"calls {_chosen(settings).tool}"
+
+
+def _chosen(settings: Settings) -> Any:
+    return choose_operation(settings.mcp_url or "", settings.dialect, settings.tool, settings.arguments, _DEADLINE_S)
+
+
+def _call(settings: Settings) -> str:
+    operation = _chosen(settings)
+    began = time.monotonic()
+    check_answers(settings.mcp_url or "", settings.dialect, operation, _DEADLINE_S)
+    return f"a fresh session called {operation.tool} in {(time.monotonic() - began) * 1e3:.0f} ms"
+
+
+def _lab() -> Iterator[Check]:
+    missing = [name for name in _LAB if find_spec(name) is None]
+    if missing:
+        advice = "pip install 'chaostoolkit-mcp[lab]', or set MCP_URL to use your own server"
+        yield Check("target", FAIL, f"the embedded server needs {', '.join(missing)}", advice)
+    else:
+        yield Check("target", OK, "the embedded reference server and its warehouse (MCP_URL is not set)")
+
+
+def _toxiproxy(settings: Settings) -> Check:
+    if settings.toxiproxy_url is None:
+        return _own_toxiproxy()
+    try:
+        server = ToxiproxyServer(settings.toxiproxy_url)
+        version, proxies = server.version(), server.proxies()
+    except McpChaosError as error:
+        return Check("toxiproxy", FAIL, str(error))
+    unclean = [name for name in (FAULTED_PROXY, CONTROL_PROXY) if name in proxies and proxies[name].toxics]
+    if unclean:
+        advice = "another run may be using it, or left it so; clean it and try again"
+        return Check("toxiproxy", FAIL, f"{version} at {server.url}, where {', '.join(unclean)} is poisoned", advice)
+    return Check("toxiproxy", OK, f"{version} at {server.url}; its proxies: {', '.join(proxies) or 'none yet'}")
+
+
+def _own_toxiproxy() -> Check:
+    try:
+        binary = toxiproxy_server.find()
+    except McpChaosError as error:
+        return Check("toxiproxy", FAIL, str(error))
+    if binary is None:
+        return Check("toxiproxy", WARN, "it is not there yet; the first run obtains it", "mcp-chaos toxiproxy install")
+    return Check("toxiproxy", OK, f"{toxiproxy_server.version_of(binary)} in {binary}")
+
+
+def _machine(settings: Settings) -> Iterator[Check]:
+    late_ms = _lateness_ms()
+    busy = "this machine has too much else to do for exact times" if late_ms > _LATE_MS else ""
+    yield Check("clock", WARN if busy else OK, f"wakes up {late_ms:.2f} ms late at the median", busy)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = most != resource.RLIM_INFINITY and most < _FEW_FILES
+    yield Check("files", WARN if few else OK, f"{most} can be open at a time", "raise it: ulimit -n" if few else "")
+    root = settings.runs.resolve()
+    parent = next(folder for folder in (root, *root.parents) if folder.exists())
+    if os.access(parent, os.W_OK):
+        yield Check("runs", OK, f"kept in {root}")
+    else:
+        yield Check("runs", FAIL, f"{parent} cannot be written", "set MCP_CHAOS_RUNS to a folder that can")
+
+
+def _lateness_ms() -> float:
+    late_s = []
+    for _ in range(_NAPS):
+        began = time.monotonic()
+        time.sleep(_NAP_S)
+        late_s.append(time.monotonic() - began - _NAP_S)
+    return 1e3 * sorted(late_s)[_NAPS // 2]
+
+
+def _attempt(name: str, act: Callable[[], str]) -> Check:
+    try:
+        return Check(name, OK, act())
+    except McpChaosError as error:
+        return Check(name, FAIL, str(error))
