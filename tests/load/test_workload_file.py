@@ -107,7 +107,7 @@ NAN, INF = float("nan"), float("inf")
         (workload({"tool": "t", "arguments": [1]}), "users.0.calls.0.arguments: [1] is not of type 'object'"),
         (workload({"tool": "t", "expect": 1}), "users.0.calls.0.expect"),
         (workload({"tool": "t", "weight": True}), "users.0.calls.0.weight"),
-        (workload({"page": "/health"}), "calls no tool, so it would say nothing about an MCP server"),
+        (workload({"page": "/health"}), "reads pages only, so it would say nothing about an MCP server"),
         (workload(GOOD_CALL, {"page": "health"}), "users.0.calls.1.page"),
         (workload(GOOD_CALL, {"page": "/a b"}), "users.0.calls.1.page"),
         (workload(GOOD_CALL, {"page": "/a\r\nX: y"}), "users.0.calls.1.page"),

@@ -48,7 +48,7 @@ def test_built_in_workloads_and_files_are_mixed(write: Any) -> None:
 
 @pytest.mark.parametrize("name", built_in())
 def test_what_comes_with_the_package_can_be_used(name: str) -> None:
-    assert read_workload(name).tools
+    assert list(read_workload(name).calls)
 
 
 def test_the_names_in_a_text_stand_between_commas() -> None:

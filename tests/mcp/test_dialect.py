@@ -27,7 +27,7 @@ def answer(*texts: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_an_answer_has_to_say_what_is_expected(message: dict[str, Any], reason: Reason) -> None:
-    assert Streamable().judge(1, 200, message, "TEST_DB") is reason
+    assert Streamable().judge(1, 200, message, Operation("x", expect="TEST_DB")) is reason
 
 
 @pytest.mark.parametrize("name", DIALECTS)

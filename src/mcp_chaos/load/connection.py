@@ -78,12 +78,14 @@ class HttpConnection(asyncio.Protocol):
 
     Args:
         listener: told what arrives.
+        endless: whether a stream on it may go on for ever; each of its events is bounded all the same.
     """
 
     _heads: ClassVar[dict[bytes, _Known]] = {}  # shared by all: servers say the same to each
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, endless: bool = False) -> None:
         self._listener: Listener | None = listener
+        self._endless = endless
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._reset_response()
@@ -201,6 +203,8 @@ class HttpConnection(asyncio.Protocol):
         else:
             assert self._head is not None
             for data in self._events.feed(chunk):
+                if self._endless:
+                    self._size_bytes = 0
                 if self._listener is not None:
                     self._listener.got_event(self, self._head, data)
 

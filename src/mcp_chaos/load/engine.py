@@ -7,13 +7,17 @@ An open step has moments at which calls are due; whoever is free makes them.
 import asyncio
 import itertools
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 from mcp_chaos.credentials import credential_headers
+from mcp_chaos.credentials import fresh_for_s as fresh_for_s_of_credentials
+from mcp_chaos.errors import McpChaosError
 from mcp_chaos.load.arrivals import due_ns
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.load.sse import SseUser
 from mcp_chaos.load.timer import ExactTimer
 from mcp_chaos.load.user import User, header_lines
 from mcp_chaos.load.websocket import WebSocketUser
@@ -72,6 +76,8 @@ class Engine:
         self._most_users = 0
         self._done: asyncio.Future[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._errands: set[asyncio.Task[None]] = set()
+        self._renewing = self.loop.create_task(self._renew_credentials())
         self._timer: ExactTimer | None = None
 
     def tls_options(self) -> dict[str, Any]:
@@ -168,9 +174,14 @@ class Engine:
             while self._numbers <= wanted:
                 kind = next(self._kinds)
                 self._numbers += 1
-            made = WebSocketUser if self.workload.kinds[kind].websocket else User
+            made = self._kind_of_user(kind)
             self._users.append(made(self, wanted, self._choices[kind]))
         return self._users[number]
+
+    def _kind_of_user(self, kind: int) -> type[User]:
+        if self.workload.kinds[kind].websocket:
+            return WebSocketUser
+        return {"websocket": WebSocketUser, "sse": SseUser}.get(self.target.dialect, User)
 
     def ended(self, user: User, done_ns: int) -> None:
         """A user's call ended: its next one, now or when it has thought, or one user less to wait for."""
@@ -219,7 +230,24 @@ class Engine:
         if handle is not None:
             handle.cancel()
 
+    def run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Let something happen beside the calls; it bounds its own time, and ends with the engine."""
+        task = self.loop.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _renew_credentials(self) -> None:
+        """Keep the credentials of all users fresh for as long as the load lasts."""
+        while (fresh_for_s := fresh_for_s_of_credentials()) is not None:
+            await asyncio.sleep(fresh_for_s)
+            with suppress(McpChaosError):  # the old ones may still be good; the server says when they are not
+                self.credentials = header_lines(await asyncio.to_thread(credential_headers))
+                for user in self._users:
+                    user.forget_head()
+
     async def close(self) -> None:
         """End all sessions and connections."""
+        self._renewing.cancel()
         self._cancelled(self._sweeping)
+        await asyncio.gather(*self._errands)
         await asyncio.gather(*(user.say_goodbye() for user in self._users))

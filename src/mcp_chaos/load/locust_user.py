@@ -122,8 +122,8 @@ class McpUser(FastHttpUser):
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
         call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
-        status, _, body, message = self._post(call, self._dialect.headers_of("tools/call", operation.tool))
-        return self._dialect.judge(self._call_id, status, message, operation.expect), body
+        status, _, body, message = self._post(call, self._dialect.headers_of(operation.rpc_method, operation.tool))
+        return self._dialect.judge(self._call_id, status, message, operation), body
 
     def _open_session(self) -> None:
         while (body := self._dialect.opening()) is not None:

@@ -13,10 +13,13 @@ from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
 from mcp_chaos.history import RunFolder, read_calls
 from mcp_chaos.load.shape import Locust
-from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.load.worker import STARTED
 from mcp_chaos.metrics import Figures, figures
 from mcp_chaos.records import CALL, Calls, Clock
+
+LOCUST_DIALECTS = ("streamable", "modern", "jsonrpc")
+"""Those that Locust's users speak; those of a workload with ``websocket`` open one besides."""
 
 _START_TIMEOUT_S = 15.0
 _NS_PER_S = 1_000_000_000
@@ -44,13 +47,8 @@ class LoadProcess:
         Raises:
             PartError: the process did not start, or Locust is needed and not installed.
         """
-        if isinstance(self.spec.shape, Locust) and find_spec("locust") is None:
-            raise PartError("Locust is not installed: pip install 'chaostoolkit-mcp[locust]'. No load was started.")
-        if isinstance(self.spec.shape, Locust) and self.spec.target.tls:
-            raise PartError(
-                "Locust reaches a server over TLS by its own name only, not through a proxy. Use another load, "
-                "or locust -f by itself. No load was started."
-            )
+        if isinstance(self.spec.shape, Locust):
+            _check_locust(self.spec.target)
         name = f"load-{self.spec.name}.json"
         self.folder.write(name, self.spec.to_json())
         module = "mcp_chaos.load.locust_run" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.worker"
@@ -115,7 +113,8 @@ class LoadProcess:
         """
         name = f"result-{self.spec.name}.json"
         code = self._child.exit_code if self._child else None
-        if code or not (self.folder.path / name).exists():
+        # Its result is the last thing it writes; a signal that comes after that kills it, and takes nothing away.
+        if not (self.folder.path / name).exists() or (code or 0) > 0:
             raise PartError(
                 f"The load '{self.spec.name}' died (exit code {code}); its calls up to then are kept. "
                 f"Its last words:\n{last_lines(self._log)}"
@@ -133,6 +132,26 @@ class LoadProcess:
         slack_ns = int(self.spec.deadline_s * _NS_PER_S)
         parts = [_ended_since(path, since_ns, slack_ns) for path in self.folder.calls_paths(self.spec.name)]
         return figures(np.concatenate(parts) if parts else np.empty(0, dtype=CALL), seconds)
+
+
+def _check_locust(target: Target) -> None:
+    """Check that Locust is there, and can reach such a target.
+
+    Raises:
+        PartError: it is not, or cannot.
+    """
+    if find_spec("locust") is None:
+        raise PartError("Locust is not installed: pip install 'chaostoolkit-mcp[locust]'. No load was started.")
+    if target.tls:
+        raise PartError(
+            "Locust reaches a server over TLS by its own name only, not through a proxy. Use another load, "
+            "or locust -f by itself. No load was started."
+        )
+    if target.dialect not in LOCUST_DIALECTS:
+        raise PartError(
+            f"Locust's users do not speak the dialect '{target.dialect}', only {', '.join(LOCUST_DIALECTS)}. "
+            "Use another load. No load was started."
+        )
 
 
 def _ended_since(path: Path, since_ns: int, slack_ns: int) -> Calls:

@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
+from mcp_chaos.load.errand import deliver
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import DIALECTS, Dialect, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, parse_message
@@ -92,13 +93,25 @@ class User:
         except (DialectError, LostError, OSError, TimeoutError):
             self._drop_connection()
 
+    def forget_head(self) -> None:
+        """Make the head of requests anew: the credentials in it have changed."""
+        self._head_version = -1
+
     def expire(self) -> None:
         """The current call's deadline has passed. An answer that came on a stream that never ended still counts."""
         if self._preparing is not None:
             self._preparing.cancel()
             self._preparing = None
+        self._tell_nobody_waits()
         self._drop_connection()
         self._end_call(self._verdict if self._verdict is not None else Reason.TIMED_OUT)
+
+    def _tell_nobody_waits(self) -> None:
+        """Have the server told that the current call is given up, where hanging up does not say so."""
+        if self._in_flight and self._verdict is None and not self._operations[self._operation].page:
+            body = self.dialect.cancellation(self._call_id)
+            if body is not None:
+                self._engine.run_errand(deliver(self._engine, self._request(body)))
 
     async def say_goodbye(self) -> None:
         """End the session as its dialect has it, then close."""
@@ -173,7 +186,7 @@ class User:
         operation = self._operations[self._operation]
         if operation.page:
             return self.dialect.judge_page(head.status, body, operation.expect)
-        return self.dialect.judge(self._call_id, head.status, message, operation.expect)
+        return self.dialect.judge(self._call_id, head.status, message, operation)
 
     def _await_answer(self) -> asyncio.Future[Answered]:
         self._early = None
@@ -242,11 +255,11 @@ class User:
     async def _connect(self) -> Connection:
         return await self._connect_http()
 
-    async def _connect_http(self) -> HttpConnection:
+    async def _connect_http(self, *, endless: bool = False) -> HttpConnection:
         target = self._engine.target
         try:
             _, connection = await self._engine.loop.create_connection(
-                lambda: HttpConnection(self),
+                lambda: HttpConnection(self, endless=endless),
                 target.connect_host,
                 target.connect_port,
                 **self._engine.tls_options(),
@@ -270,7 +283,7 @@ class User:
 
     def _encode(self, operation: Operation) -> tuple[tuple[bytes, bytes], bytes]:
         """What is the same in every call of an operation, made once."""
-        own_headers = header_lines(self.dialect.headers_of("tools/call", operation.tool))
+        own_headers = header_lines(self.dialect.headers_of(operation.rpc_method, operation.tool))
         made = self._encoded[self._operation] = self.dialect.params_of(operation), own_headers
         return made
 
@@ -291,12 +304,19 @@ class User:
         """Send a message; whether there was a connection to send it on."""
         if self._connection is None:
             return False
+        self._connection.send(self._request(body, own_headers))
+        return True
+
+    def _request(self, body: bytes, own_headers: bytes = b"") -> bytes:
+        """A message as a request."""
         if self._head_version != self.dialect.headers_version:
             self._head_version = self.dialect.headers_version
-            target = self._engine.target
-            self._head = request_head("POST", target.path, target, self.dialect) + self._engine.credentials
-        self._connection.send(b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, own_headers, len(body), body))
-        return True
+            head = request_head("POST", self._post_path(), self._engine.target, self.dialect)
+            self._head = head + self._engine.credentials
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, own_headers, len(body), body)
+
+    def _post_path(self) -> str:
+        return self._engine.target.path
 
     def _drop_connection(self) -> None:
         self._awaited = self._early = None

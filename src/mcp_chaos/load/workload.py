@@ -57,6 +57,11 @@ class Workload:
         """The tools that are called, each once."""
         return tuple(dict.fromkeys(operation.tool for operation in self.operations if operation.tool))
 
+    @cached_property
+    def calls(self) -> tuple[str, ...]:
+        """The names of all that is called, each once."""
+        return tuple(dict.fromkeys(operation.name for operation in self.operations))
+
     def first_operation_of(self, kind: int) -> int:
         """Where a kind's operations begin in the row of all."""
         return sum(len(other.operations) for other in self.kinds[:kind])

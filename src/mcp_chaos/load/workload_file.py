@@ -144,8 +144,8 @@ def _kinds_of(data: Any, name: str) -> list[UserKind]:
     calls = [call for user in data["users"] for call in user["calls"]]
     for user in data["users"]:
         problems += [f"{name}, user {user['name']!r}: {problem}" for problem in _problems_of(user)]
-    if not problems and not any("tool" in call for call in calls):
-        problems.append(f"{name} calls no tool, so it would say nothing about an MCP server")
+    if not problems and all("page" in call for call in calls):
+        problems.append(f"{name} reads pages only, so it would say nothing about an MCP server")
     problems += _too_many(sum(_combinations(call) for call in calls))
     if problems:
         raise UsageError(problems)
@@ -166,7 +166,7 @@ def _problems_of(user: Mapping[str, Any]) -> Iterator[str]:
     if not is_json(user["name"]):
         yield "the name has half a character (a lone surrogate)"
     for call in user["calls"]:
-        what = call.get("tool") or call["page"]
+        what = call.get("tool") or call.get("method") or call["page"]
         if not is_json([what, call.get("expect")]):
             yield f"{what!r}: the text has half a character (a lone surrogate)"
         elif not is_json(call.get("arguments")):
@@ -193,7 +193,9 @@ def _operations(call: Mapping[str, Any]) -> Iterator[Operation]:
     count = _combinations(call)
     for values in product(*map(_choices, arguments.values())):
         chosen = dict(zip(arguments, values, strict=True))
-        yield Operation(call.get("tool", ""), chosen, weight / count, expect, call.get("page", ""))
+        yield Operation(
+            call.get("tool", ""), chosen, weight / count, expect, call.get("page", ""), call.get("method", "")
+        )
 
 
 def _combinations(call: Mapping[str, Any]) -> int:

@@ -7,15 +7,17 @@ connections, ``observe`` over httpx.
 from mcp_chaos.mcp.dialect import Dialect, DialectError, Operation
 from mcp_chaos.mcp.jsonrpc import JsonRpc
 from mcp_chaos.mcp.modern import Modern
+from mcp_chaos.mcp.sse import Sse
 from mcp_chaos.mcp.streamable import Streamable
 from mcp_chaos.mcp.websocket import WebSocket
 
 DIALECTS: dict[str, type[Dialect]] = {
     "streamable": Streamable,
     "modern": Modern,
+    "sse": Sse,
     "jsonrpc": JsonRpc,
     "websocket": WebSocket,
 }
 """Every dialect by the name a person gives it."""
 
-__all__ = ["DIALECTS", "Dialect", "DialectError", "JsonRpc", "Modern", "Operation", "Streamable", "WebSocket"]
+__all__ = ["DIALECTS", "Dialect", "DialectError", "JsonRpc", "Modern", "Operation", "Sse", "Streamable", "WebSocket"]

@@ -30,14 +30,15 @@ class DialectError(Exception):
 
 @dataclass(frozen=True)
 class Operation:
-    """One call that a load may make: of a tool, or a page that is read beside MCP.
+    """One call that a load may make: of a tool, a list that the server gives, or a page that is read beside MCP.
 
     Args:
-        tool: the name of the tool; empty for a page.
+        tool: the name of the tool; empty for anything else.
         arguments: what it is given, JSON.
         weight: how often it is chosen, relative to the others.
         expect: a text that a good answer contains; empty when any will do.
-        page: the path of a page such as ``/health``, read with GET; empty for a tool.
+        page: the path of a page such as ``/health``, read with GET; empty for anything else.
+        method: a JSON-RPC method without arguments such as ``tools/list``; empty for anything else.
     """
 
     tool: str
@@ -45,11 +46,21 @@ class Operation:
     weight: float = 1.0
     expect: str = ""
     page: str = ""
+    method: str = ""
 
     @property
     def name(self) -> str:
         """What it is called in reports."""
-        return f"GET {self.page}" if self.page else self.tool
+        return f"GET {self.page}" if self.page else self.method or self.tool
+
+    @property
+    def rpc_method(self) -> str:
+        """The JSON-RPC method of a call that is no page."""
+        return self.method or "tools/call"
+
+
+ANY_CALL = Operation("")
+"""Stands for any call of a tool, where only the form of its answer matters."""
 
 
 class Dialect(ABC):
@@ -99,6 +110,13 @@ class Dialect(ABC):
         """The params of ``tools/list``."""
         return b"{}"
 
+    def cancellation(self, call_id: int) -> bytes | None:
+        """The body of the request that tells the server that nobody waits for a call any more.
+
+        ``None`` where to hang up says so already.
+        """
+        return None
+
     def closing(self) -> bool:
         """Whether a DELETE with :meth:`headers` ends the session properly."""
         return False
@@ -111,7 +129,7 @@ class Dialect(ABC):
         method, params = encoded
         return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (call_id, method, params)
 
-    def judge(self, call_id: int, status: int, message: Message | None, expect: str = "") -> Reason:
+    def judge(self, call_id: int, status: int, message: Message | None, operation: Operation = ANY_CALL) -> Reason:
         """Class an answer: transport status first, then JSON-RPC, then the tool's own word, then what it says.
 
         A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
@@ -124,7 +142,8 @@ class Dialect(ABC):
         if "error" in message:
             return Reason.RPC_ERROR
         result = message.get("result")
-        reason = self.judge_result(result)
+        reason = judge_list(result) if operation.method else self.judge_result(result)
+        expect = operation.expect
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
 
     def judge_page(self, status: int, body: bytes, expect: str = "") -> Reason:
@@ -144,6 +163,11 @@ class Dialect(ABC):
     @abstractmethod
     def judge_result(self, result: Any) -> Reason:
         """Class the ``result`` of a JSON-RPC response."""
+
+
+def judge_list(result: Any) -> Reason:
+    """Class the result of a method that lists something: an object."""
+    return Reason.OK if isinstance(result, dict) else Reason.WRONG_ANSWER
 
 
 def parse_message(data: bytes) -> Message | None:

@@ -52,7 +52,9 @@ class Modern(Dialect):
         """No handshake, so nothing to take in."""
 
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
-        """``tools/call`` with name, arguments and envelope."""
+        """``tools/call`` with name, arguments and envelope, or a method that has the envelope only."""
+        if operation.method:
+            return orjson.dumps(operation.method), self.list_params()
         params = {"name": operation.tool, "arguments": operation.arguments, "_meta": self._meta}
         return b'"tools/call"', orjson.dumps(params)
 

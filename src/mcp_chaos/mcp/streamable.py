@@ -35,12 +35,14 @@ class Streamable(Dialect):
     """The stateful era's official transport."""
 
     name = "streamable"
+    proposed_version = PROTOCOL_VERSION
+    spoken_versions: tuple[str, ...] = SPOKEN_VERSIONS
 
     def __init__(self, client_id: str = "mcp_chaos") -> None:
         super().__init__(client_id)
         self.state = State.NEW
         self.session_id: str | None = None
-        self.version = PROTOCOL_VERSION
+        self.version = self.proposed_version
 
     def headers(self) -> Headers:
         """Content negotiation always; version and session once they are known."""
@@ -71,8 +73,17 @@ class Streamable(Dialect):
             raise DialectError(reason, self._refusal("initialized", status, message))
 
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
-        """``tools/call`` with name and arguments."""
+        """``tools/call`` with name and arguments, or a method that has none."""
+        if operation.method:
+            return orjson.dumps(operation.method), self.list_params()
         return b'"tools/call"', orjson.dumps({"name": operation.tool, "arguments": operation.arguments})
+
+    def cancellation(self, call_id: int) -> bytes | None:
+        """The notification: to hang up is not to cancel in this era, and the server would work on for nobody."""
+        if self.state is not State.READY:
+            return None
+        params = {"requestId": call_id, "reason": "timed out"}
+        return orjson.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
     def closing(self) -> bool:
         """A session with an id is ended by DELETE; 405 in answer is fine."""
@@ -97,7 +108,7 @@ class Streamable(Dialect):
 
     def _initialize(self) -> bytes:
         params = {
-            "protocolVersion": PROTOCOL_VERSION,
+            "protocolVersion": self.proposed_version,
             "capabilities": {},
             "clientInfo": {"name": self.client_id, "version": "1"},
         }
@@ -111,7 +122,7 @@ class Streamable(Dialect):
             reason = Reason.RPC_ERROR if is_error else self.judge_status(status, message)
             raise DialectError(reason, self._refusal("initialize", status, message))
         version = result.get("protocolVersion")
-        if version not in SPOKEN_VERSIONS:
+        if version not in self.spoken_versions:
             raise DialectError(
                 Reason.RPC_ERROR, f"the server speaks protocol version {version!r}, which this dialect does not"
             )

@@ -25,6 +25,10 @@ class WebSocket(Streamable):
         """Initialize is, the notification is not."""
         return self.state is State.NEW
 
+    def cancellation(self, call_id: int) -> bytes | None:
+        """None: whoever gives up a call closes the connection, and the session with it."""
+        return None
+
     def closing(self) -> bool:
         """The end of the connection is the end of the session."""
         return False

@@ -10,7 +10,8 @@ from mcp_chaos.credentials import credential_headers
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
-from mcp_chaos.observe.client import McpClient, server_name
+from mcp_chaos.observe.client import McpClient
+from mcp_chaos.observe.transport import server_name
 from mcp_chaos.records import Reason
 from mcp_chaos.tls import context_for
 
