@@ -137,6 +137,17 @@ def is_alive(who: object) -> bool:
         return False
 
 
+def resume(who: dict[str, float]) -> bool:
+    """Continue the process of an :func:`identity` where it is paused; whether it is still there."""
+    if not is_alive(who):
+        return False
+    try:
+        psutil.Process(int(who["pid"])).resume()
+    except psutil.Error:
+        return False
+    return True
+
+
 def last_lines(log: Path, most: int = 5) -> str:
     """The last lines of a log, for an error message."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""

@@ -13,6 +13,7 @@ from mcp_chaos.child import MARKER, Child, children_of_run, end_children
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.fault import Latency, make_fault
 from mcp_chaos.faults.ledger import clean_up, leftovers
+from mcp_chaos.faults.process import GivenProcess
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history import RunFolder
@@ -20,6 +21,21 @@ from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.records import Clock
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_a_process_that_was_left_paused_is_continued(folder: RunFolder, clock: Clock, tmp_path: Path) -> None:
+    child = Child("theirs", SLEEP, tmp_path / "log", "another run's")
+    child.start()
+    assert child.pid is not None
+    given = GivenProcess(child.pid)
+    given.signal(signal.SIGSTOP)
+    data = {"name": "pause", "proxy": "server", "toxics": [], "pid": child.pid, "process": given.identity}
+    folder.event(1, "fault_injecting", fault_id="process-1", **data)
+    gone = {**data, "pid": 1, "process": {"pid": 1, "started_s": 1.0}}
+    folder.event(2, "fault_injecting", fault_id="process-2", **gone)
+    assert f"continued process {child.pid}" in clean_up(folder, clock, "it was killed")
+    assert psutil.Process(child.pid).status() != psutil.STATUS_STOPPED
+    child.stop()
 
 
 def leave_behind(folder: RunFolder, server: ToxiproxyServer) -> None:

@@ -1,5 +1,6 @@
 """Process faults on a process of the test's own."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 
 from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
+from mcp_chaos.faults import process
 from mcp_chaos.faults.canary import Lane, ask
-from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
+from mcp_chaos.faults.process import KILL, PAUSE, GivenProcess, ProcessFaults, Victim
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.records import Clock
@@ -75,11 +77,55 @@ def test_a_restart_is_a_fault_of_its_own_or_heals_one(faults: ProcessFaults, vic
 
 
 def test_only_what_the_run_owns_can_be_hurt(faults: ProcessFaults, folder: RunFolder, clock: Clock) -> None:
-    with pytest.raises(UsageError, match="owns no process 'init'; it owns server"):
+    with pytest.raises(UsageError, match="has no process 'init'; it has server"):
         faults.hurt("init", KILL)
     with pytest.raises(UsageError, match="as the target is your own"):
         ProcessFaults({}, folder, clock).restart("server")
     assert faults.heal("warehouse") == []
+
+
+@pytest.fixture
+def given(victim: Victim) -> GivenProcess:
+    """The victim's process as one that somebody else started."""
+    assert victim.child.pid is not None
+    return GivenProcess(victim.child.pid)
+
+
+def test_a_process_that_was_given_is_paused_and_killed(
+    given: GivenProcess, victim: Victim, folder: RunFolder, clock: Clock
+) -> None:
+    back = Victim(given, lambda: given.wait_until_it_is_back(victim.way), victim.way)
+    faults = ProcessFaults({"server": back}, folder, clock)
+    assert faults.hurt("server", PAUSE)["proof"] == "a request was silent"
+    event = next(event for event in folder.events() if event.kind == "fault_injecting")
+    assert event.data["process"] == given.identity
+    assert faults.heal() == ["pause of the server"]
+    assert faults.hurt("server", KILL)["proof"] == "a request was refused"
+    assert not given.alive
+    given.signal(signal.SIGTERM)
+    victim.child.stop()
+    victim.child.start()  # by whoever keeps it running
+    assert faults.heal() == ["kill of the server"]
+    with pytest.raises(PartError, match="is not running"):
+        faults.hurt("server", PAUSE)
+
+
+def test_a_process_that_was_given_is_not_left_paused(
+    given: GivenProcess, victim: Victim, folder: RunFolder, clock: Clock
+) -> None:
+    faults = ProcessFaults({"server": Victim(given, lambda: None, victim.way)}, folder, clock)
+    faults.hurt("server", PAUSE)
+    faults.settle()
+    assert ask(victim.way.clean, victim.way, 2).ended == "answered"
+
+
+def test_a_process_that_nobody_starts_again_is_told(
+    given: GivenProcess, victim: Victim, folder: RunFolder, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_BACK_S", 0.1)
+    back = Victim(given, lambda: given.wait_until_it_is_back(victim.way), victim.way)
+    with pytest.raises(PartError, match="whoever keeps it running has to"):
+        ProcessFaults({"server": back}, folder, clock).restart("server")
 
 
 def test_what_is_gone_cannot_be_hurt(faults: ProcessFaults, victim: Victim) -> None:

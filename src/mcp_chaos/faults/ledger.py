@@ -6,7 +6,7 @@ Used by the watchdog when a run died without a word, and by ``mcp-chaos heal``.
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_chaos.child import end_children
+from mcp_chaos.child import end_children, resume
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
@@ -55,7 +55,8 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     toxiproxy_url = next(
         (e.data["url"] for e in folder.events() if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None
     )
-    done = []
+    # A process that the run was given, and left paused, is not among its children.
+    done = [f"continued process {f['pid']}" for f in left.faults if "process" in f and resume(f["process"])]
     if toxiproxy_url is not None and (left.faults or left.proxies):
         done += _heal(folder, clock, ToxiproxyServer(toxiproxy_url, _UNREACHABLE_TIMEOUT_S), left)
     done += [f"ended {name}" for name in end_children(str(folder.path))]

@@ -1,12 +1,18 @@
-"""Process faults: pause, kill and restart of a server that the run owns, in the same history as network faults."""
+"""Process faults: pause, kill and restart of a server that the run owns or was given, beside network faults.
+
+A process that was given by its id is somebody else's: the run can end it, and whoever keeps it running has to start it
+again.
+"""
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
-from mcp_chaos.child import Child
+import psutil
+
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S, Lane, ask
 from mcp_chaos.history import RunFolder
@@ -14,6 +20,99 @@ from mcp_chaos.records import Clock
 
 PAUSE = "pause"
 KILL = "kill"
+
+_BACK_S = 30.0
+_ASK_S = 0.5
+_POLL_S = 0.05
+
+
+class Process(Protocol):
+    """What a process fault needs of a process."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its id."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; a paused one does."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal; nothing happens when it has ended."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; whether it came in time."""
+
+    def stop(self) -> None:
+        """End it."""
+
+    def start(self) -> None:
+        """Start it."""
+
+
+class GivenProcess:
+    """A process that somebody else started.
+
+    Args:
+        pid: of it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._process = psutil.Process(pid)
+        self.identity = {"pid": pid, "started_s": self._process.create_time()}
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, and no later process has its id."""
+        try:
+            return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    def signal(self, number: int) -> None:
+        """Send a signal; nothing happens when it has ended.
+
+        Raises:
+            PartError: it is another user's.
+        """
+        try:
+            self._process.send_signal(number)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.AccessDenied:
+            raise PartError(f"The process {self.pid} belongs to another user. Nothing was changed.") from None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; whether it came in time."""
+        gone, _ = psutil.wait_procs([self._process], timeout=timeout_s)
+        return bool(gone) or not self.alive
+
+    def stop(self, grace_s: float = 3.0) -> None:
+        """End it: SIGTERM, and SIGKILL when it has not gone."""
+        for number in (signal.SIGCONT, signal.SIGTERM):
+            self.signal(number)
+        if not self.wait(grace_s):
+            self.signal(signal.SIGKILL)
+            self.wait(grace_s)
+
+    def start(self) -> None:
+        """Nothing: that is for whoever keeps it running."""
+
+    def wait_until_it_is_back(self, way: Lane) -> None:
+        """Wait until a server answers where it was.
+
+        Raises:
+            PartError: none does.
+        """
+        until = time.monotonic() + _BACK_S
+        while ask(way.clean, way, _ASK_S).ended != "answered":
+            if time.monotonic() > until:
+                raise PartError(
+                    f"No server came back in the place of the process {self.pid} within {_BACK_S:g} s. The run cannot "
+                    "start it; whoever keeps it running has to."
+                )
+            time.sleep(_POLL_S)
 
 
 @dataclass(frozen=True)
@@ -26,7 +125,7 @@ class Victim:
         way: how the canary reaches it.
     """
 
-    child: Child
+    child: Process
     wait_until_it_answers: Callable[[], None]
     way: Lane
 
@@ -68,7 +167,9 @@ class ProcessFaults:
             "toxics": [],
             "pid": victim.child.pid,
         }
-        self._event("fault_injecting", **receipt)
+        # Whoever cleans up after this run has to know it from any later process with its id.
+        given = {"process": victim.child.identity} if isinstance(victim.child, GivenProcess) else {}
+        self._event("fault_injecting", **receipt, **given)
         self._active[part] = receipt
         victim.child.signal(signal.SIGSTOP if kind == PAUSE else signal.SIGKILL)
         if kind == KILL:
@@ -124,15 +225,18 @@ class ProcessFaults:
         return list(self._active)
 
     def settle(self) -> None:
-        """The run ends and its parts with it: nothing is left to be healed."""
-        for receipt in self._active.values():
+        """The run ends and its parts with it: nothing is left to be healed but a paused process of somebody else's."""
+        for part, receipt in self._active.items():
+            victim = self._victims[part]
+            if isinstance(victim.child, GivenProcess):
+                victim.child.signal(signal.SIGCONT)
             self._event("fault_ended", fault_id=receipt["fault_id"])
         self._active.clear()
 
     def _victim(self, part: str) -> Victim:
         if part not in self._victims:
             there = ", ".join(self._victims) or "none, as the target is your own"
-            raise UsageError(f"The run owns no process '{part}'; it owns {there}. Nothing was changed.")
+            raise UsageError(f"The run has no process '{part}'; it has {there}. Nothing was changed.")
         return self._victims[part]
 
     def _bring_back(self, victim: Victim) -> None:
@@ -145,7 +249,7 @@ class ProcessFaults:
         self._event("fault_healed", fault_id=receipt["fault_id"])
 
     def _prove(self, receipt: dict[str, Any], way: Lane, kind: str) -> None:
-        reading = ask(way.clean, way, 0.5)
+        reading = ask(way.clean, way, _ASK_S)
         expected = ("silent",) if kind == PAUSE else ("refused", "reset", "closed")
         if reading.ended in expected:
             receipt["proof"] = f"a request was {reading.ended}"

@@ -3,12 +3,15 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
@@ -48,6 +51,7 @@ class Part:
         folder: of the run; the log goes there.
         env: variables besides this process's.
         scratch: a folder that is removed with it.
+        kind: of child process.
     """
 
     def __init__(
@@ -59,12 +63,13 @@ class Part:
         folder: Path,
         env: Mapping[str, str] | None = None,
         scratch: Path | None = None,
+        kind: type[Child] = Child,
     ) -> None:
         self.name = name
         self._scratch = scratch
         self.port = port
         self._answers = answers
-        self.child = Child(name, argv, folder / f"{name}.log", str(folder), env)
+        self.child = kind(name, argv, folder / f"{name}.log", str(folder), env)
 
     def start(self) -> None:
         """Start it; it may not answer yet.
@@ -124,6 +129,27 @@ def server(folder: Path, backend_port: int) -> Part:
     return Part("server", argv, port, lambda: _answers(url, status=200), folder)
 
 
+class BridgedChild(Child):
+    """A bridge and the stdio server behind it, which is who is paused and killed."""
+
+    def signal(self, number: int) -> None:
+        """Pause, continue and kill the server, with all that it started; the bridge hears of all else."""
+        if number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL) and self.alive:
+            for server in psutil.Process(self.pid).children():
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, number)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            super().signal(number)
+
+
+def stdio_server(folder: Path, dialect: str, command: Sequence[str]) -> Part:
+    """A stdio server behind a bridge, its endpoint ``/mcp``; it answers when the server itself does."""
+    port = ReservedPort()
+    argv = [sys.executable, "-m", "mcp_chaos.bridge", str(port.number), dialect, *command]
+    url = f"http://{LOOPBACK}:{port.number}/health"
+    return Part("server", argv, port, lambda: _answers(url, status=200), folder, kind=BridgedChild)
+
+
 def check_lab_is_installed() -> None:
     """Check that the embedded parts can be imported, without importing them.
 
@@ -132,7 +158,7 @@ def check_lab_is_installed() -> None:
     """
     from importlib.util import find_spec
 
-    missing = [name for name in ("mcp", "fakesnow", "snowflake", "uvicorn", "starlette") if find_spec(name) is None]
+    missing = [name for name in ("mcp", "fakesnow", "snowflake") if find_spec(name) is None]
     if missing:
         raise PartError(
             f"The embedded server needs {', '.join(missing)}: pip install 'chaostoolkit-mcp[lab]'. "
