@@ -1,5 +1,8 @@
 """Settings: from the configuration or the environment, all problems at once."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,25 @@ def test_the_configuration_wins_over_the_environment(monkeypatch: pytest.MonkeyP
     settings = resolve({"mcp_url": "http://localhost:2/mcp", "mcp_tool": "", "mcp_arguments": {"a": 1}})
     assert settings.mcp_url == "http://localhost:2/mcp"
     assert (settings.tool, settings.arguments) == ("x", {"a": 1})
+
+
+def test_the_url_of_a_websocket_says_its_dialect() -> None:
+    settings = resolve({"mcp_url": "ws://127.0.0.1:1/ws"})
+    assert (settings.mcp_url, settings.dialect, settings.tls) == ("http://127.0.0.1:1/ws", "websocket", False)
+    assert resolve({"mcp_url": "wss://127.0.0.1:1/ws"}).tls
+
+
+def test_a_stdio_server_is_a_command() -> None:
+    settings = resolve({"mcp_command": f"'{sys.executable}' -m server --name 'two words'"})
+    assert settings.command == (sys.executable, "-m", "server", "--name", "two words")
+    assert not settings.embedded
+    assert settings.dialect == "auto"
+
+
+def test_a_process_can_be_given() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert resolve({"mcp_url": "http://127.0.0.1:1/", "mcp_server_pid": str(child.pid)}).server_pid == child.pid
+    child.communicate(b"\n")
 
 
 def test_the_specifications_dialect_is_told_by_its_path() -> None:
@@ -76,7 +98,10 @@ def test_what_only_sounds_like_production_is_a_host_like_any(host: str) -> None:
         ({"toxiproxy_url": "https://127.0.0.1:8474"}, "TOXIPROXY_URL: a URL such as"),
         ({"mcp_url": "http://me:secret@127.0.0.1/"}, "would end up in logs"),
         ({"toxiproxy_url": "nope"}, "TOXIPROXY_URL: a URL such as"),
-        ({"mcp_dialect": "morse"}, "MCP_DIALECT: there is no 'morse'; there are streamable, modern, jsonrpc and auto"),
+        (
+            {"mcp_dialect": "morse"},
+            "MCP_DIALECT: there is no 'morse'; there are streamable, modern, sse, websocket, jsonrpc and auto",
+        ),
         ({"mcp_tool": "x", "mcp_arguments": "{"}, "MCP_ARGUMENTS is not JSON"),
         ({"mcp_tool": "x", "mcp_arguments": "[1]"}, "a JSON object is needed"),
         ({"mcp_arguments": "{}"}, "without MCP_TOOL"),
@@ -84,6 +109,16 @@ def test_what_only_sounds_like_production_is_a_host_like_any(host: str) -> None:
         ({"mcp_proxy_listen": "127.0.0.1:99999"}, "host:port is needed"),
         ({"mcp_proxy_listen": "here"}, "host:port is needed"),
         ({"mcp_chaos_seed": "lucky"}, "a whole number is needed"),
+        ({"mcp_url": "http://127.0.0.1/?API_KEY=secret"}, "'API_KEY' in a URL would end up in logs"),
+        ({"mcp_url": "http://127.0.0.1/", "mcp_command": "true"}, "unset one of them"),
+        ({"mcp_command": "true", "mcp_dialect": "sse"}, "a stdio server speaks streamable or modern"),
+        ({"mcp_command": "'"}, "MCP_COMMAND: this is no command line"),
+        ({"mcp_command": "no-such-command-here"}, "there is no command 'no-such-command-here'"),
+        ({"mcp_server_pid": "1"}, "which is not given"),
+        ({"mcp_url": "http://127.0.0.1/", "mcp_server_pid": "999999999999"}, "there is no process '999999999999'"),
+        ({"mcp_url": "http://127.0.0.1/", "mcp_server_pid": "me"}, "there is no process 'me'"),
+        ({"mcp_url": "http://127.0.0.1/", "mcp_server_pid": str(os.getpid())}, "a process that this one comes from"),
+        ({"mcp_url": "http://127.0.0.1/", "mcp_server_pid": str(os.getppid())}, "a process that this one comes from"),
     ],
 )
 def test_what_cannot_be_used_is_told(configuration: dict[str, str], said: str) -> None:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos import actions, probes
-from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.load.shape import check_load, number_problems
 from mcp_chaos.load.workload_file import names_of, read_workload
 from mcp_chaos.metrics import FIGURE_NAMES
+from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.records import LANES
 from mcp_chaos.settings import Settings
 
 _PARTS = ("server", "warehouse")
+_NO_PART = "part: a server of your own is not the run's to hurt, unless its process is given: MCP_SERVER_PID"
 STARTS = {"start_load": actions.start_load, "start_locust": actions.start_locust}
 """The actions that start a load of a name of its own."""
 
@@ -57,7 +58,7 @@ class Known:
         twice = sorted({name for name in loads if loads.count(name) > 1})
         return cls(
             proxies=proxies if settings.toxiproxy_url is None else None,
-            parts=_PARTS if settings.embedded else (),
+            parts=_PARTS if settings.embedded else ("server",) if settings.command or settings.server_pid else (),
             loads=tuple(loads),
             problems=[f"two loads have the name '{name}'; give each its own" for name in twice],
         )
@@ -91,7 +92,7 @@ def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
     if key == "figure":
         return _choice(key, value, FIGURE_NAMES)
     if key == "part":
-        return _choice(key, value, known.parts) if known.parts else ["part: a server of your own is not the run's"]
+        return _choice(key, value, known.parts) if known.parts else [_NO_PART]
     if name in _LOADS:  # check_load() looked at all else
         return []
     if key == "lane":

@@ -3,6 +3,7 @@
     MCP_TOKEN        a bearer token
     MCP_TOKEN_FILE   a file that holds one
     MCP_HEADERS      a JSON object of headers, such as {"X-Api-Key": "..."}
+    MCP_OAUTH_...    a client whose tokens are got from an authorization server (``oauth.py``)
 
 Every process of a run reads them for itself: they are in no experiment, whose configuration goes into Chaos Toolkit's
 journal, in no file of the run, and on no command line.
@@ -13,12 +14,13 @@ import os
 import re
 from pathlib import Path
 
+from mcp_chaos import oauth
 from mcp_chaos.errors import UsageError
 
 TOKEN = "MCP_TOKEN"
 TOKEN_FILE = "MCP_TOKEN_FILE"
 HEADERS = "MCP_HEADERS"
-VARIABLES = (TOKEN, TOKEN_FILE, HEADERS)
+VARIABLES = (TOKEN, TOKEN_FILE, HEADERS, *oauth.VARIABLES)
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?")
@@ -28,6 +30,8 @@ _OURS = frozenset(
 )
 _MOST_BYTES = 16 * 1024
 _SHORTEST_SECRET = 4
+_OFTEN_S = 0.5
+_FILE_AGE_S = 30.0
 
 
 def credential_headers() -> list[tuple[str, str]]:
@@ -35,28 +39,41 @@ def credential_headers() -> list[tuple[str, str]]:
 
     Raises:
         UsageError: with every problem at once, none of which shows a secret.
+        TargetError: an authorization server gives no token.
     """
+    problems = credential_problems()
+    if problems:
+        raise UsageError(problems, "The credentials cannot be used, and nothing was started")
+    headers = _given_headers([])
+    token = oauth.token() if oauth.is_wanted() else _token([])
+    return [*headers, ("Authorization", f"Bearer {token}")] if token else headers
+
+
+def credential_problems() -> list[str]:
+    """What is wrong with the credentials as they are given, in words that show no secret; nobody is asked."""
     problems: list[str] = []
     headers = _given_headers(problems)
     token = _token(problems)
-    if token:
-        if any(name.lower() == "authorization" for name, _ in headers):
-            problems.append(
-                f"{HEADERS} has Authorization, and {TOKEN} or {TOKEN_FILE} gives a token; unset one of them"
-            )
-        headers.append(("Authorization", f"Bearer {token}"))
-    problems += [problem for name, value in headers for problem in _header_problems(name, value)]
-    if problems:
-        raise UsageError(problems, "The credentials cannot be used, and nothing was started")
-    return headers
+    if oauth.is_wanted():
+        problems += oauth.problems()
+        if token:
+            problems.append(f"MCP_OAUTH_... gets a token, and {TOKEN} or {TOKEN_FILE} gives one; unset one of them")
+    if (token or oauth.is_wanted()) and any(name.lower() == "authorization" for name, _ in headers):
+        problems.append(f"{HEADERS} has Authorization, and a token is given or got besides; unset one of them")
+    given = [*headers, *([("Authorization", f"Bearer {token}")] if token else [])]
+    return problems + [problem for name, value in given for problem in _header_problems(name, value)]
+
+
+def fresh_for_s() -> float | None:
+    """After how long the headers should be made anew; ``None`` when they stay as they are."""
+    if oauth.is_wanted():
+        return max(_OFTEN_S, oauth.valid_for_s())
+    return _FILE_AGE_S if os.environ.get(TOKEN_FILE, "").strip() else None
 
 
 def redacted(text: str) -> str:
     """A text of the server's without the credentials it was sent, which some servers repeat in their errors."""
-    try:
-        values = [value for _, value in credential_headers()]
-    except UsageError:
-        return text
+    values = [*(value for _, value in _given_headers([])), *filter(None, [_token([])]), *oauth.known_secrets()]
     for value in values:
         for secret in (value, value.removeprefix("Bearer ")):
             if len(secret) >= _SHORTEST_SECRET:

@@ -1,38 +1,34 @@
 """Where everything is: starts what is missing, says how to reach it, takes down what it started."""
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_chaos.errors import ToxiproxyError, UsageError
+from mcp_chaos.choice import DEADLINE_S, check_workload, choose_workload
+from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.canary import Lane as Way
-from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
+from mcp_chaos.faults.process import GivenProcess, Victim
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
-from mcp_chaos.load.auto import auto_workload
 from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import Workload, operations_as_json
 from mcp_chaos.load.workload_file import AUTO, DEFAULT, read_workload
 from mcp_chaos.mcp import Operation
-from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.observe.target import check_answers, check_offered, choose_operation, list_tools
+from mcp_chaos.observe.target import check_answers
+from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
 from mcp_chaos.records import Clock, Lane
-from mcp_chaos.settings import Settings, is_loopback
-
-FAULTED_PROXY = "mcp"
-CONTROL_PROXY = "mcp_control"
-BACKEND_PROXY = "backend"
-
-_TARGET_DEADLINE_S = 10.0
-_SPECIFIED_TOOLS = ("list_databases", "list_views", "execute_query")
-"""The tools of the specification's dialect, which has no list of them: all they do is read."""
+from mcp_chaos.settings import Settings
 
 _VERSIONS_OF = (
     "chaostoolkit",
@@ -45,8 +41,6 @@ _VERSIONS_OF = (
     "mcp",
     "fakesnow",
 )
-
-Address = tuple[str, int]
 
 
 @dataclass
@@ -71,9 +65,8 @@ class Environment:
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
     operation: Operation = field(default_factory=lambda: Operation("list_databases"))
     toxiproxy_version: str = ""
-    _created: list[str] = field(default_factory=list)
     _own: Address = ("", 0)
-    _toxiproxy: ToxiproxyServer | None = None
+    _proxies: Proxies | None = None
     _defect: Defect | None = None
 
     def start(self) -> None:
@@ -91,6 +84,8 @@ class Environment:
             if self.settings.embedded:
                 self._start_embedded()
             else:
+                if self.settings.command:
+                    self._start_stdio()
                 self._check_own_server()
                 if not self.direct:
                     self._start_toxiproxy()
@@ -102,8 +97,8 @@ class Environment:
     @property
     def toxiproxy(self) -> ToxiproxyServer:
         """The Toxiproxy of this run."""
-        assert self._toxiproxy is not None
-        return self._toxiproxy
+        assert self._proxies is not None
+        return self._proxies.server
 
     @property
     def path(self) -> str:
@@ -111,12 +106,24 @@ class Environment:
         if not self.settings.embedded:
             where = urlsplit(self.settings.mcp_url or "")
             return (where.path or "/") + (f"?{where.query}" if where.query else "")
-        return "/mcp/tools/call" if self.settings.dialect == "jsonrpc" else "/mcp"
+        return {"jsonrpc": "/mcp/tools/call", "websocket": self.settings.websocket_path}.get(
+            self.settings.dialect, "/mcp"
+        )
+
+    @property
+    def _target_name(self) -> str:
+        # The words after the command may be secrets, and are in the environment of whoever runs this again.
+        return f"stdio: {self.settings.command[0]}" if self.settings.command else self.settings.mcp_url or "embedded"
+
+    @property
+    def _own_url(self) -> str:
+        """The server itself, without a proxy before it."""
+        return self.settings.mcp_url or f"http://{joined(self._own)}{self.path}"
 
     @property
     def host_header(self) -> str:
         """What the server is called by its own clients; sent through the proxies too, so that its Host check holds."""
-        return _joined(self._own) if self.settings.embedded else urlsplit(self.settings.mcp_url or "").netloc
+        return joined(self._own) if self.settings.embedded else urlsplit(self.settings.mcp_url or "").netloc
 
     def address(self, lane: Lane) -> Address:
         """Where clients of a lane connect to."""
@@ -125,31 +132,28 @@ class Environment:
     def url(self, lane: Lane, path: str | None = None) -> str:
         """A URL on a lane."""
         scheme = "https" if self.settings.tls else "http"
-        return f"{scheme}://{_joined(self.address(lane))}{self.path if path is None else path}"
+        return f"{scheme}://{joined(self.address(lane))}{self.path if path is None else path}"
 
     def target(self, lane: Lane) -> Target:
         """Where a load of a lane goes."""
         host, port = self.address(lane)
         settings = self.settings
-        return Target(
-            host, port, self.host_header, self.path, settings.dialect, settings.websocket_path, tls=settings.tls
-        )
+        websocket_path = self.path if settings.dialect == "websocket" else settings.websocket_path
+        return Target(host, port, self.host_header, self.path, settings.dialect, websocket_path, tls=settings.tls)
 
-    def check_offered(self, workload: Workload) -> None:
-        """Check that the server offers the tools of a workload, where its dialect can tell.
+    def check_workload(self, workload: Workload) -> None:
+        """Check that the server offers the tools of a workload, and that they may be called.
 
         Raises:
             TargetError: it does not answer, or offers not all of them.
+            UsageError: a tool may change something, and nobody has allowed it by name.
         """
-        if self.settings.dialect != "jsonrpc":
-            url = self.settings.mcp_url or f"http://{_joined(self._own)}{self.path}"
-            offered = list_tools(url, self.settings.dialect, _TARGET_DEADLINE_S)
-            check_offered(url, offered, workload.tools, "the workload")
+        check_workload(self.settings, self._own_url, workload)
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: what this is, and which versions."""
         return {
-            "target": self.settings.mcp_url or "embedded",
+            "target": self._target_name,
             "dialect": self.settings.dialect,
             "operations": operations_as_json(self.workload.operations),
             "seed": self.settings.seed,
@@ -166,15 +170,7 @@ class Environment:
         Returns:
             What could not be taken down, in words.
         """
-        troubles = []
-        if self._toxiproxy is not None:
-            for name in self._created:
-                try:
-                    self._toxiproxy.delete_proxy(name)
-                    self.folder.event(self.clock.now_ns(), "proxy_removed", proxy=name)
-                except ToxiproxyError as error:
-                    troubles.append(str(error))
-        self._created.clear()
+        troubles = self._proxies.remove() if self._proxies is not None else []
         # Clients before servers, and all at once: each may take its time to end.
         with ThreadPoolExecutor(max_workers=3) as pool:
             list(pool.map(lab.Part.stop, self.parts.values()))
@@ -185,13 +181,31 @@ class Environment:
         """The embedded parts that have ended."""
         return [name for name, part in self.parts.items() if not part.child.alive]
 
+    def victims(self) -> dict[str, Victim]:
+        """The processes that may be hurt: those that the run started, and one that it was given."""
+        if self.settings.server_pid is not None:
+            given = GivenProcess(self.settings.server_pid)
+            way = self.ways[CONTROL_PROXY]
+            return {"server": Victim(given, lambda: given.wait_until_it_is_back(way), way)}
+        # What keeps a stdio server's port is not the server: it has to be asked itself.
+        proxies = {"server": CONTROL_PROXY, "warehouse": BACKEND_PROXY}
+        ways = {name: self.ways[proxies[name]] for name in self.parts if name in proxies}
+        if self.settings.command:
+            ways["server"] = replace(ways["server"], path="/health")
+        return {
+            name: Victim(self.parts[name].child, self.parts[name].wait_until_it_answers, way)
+            for name, way in ways.items()
+        }
+
     def _start_embedded(self) -> None:
         lab.check_lab_is_installed()
         self._add(lab.warehouse(self.folder.path))
         backend_port = self.parts["warehouse"].port.number
         if not self.direct:
+            backend = (lab.LOOPBACK, backend_port)
             self._start_toxiproxy()
-            backend_port = self._proxy(BACKEND_PROXY, (lab.LOOPBACK, backend_port), "/").port
+            assert self._proxies is not None
+            backend_port = self._proxies.make(BACKEND_PROXY, Upstream(backend, joined(backend))).port
         self._add(lab.server(self.folder.path, backend_port))
         self._own = (lab.LOOPBACK, self.parts["server"].port.number)
         if not self.direct:
@@ -199,10 +213,16 @@ class Environment:
         self.parts["warehouse"].wait_until_it_answers()
         self.parts["server"].wait_until_it_answers()
         if self.settings.workload is not None or self.settings.auto_workload:
-            self._choose_workload(f"http://{_joined(self._own)}{self.path}")
+            self._choose_workload()
         if self._defect is Defect.BYPASSES_PROXY:
             way = self.ways[FAULTED_PROXY]
             self.ways[FAULTED_PROXY] = replace(way, faulted=way.clean)
+
+    def _start_stdio(self) -> None:
+        part = lab.stdio_server(self.folder.path, self.settings.dialect, self.settings.command)
+        self._add(part)
+        part.wait_until_it_answers()
+        self.settings = replace(self.settings, mcp_url=f"http://{lab.LOOPBACK}:{part.port.number}/mcp")
 
     def _add(self, part: lab.Part) -> None:
         self.parts[part.name] = part
@@ -213,59 +233,18 @@ class Environment:
         where = urlsplit(url)
         self._own = (where.hostname or "", where.port or (443 if self.settings.tls else 80))
         if self.settings.dialect == AUTO:
-            self.settings = replace(self.settings, dialect=find_dialect(url, _TARGET_DEADLINE_S))
-        settings = self.settings
-        if settings.workload is not None or settings.auto_workload:
-            self._choose_workload(url)
-            hint = ""
-        else:
-            chosen = choose_operation(url, settings.dialect, settings.tool, settings.arguments, _TARGET_DEADLINE_S)
-            self.workload = Workload.of(chosen)
-            hint = "" if settings.tool else " (set MCP_TOOL for another, or MCP_WORKLOAD for more)"
-        self._check_tools_only_read(url)
-        self.operation = next(operation for operation in self.workload.operations if operation.tool)
-        check_answers(url, settings.dialect, self.operation, _TARGET_DEADLINE_S)
-        self.say(f"The load calls {', '.join(self.workload.tools)} on {url}{hint}")
+            self.settings = replace(self.settings, dialect=find_dialect(url, DEADLINE_S))
+        self._choose_workload()
+        self.operation = next(operation for operation in self.workload.operations if not operation.page)
+        check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)
+        hints = self.settings.tool or self.settings.workload or self.settings.auto_workload
+        hint = "" if hints else " (set MCP_TOOL for another, or MCP_WORKLOAD for more)"
+        self.say(f"The load calls {', '.join(self.workload.calls)} on {self._target_name}{hint}")
 
-    def _check_tools_only_read(self, url: str) -> None:
-        """Check that no tool is called that may change something, unless a person has allowed it by name.
-
-        Raises:
-            UsageError: names the tools.
-        """
-        settings = self.settings
-        asked = [tool for tool in self.workload.tools if not {tool, "*"} & settings.allowed_tools]
-        if not asked:
-            return
-        if settings.dialect == "jsonrpc":
-            known = set(_SPECIFIED_TOOLS)
-        else:
-            known = set(only_reading(list_tools(url, settings.dialect, _TARGET_DEADLINE_S)))
-        unknown = [tool for tool in asked if tool not in known]
-        if unknown:
-            names = ",".join(unknown)
-            raise UsageError(
-                f"{url} does not say of {', '.join(map(repr, unknown))} that calling it changes nothing "
-                "(annotations.readOnlyHint), and a load calls it again and again. If it is harmless, or the server is "
-                f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={names}. Nothing was started."
-            )
-
-    def _choose_workload(self, url: str) -> None:
-        """Make the workload from the server's tools, or check that it offers those of the one that was given.
-
-        Raises:
-            TargetError: it does not list its tools, or offers none, or not those.
-        """
-        settings = self.settings
-        if settings.workload is not None:
-            self.check_offered(settings.workload)
-            self.workload = settings.workload
-            return
-        if settings.dialect == "jsonrpc":
-            raise UsageError("MCP_WORKLOAD=auto: the dialect 'jsonrpc' has no list of tools to choose from.")
-        self.workload, left_out = auto_workload(list_tools(url, settings.dialect, _TARGET_DEADLINE_S))
-        for sentence in left_out:
-            self.say(f"Not called: {sentence}")
+    def _choose_workload(self) -> None:
+        workload = choose_workload(self.settings, self._own_url, self.say)
+        self.check_workload(workload)
+        self.workload = workload
 
     def _start_toxiproxy(self) -> None:
         url = self.settings.toxiproxy_url
@@ -274,87 +253,39 @@ class Environment:
             self._add(part)
             part.wait_until_it_answers()
             url = f"http://{lab.LOOPBACK}:{part.port.number}"
-        server = ToxiproxyServer(url)
+        server, is_own = ToxiproxyServer(url), "toxiproxy" in self.parts
         self.toxiproxy_version = server.version()
-        self._toxiproxy = server
-        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded="toxiproxy" in self.parts)
-        if "toxiproxy" not in self.parts:
-            # Other proxies of that server can be poisoned too, such as the one before the server's own backend.
-            for state in server.proxies().values():
-                upstream = _address(state.upstream)
-                if upstream is not None and self._may_be_broken(upstream[0]):
-                    self._know(state, upstream, "/")
+        self._proxies = Proxies(self.settings, self.folder, self.clock, server, is_own, self.ways)
+        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded=is_own)
+        if not is_own:
+            self._proxies.take_others()
 
     def _make_proxies(self) -> None:
+        assert self._proxies is not None
         # A status page is asked rather than /health, which may cost the server a query.
+        page = "/status" if self.settings.embedded else "/"
         for name in (FAULTED_PROXY, CONTROL_PROXY):
-            self._proxy(name, self._own, "/status" if self.settings.embedded else "/")
-
-    def _proxy(self, name: str, upstream: Address, path: str) -> ProxyState:
-        server = self.toxiproxy
-        found = server.proxies().get(name)
-        if found is not None and (found.toxics or not found.enabled):
-            raise ToxiproxyError(
-                f"The proxy '{name}' in Toxiproxy at {server.url} is not clean: "
-                f"{', '.join(found.toxics) or 'it is down'}. "
-                "Another run may be using it, or one left it so. Nothing was changed; clean it and try again."
-            )
-        if found is not None and not self._leads_to(found, upstream):
-            raise ToxiproxyError(
-                f"The proxy '{name}' in Toxiproxy at {server.url} leads to {found.upstream}, "
-                f"not to {_joined(upstream)}: "
-                "the run would break another server. Nothing was changed; remove or rename it and try again."
-            )
-        if found is None:
-            listen = self.settings.proxy_listen if name == FAULTED_PROXY else None
-            if "toxiproxy" not in self.parts:  # one of the run's own ends with it, and all its proxies
-                self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
-                self._created.append(name)
-            found = server.create_proxy(name, listen or f"{lab.LOOPBACK}:0", _joined(upstream))
-        self._know(found, upstream, path)
-        return found
-
-    def _may_be_broken(self, host: str) -> bool:
-        return is_loopback(host) or host.lower() in self.settings.allowed_hosts
-
-    def _leads_to(self, found: ProxyState, upstream: Address) -> bool:
-        """Whether a proxy that was there before leads to the server under test.
-
-        Seen from a container, a server of one's own can have another name, but hardly another port.
-        """
-        there = _address(found.upstream)
-        return there == upstream or (
-            there is not None
-            and not self.settings.embedded
-            and there[1] == upstream[1]
-            and not (is_loopback(there[0]) and is_loopback(upstream[0]))
-        )
-
-    def _know(self, state: ProxyState, upstream: Address, path: str) -> None:
-        host = state.listen.rpartition(":")[0].strip("[]")
-        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
-            host = self.toxiproxy.host
-        is_ours = upstream == self._own
-        name = self.host_header if is_ours else _joined(upstream)
-        self.ways[state.name] = Way(
-            state.name, (host, state.port), upstream, name, path, tls=is_ours and self.settings.tls
-        )
+            self._proxies.make(name, Upstream(self._own, self.host_header, page, self.settings.tls))
 
 
-def only_reading(tools: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names of those tools of which a server says that they change nothing."""
-    return [str(tool.get("name")) for tool in tools if is_read_only(tool)]
+@contextmanager
+def reachable(settings: Settings) -> Iterator[Settings]:
+    """Settings whose server can be asked: a stdio server runs meanwhile, and a dialect to be found is found.
 
-
-def _address(text: str) -> Address | None:
-    """Host and port; ``None`` where the port is a name, as in other people's proxies."""
-    host, _, port = text.rpartition(":")
-    return (host.strip("[]"), int(port)) if port.isdecimal() else None
-
-
-def _joined(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    Raises:
+        McpChaosError: the server does not start, or does not answer.
+    """
+    with ExitStack() as stack:
+        if settings.command:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="mcp_chaos_")))
+            part = lab.stdio_server(folder, settings.dialect, settings.command)
+            stack.callback(part.stop)
+            part.start()
+            part.wait_until_it_answers()
+            settings = replace(settings, mcp_url=f"http://{lab.LOOPBACK}:{part.port.number}/mcp")
+        if settings.dialect == AUTO:
+            settings = replace(settings, dialect=find_dialect(settings.mcp_url or "", DEADLINE_S))
+        yield settings
 
 
 def _version(name: str) -> str | None:

@@ -10,18 +10,19 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.child import end_children, identity
-from mcp_chaos.environment import BACKEND_PROXY, CONTROL_PROXY, Environment
+from mcp_chaos.environment import Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import leftovers
-from mcp_chaos.faults.process import ProcessFaults, Victim
+from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.workload import Workload
+from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
 from mcp_chaos.settings import Settings
@@ -80,7 +81,7 @@ class Run:
         self._write_manifest(self.environment.describe())
         if not self.environment.direct:
             self._injector = Injector(self.environment.toxiproxy, self.environment.ways, self.folder, self.clock)
-            self._process_faults = ProcessFaults(self._victims(), self.folder, self.clock)
+            self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
         self._progress = Progress(self.running_loads, self.say)
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
@@ -274,14 +275,6 @@ class Run:
     def _write_manifest(self, description: dict[str, Any]) -> None:
         self._manifest |= {"run_id": self.folder.run_id, "clock_offset_ns": self.clock.offset_ns, **description}
         self.folder.write("manifest.json", self._manifest)
-
-    def _victims(self) -> dict[str, Victim]:
-        ways = {"server": CONTROL_PROXY, "warehouse": BACKEND_PROXY}
-        return {
-            name: Victim(part.child, part.wait_until_it_answers, self.environment.ways[ways[name]])
-            for name, part in self.environment.parts.items()
-            if name in ways
-        }
 
 
 def begin(run: Run) -> None:

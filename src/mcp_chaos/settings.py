@@ -8,25 +8,34 @@ import ipaddress
 import json
 import os
 import re
+import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from mcp_chaos.credentials import VARIABLES, credential_headers
+import psutil
+
+from mcp_chaos.credentials import VARIABLES, credential_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.load.workload_file import AUTO, names_of, read_workload
 from mcp_chaos.tls import ca_problems
 
-_DIALECTS = ("streamable", "modern", "jsonrpc")
+_DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
+_STDIO_DIALECTS = ("streamable", "modern")
 
 _PRODUCTION = re.compile(r"(^|[.-])(prod|prd|production|live)\d*([.-]|$)", re.IGNORECASE)
 
+_SECRET = re.compile(r"key|token|secret|passw|auth|sig(nature)?$|credential", re.IGNORECASE)
+
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
-    "mcp_dialect": "streamable, modern, jsonrpc, or auto",
+    "mcp_command": "the command of your own stdio server, in place of mcp_url",
+    "mcp_server_pid": "the process of your own server, if it may be paused and killed",
+    "mcp_dialect": "streamable, modern, sse, websocket, jsonrpc, or auto",
     "mcp_tool": "the tool to call on your own server",
     "mcp_arguments": "its arguments, JSON",
     "mcp_workload": "what the load calls: built-in workloads or files, with commas; or auto",
@@ -47,7 +56,7 @@ class Settings:
     """Settings that can be used.
 
     Args:
-        mcp_url: ``None`` for the embedded server.
+        mcp_url: ``None`` for the embedded server, and for a stdio server until it is there.
         dialect: a name from ``mcp.DIALECTS``, or ``auto`` where the server has to be asked.
         tool: empty for a choice.
         arguments: of the tool.
@@ -60,6 +69,8 @@ class Settings:
         workload: what the load calls; ``None`` for a choice.
         auto_workload: whether it is made from what the server says of its tools.
         websocket_path: where WebSockets are opened.
+        command: of a stdio server; empty for none.
+        server_pid: of a server of one's own that may be hurt.
     """
 
     mcp_url: str | None
@@ -75,6 +86,8 @@ class Settings:
     workload: Workload | None = None
     auto_workload: bool = False
     websocket_path: str = "/ws"
+    command: tuple[str, ...] = ()
+    server_pid: int | None = None
 
     @classmethod
     def embedded_by_default(cls) -> "Settings":
@@ -89,7 +102,7 @@ class Settings:
     @property
     def embedded(self) -> bool:
         """Whether the run brings its own server and warehouse."""
-        return self.mcp_url is None
+        return self.mcp_url is None and not self.command
 
 
 def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
@@ -101,7 +114,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         UsageError: with every problem at once.
     """
-    given = {key: _given(key, configuration or {}) for key in KEYS}
+    given = _with_http_url({key: _given(key, configuration or {}) for key in KEYS})
     problems: list[str] = []
     allowed = {host.lower() for host in names_of(given["mcp_chaos_allow_hosts"])}
     production = {host.lower() for host in names_of(given["mcp_chaos_allow_production"])}
@@ -111,6 +124,8 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if dialect not in (*_DIALECTS, AUTO):
         problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(_DIALECTS)} and auto")
     workload = _workload(given, problems)
+    command = _command(given, problems)
+    pid = _server_pid(given, problems)
     if not given["mcp_websocket_path"].startswith("/") and given["mcp_websocket_path"]:
         problems.append(f"MCP_WEBSOCKET_PATH: a path such as /ws is needed, not {given['mcp_websocket_path']!r}")
     if given["mcp_arguments"] and not given["mcp_tool"]:
@@ -122,12 +137,12 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if not (seed.isascii() and seed.isdecimal()):
         problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
     arguments = _arguments(given["mcp_arguments"], problems)
-    problems += [*_credential_problems(configuration or {}), *ca_problems()]
+    problems += [*_credential_problems(configuration or {}), *credential_problems(), *ca_problems()]
     if problems:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(
         mcp_url=given["mcp_url"] or None,
-        dialect=_guess_dialect(given["mcp_url"]) if dialect == AUTO else dialect,
+        dialect=_guess_dialect(given["mcp_url"], command) if dialect == AUTO else dialect,
         tool=given["mcp_tool"],
         arguments=arguments,
         toxiproxy_url=given["toxiproxy_url"] or None,
@@ -139,21 +154,18 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         workload=workload,
         auto_workload=given["mcp_workload"] == AUTO,
         websocket_path=given["mcp_websocket_path"] or "/ws",
+        command=command,
+        server_pid=pid,
     )
 
 
 def _credential_problems(configuration: Mapping[str, Any]) -> list[str]:
     """Credentials come from the environment: an experiment's configuration is written to the journal."""
-    problems = [
+    return [
         f"configuration: '{key}' would be written to the journal; set {key.upper()} in the environment instead"
         for key in configuration
         if str(key).upper() in VARIABLES
     ]
-    try:
-        credential_headers()
-    except UsageError as error:
-        problems += error.problems
-    return problems
 
 
 def _workload(given: Mapping[str, str], problems: list[str]) -> Workload | None:
@@ -169,6 +181,41 @@ def _workload(given: Mapping[str, str], problems: list[str]) -> Workload | None:
         return None
 
 
+def _command(given: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
+    """The words of ``MCP_COMMAND``, of which the first can be run."""
+    if not given["mcp_command"]:
+        return ()
+    if given["mcp_url"]:
+        problems.append("MCP_URL and MCP_COMMAND both say which server is the target; unset one of them")
+    if given["mcp_dialect"] not in ("", AUTO, *_STDIO_DIALECTS):
+        problems.append(f"MCP_COMMAND: a stdio server speaks {' or '.join(_STDIO_DIALECTS)}, see MCP_DIALECT")
+    try:
+        words = tuple(shlex.split(given["mcp_command"]))
+    except ValueError as error:
+        problems.append(f"MCP_COMMAND: this is no command line ({error})")
+        return ()
+    if shutil.which(words[0]) is None:
+        problems.append(f"MCP_COMMAND: there is no command {words[0]!r} on this machine")
+    return words
+
+
+def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:
+    """The process of ``MCP_SERVER_PID``, which has to be another one than those that lead here."""
+    text = given["mcp_server_pid"]
+    if not text:
+        return None
+    if not given["mcp_url"]:
+        problems.append("MCP_SERVER_PID is the process of the server at MCP_URL, which is not given")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and psutil.pid_exists(int(text))):
+        problems.append(f"MCP_SERVER_PID: there is no process {text!r}")
+        return None
+    pid = int(text)
+    here = psutil.Process()
+    if pid <= 1 or pid in (here.pid, *(parent.pid for parent in here.parents())):
+        problems.append(f"MCP_SERVER_PID: {pid} is no server but a process that this one comes from")
+    return pid
+
+
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text) < 65536
 
@@ -180,8 +227,19 @@ def _given(key: str, configuration: Mapping[str, Any]) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value).strip()
 
 
-def _guess_dialect(url: str) -> str:
+def _with_http_url(given: dict[str, str]) -> dict[str, str]:
+    """The settings with the URL of a WebSocket as what its pages have, and its dialect said."""
+    scheme, colon, rest = given["mcp_url"].partition("://")
+    if not colon or scheme.lower() not in ("ws", "wss"):
+        return given
+    url = f"{'https' if scheme.lower() == 'wss' else 'http'}://{rest}"
+    return {**given, "mcp_url": url, "mcp_dialect": given["mcp_dialect"] or "websocket"}
+
+
+def _guess_dialect(url: str, command: tuple[str, ...]) -> str:
     """What can be said of a dialect without asking the server."""
+    if command:
+        return AUTO
     if not url:
         return "streamable"  # the embedded server speaks both eras; most clients are of this one
     return "jsonrpc" if urlsplit(url).path.endswith("/tools/call") else AUTO
@@ -210,6 +268,9 @@ def _url_problems(name: str, url: str, allowed: set[str], production: set[str]) 
         return [f"{name}: a URL such as http://127.0.0.1:8000/mcp is needed, not {_without_secrets(url)!r}"]
     if parts.username or parts.password:
         return [f"{name}: a URL with a user name or password would end up in logs; leave them out"]
+    secrets = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True) if _SECRET.search(key)]
+    if secrets:
+        return [f"{name}: '{secrets[0]}' in a URL would end up in logs; leave it out, and see MCP_HEADERS"]
     return [f"{name}: {problem}" for problem in _host_problems(parts.hostname, allowed, production)]
 
 

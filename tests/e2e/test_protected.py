@@ -12,7 +12,9 @@ import trustme
 from mcp_chaos.child import Child
 from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.records import Reason
+from tests.conftest import answer_always, serving
 from tests.e2e.conftest import Chaos, activity, short_experiment
+from tests.servers import http
 
 TOKEN = "s3cret-of-the-test-9f2c"
 
@@ -83,11 +85,29 @@ def test_a_protected_server_is_broken_and_judged_like_any_other(
 
 
 @pytest.mark.e2e
+def test_a_token_is_got_by_client_credentials_and_kept_nowhere(
+    chaos: Chaos, url: str, certificates: tuple[Path, Path]
+) -> None:
+    secret = "client-s3cret-41d0"  # of a server of this test
+    answer = http(json.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 60}).encode())
+    with serving(answer_always(answer)) as authority:
+        env = {"MCP_OAUTH_TOKEN_URL": f"http://127.0.0.1:{authority.port}/token", "MCP_OAUTH_CLIENT_ID": "chaos"}
+        env |= {"MCP_OAUTH_CLIENT_SECRET": secret, "MCP_URL": url, "MCP_CA_FILE": str(certificates[0])}
+        result = chaos.run(short_experiment(), **env)
+        assert authority.connections >= 2  # each process gets its own
+    assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
+    kept = [path for path in chaos.folder.rglob("*") if path.is_file() and path.name != "experiment.json"]
+    assert [path for path in kept if TOKEN.encode() in path.read_bytes() or secret.encode() in path.read_bytes()] == []
+    assert TOKEN not in result.output
+    assert secret not in result.output
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"MCP_TOKEN": f"{TOKEN}-old"}, "HTTP 401: wrong token [redacted]"),
-        ({"MCP_TOKEN": TOKEN, "MCP_CA_FILE": ""}, "name it in MCP_CA_FILE"),
+        ({"MCP_TOKEN": f"{TOKEN}-old"}, "HTTP 401: wrong token Bearer [redacted]"),
+        ({"MCP_TOKEN": TOKEN, "MCP_CA_FILE": ""}, "name its certificate, or that of its authority, in MCP_CA_FILE"),
         ({"MCP_HEADERS": json.dumps({"Host": TOKEN})}, "Host is made by the protocol"),
     ],
 )
