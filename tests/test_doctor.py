@@ -1,6 +1,7 @@
 """The doctor looks at everything, says of each thing whether it is well, and changes nothing."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from mcp_chaos.doctor import FAIL, OK, WARN, Check, examine
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.settings import KEYS
 from tests.conftest import answer_always, serving
+from tests.real_servers.servers import ANY_SDK
 from tests.servers import http, tools_server, well
+from tests.sse_servers import SseServer
 
 NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {"type": "object"}}
 DROP = {"name": "drop", "inputSchema": {"type": "object"}}
@@ -35,7 +38,7 @@ def test_a_sound_server_is_sound_in_every_line(tmp_path: Path) -> None:
     with serving(tools_server([NOW, DROP])) as server:
         checks = found(mcp_url=f"http://127.0.0.1:{server.port}/mcp")
     assert {name: check.status for name, check in checks.items() if name not in ("clock", "files")} == dict.fromkeys(
-        ["settings", "target", "sessions", "tools", "workload", "call", "toxiproxy", "runs"], OK
+        ["settings", "target", "sessions", "tools", "workload", "call", "toxiproxy", "lanes", "runs"], OK
     )
     assert "'streamable'" in checks["target"].found
     assert checks["sessions"].found == "it keeps none"
@@ -96,6 +99,31 @@ def test_a_toxiproxy_of_ones_own_is_asked(toxiproxy: ToxiproxyServer) -> None:
     assert check.status == OK
     assert check.found.startswith("2.")
     assert found(toxiproxy_url="http://127.0.0.1:1")["toxiproxy"].status == FAIL
+
+
+def test_the_lanes_are_those_that_a_run_would_have(toxiproxy: ToxiproxyServer) -> None:
+    assert "server to warehouse" in found()["lanes"].found
+    with serving(tools_server([NOW])) as server:
+        url = f"http://127.0.0.1:{server.port}/mcp"
+        assert "none to a backend" in found(mcp_url=url)["lanes"].found
+        toxiproxy.create_proxy("backend", "127.0.0.1:0", "127.0.0.1:9")
+        assert "besides those of backend" in found(mcp_url=url, toxiproxy_url=toxiproxy.url)["lanes"].found
+
+
+def test_a_stdio_server_is_started_to_be_asked() -> None:
+    command = f"{sys.executable} {ANY_SDK} 0 stdio x x"
+    checks = found(mcp_command=command)
+    assert "the stdio server" in checks["target"].found
+    assert "'modern'" in checks["target"].found
+    assert checks["call"].status == OK
+    assert found(mcp_command="true")["target"].status == FAIL
+
+
+def test_a_session_of_a_stream_lasts_as_long_as_it() -> None:
+    with serving(SseServer()) as server:
+        checks = found(mcp_url=f"http://127.0.0.1:{server.port}/sse")
+    assert "'sse'" in checks["target"].found
+    assert checks["sessions"].found == "a session lasts as long as its connection"
 
 
 def test_a_machine_that_is_busy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

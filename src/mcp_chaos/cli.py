@@ -26,8 +26,10 @@ from mcp_chaos.errors import (
 )
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history import History, RunFolder, to_json, write_atomically
+from mcp_chaos.init_command import EXPERIMENTS, starting_set, write
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.load.shape import SHAPES
+from mcp_chaos.load.workload_file import AUTO
 from mcp_chaos.load_command import KIND, SPEC, Plan, PlannedFault, Report, make_load
 from mcp_chaos.records import Clock
 from mcp_chaos.report.load import render_load
@@ -213,6 +215,27 @@ def doctor(url: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(to_json([asdict(check) for check in checks]), nl=False)
     raise SystemExit(EXIT_INCONCLUSIVE if any(check.status == FAILED for check in checks) else EXIT_PASS)
+
+
+@cli.command()
+@click.option("--url", help="The MCP endpoint of your server (or MCP_URL).")
+@click.option("--command", help="The command of your stdio server (or MCP_COMMAND).")
+@click.option("--folder", default="chaos", show_default=True, help="Where the experiments go.")
+@click.option("--start", default="", help="The command that starts your server in CI, where it is not over stdio.")
+def init(url: str | None, command: str | None, folder: str, start: str) -> None:
+    """Write experiments, a workload, a profile and a CI workflow for your server into this repository."""
+    settings = resolve(
+        {"mcp_url": url, "mcp_command": command, "mcp_workload": "" if os.environ.get("MCP_TOOL") else AUTO}
+    )
+    if settings.embedded:
+        raise UsageError("Say which server it is for: --url http://127.0.0.1:8000/mcp, or --command 'uvx my-server'.")
+    left_out: list[str] = []
+    made = starting_set(settings, folder, start, left_out)
+    write(made, Path())
+    for sentence in left_out:
+        click.echo(f"Not called: {sentence}")
+    click.echo("\n".join(f"Wrote {path}" for path in made))
+    click.echo(f"Next: cd {folder} && chaos run {EXPERIMENTS[0]}.yaml")
 
 
 @cli.command()

@@ -3,20 +3,22 @@
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from mcp_chaos.environment import CONTROL_PROXY, FAULTED_PROXY, only_reading
+from mcp_chaos.choice import only_reading
+from mcp_chaos.environment import reachable
 from mcp_chaos.errors import McpChaosError, UsageError
-from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.load.auto import auto_workload
-from mcp_chaos.load.workload_file import AUTO
+from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
+from mcp_chaos.proxies import CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.settings import Settings, resolve
 
 OK = "ok"
@@ -28,7 +30,8 @@ _NAPS = 40
 _NAP_S = 0.005
 _LATE_MS = 5.0
 _FEW_FILES = 4096
-_LAB = ("mcp", "fakesnow", "snowflake", "uvicorn", "starlette")
+_NO_BACKEND = "none to a backend: for one, lead the server to it through your own Toxiproxy (TOXIPROXY_URL)"
+_LAB = ("mcp", "fakesnow", "snowflake")
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,24 @@ def examine(configuration: dict[str, Any]) -> Iterator[Check]:
         return
     yield Check("settings", OK, "they can be used")
     yield from _target(settings) if not settings.embedded else _lab()
-    yield _toxiproxy(settings)
+    yield from _toxiproxy(settings)
     yield from _machine(settings)
 
 
 def _target(settings: Settings) -> Iterator[Check]:
-    url = settings.mcp_url or ""
-    if settings.dialect == AUTO:
+    with ExitStack() as stack:
         try:
-            settings = replace(settings, dialect=find_dialect(url, _DEADLINE_S))
+            there = stack.enter_context(reachable(settings))
         except McpChaosError as error:
             yield Check("target", FAIL, str(error), "see that it runs, and that MCP_URL is its MCP endpoint")
             return
-    yield Check("target", OK, f"{url} speaks the dialect '{settings.dialect}'")
+        yield from _server(there)
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    url = settings.mcp_url or ""
+    name = f"the stdio server {settings.command[0]}" if settings.command else shown(url)
+    yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
     if settings.dialect == "jsonrpc":
         yield _attempt("call", lambda: _call(settings))
         return
@@ -97,6 +105,8 @@ def _target(settings: Settings) -> Iterator[Check]:
 def _sessions(settings: Settings) -> str:
     with McpClient(settings.mcp_url or "", settings.dialect, _DEADLINE_S) as client:
         client.open()
+        if settings.dialect in ("sse", "websocket"):
+            return "a session lasts as long as its connection"
         return "it keeps sessions" if client.has_session else "it keeps none"
 
 
@@ -133,14 +143,27 @@ def _lab() -> Iterator[Check]:
         yield Check("target", OK, "the embedded reference server and its warehouse (MCP_URL is not set)")
 
 
-def _toxiproxy(settings: Settings) -> Check:
+def _toxiproxy(settings: Settings) -> Iterator[Check]:
     if settings.toxiproxy_url is None:
-        return _own_toxiproxy()
+        yield _own_toxiproxy()
+        if settings.embedded:
+            yield Check("lanes", OK, "clients to server, faulted and control; server to warehouse")
+        else:
+            yield Check("lanes", OK, f"clients to server, faulted and control; {_NO_BACKEND}")
+        return
     try:
         server = ToxiproxyServer(settings.toxiproxy_url)
         version, proxies = server.version(), server.proxies()
     except McpChaosError as error:
-        return Check("toxiproxy", FAIL, str(error))
+        yield Check("toxiproxy", FAIL, str(error))
+        return
+    yield _others_toxiproxy(server, version, proxies)
+    others = [name for name in proxies if name not in (FAULTED_PROXY, CONTROL_PROXY)]
+    beside = f"besides those of {', '.join(others)}" if others else _NO_BACKEND
+    yield Check("lanes", OK, f"clients to server, faulted and control; {beside}")
+
+
+def _others_toxiproxy(server: ToxiproxyServer, version: str, proxies: Mapping[str, ProxyState]) -> Check:
     unclean = [name for name in (FAULTED_PROXY, CONTROL_PROXY) if name in proxies and proxies[name].toxics]
     if unclean:
         advice = "another run may be using it, or left it so; clean it and try again"

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mcp_chaos.actions import FAULTS
-from mcp_chaos.environment import CONTROL_PROXY
 from mcp_chaos.errors import HistoryError, UsageError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
 from mcp_chaos.metrics import Measured, measure
+from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.run import Run
 from mcp_chaos.settings import Settings
 from mcp_chaos.verdict import troubles

@@ -1,0 +1,148 @@
+"""``mcp-chaos init``: a starting set of experiments in a person's own repository, for the server it was pointed at."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mcp_chaos.choice import check_workload, choose_workload
+from mcp_chaos.environment import reachable
+from mcp_chaos.errors import TargetError, UsageError
+from mcp_chaos.history import write_atomically
+from mcp_chaos.load.workload import Workload
+from mcp_chaos.mcp import Operation
+from mcp_chaos.observe.target import check_answers
+from mcp_chaos.settings import Settings
+
+EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
+"""Those that break the link between clients and server; others need to know of a backend."""
+
+WORKFLOW = Path(".github/workflows/mcp-chaos.yml")
+_DEADLINE_S = 1.0
+_CONFIGURATION = "configuration:\n"
+
+
+def starting_set(settings: Settings, folder: str, start: str, said: list[str]) -> dict[Path, str]:
+    """The files of a starting set, by path; nothing is written.
+
+    Args:
+        settings: that say which server it is for.
+        folder: for all of it but the workflow.
+        start: the command that starts the server in CI; empty where the run does it, or nobody knows.
+        said: gets a sentence for each tool that the load will not call.
+
+    Raises:
+        TargetError: the server does not answer, or offers nothing that can be called.
+        UsageError: a tool was named that may change something, and was not allowed.
+    """
+    with reachable(settings) as there:
+        if there.dialect == "jsonrpc":
+            there = replace(there, auto_workload=False)  # it has no list of tools to choose from
+        workload = choose_workload(there, there.mcp_url or "", said.append)
+        check_workload(there, there.mcp_url or "", workload)
+        workload = _answered_in_time(workload, there, said)
+    target = _target(settings)
+    where = Path(folder)
+    made = {where / f"{name}.yaml": _experiment(name, settings) for name in EXPERIMENTS}
+    made[where / "workload.yaml"] = _workload(workload, target)
+    for name, path in {
+        "profile.yaml": where / "profile.yaml",
+        "gitignore": where / ".gitignore",
+        "README.md": where / "README.md",
+        "workflow.yml": WORKFLOW,
+    }.items():
+        made[path] = _filled(name, {"TARGET": target, "FOLDER": folder, "START": _start(start), "URL": _url(settings)})
+    return made
+
+
+def write(made: Mapping[Path, str], root: Path) -> None:
+    """Write files that are not there yet.
+
+    Raises:
+        UsageError: some are there, or cannot be written; none was written over.
+    """
+    there = [str(path) for path in made if (root / path).exists()]
+    if there:
+        names = ", ".join(there)
+        raise UsageError(f"{names} would be written over. Nothing was written; remove them, or see --folder.")
+    try:
+        for path, text in made.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(root / path, text)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be written ({error.strerror}).") from None
+
+
+def _answered_in_time(workload: Workload, there: Settings, said: list[str]) -> Workload:
+    """The calls that are answered well, and soon enough for a load that waits two seconds for each at the most."""
+    good = []
+    for call in workload.operations:
+        try:
+            check_answers(there.mcp_url or "", there.dialect, call, _DEADLINE_S)
+        except TargetError as error:
+            said.append(f"'{call.tool}': {error}")
+        else:
+            good.append(call)
+    if not good:
+        raise TargetError("\n  - ".join(["No tool answers well, so there is nothing to load:", *said]))
+    return Workload.of(*good)
+
+
+def _target(settings: Settings) -> str:
+    return f"`{' '.join(settings.command)}`" if settings.command else settings.mcp_url or ""
+
+
+def _url(settings: Settings) -> str:
+    return "" if settings.command else f"--url {settings.mcp_url} "
+
+
+def _start(command: str) -> str:
+    if not command:
+        return ""
+    return f"      - name: the server\n        run: nohup {command} > server.log 2>&1 &\n"
+
+
+def _experiment(name: str, settings: Settings) -> str:
+    """A shipped experiment with its target set; the environment still wins."""
+    text: str = (_folder() / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
+    target: dict[str, Any] = {"mcp_workload": "workload.yaml"}
+    if settings.command:
+        target["mcp_command"] = " ".join(settings.command)
+    else:
+        target["mcp_url"] = settings.mcp_url
+    if settings.allowed_tools:
+        target["mcp_chaos_allow_tools"] = ",".join(sorted(settings.allowed_tools))
+    if settings.allowed_hosts:
+        target["mcp_chaos_allow_hosts"] = ",".join(sorted(settings.allowed_hosts))
+    lines = [f"  {key}: {_from_environment(key, value)}\n" for key, value in target.items()]
+    head, found, rest = text.partition(_CONFIGURATION)
+    return head.replace(f"experiments/{name}.yaml", f"{name}.yaml") + found + "".join(lines) + rest
+
+
+def _from_environment(key: str, value: Any) -> str:
+    given = {"type": "env", "key": key.upper(), "default": value}
+    return yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=1000).strip()
+
+
+def _workload(workload: Workload, target: str) -> str:
+    users = [{"name": kind.name, "calls": [_call(call) for call in kind.operations]} for kind in workload.kinds]
+    said = f"# What the load calls on {target}. `expect: text` under a call checks that its answer has that text.\n"
+    return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _call(operation: Operation) -> dict[str, Any]:
+    return {"tool": operation.tool, "arguments": dict(operation.arguments), "weight": operation.weight}
+
+
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    text = str((_folder() / name).read_text(encoding="utf-8"))
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", value)
+    return text
+
+
+def _folder() -> Any:
+    return files("mcp_chaos") / "starter"

@@ -1,0 +1,134 @@
+"""``mcp-chaos init`` writes a starting set for a server, over nothing that is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mcp_chaos.cli import main
+from mcp_chaos.credentials import VARIABLES
+from mcp_chaos.init_command import EXPERIMENTS, WORKFLOW
+from mcp_chaos.load.workload_file import read_workload
+from mcp_chaos.settings import KEYS
+from tests.conftest import answer_always, serving
+from tests.servers import answering, http, result_for, tools_server, well
+
+NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {"type": "object"}}
+DROP = {"name": "drop", "inputSchema": {"type": "object"}}
+
+Init = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def init(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Init:
+    """Runs the command in a folder of the test's own: exit code, output, errors."""
+    for key in (*(key.upper() for key in KEYS), *VARIABLES):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["mcp-chaos", "init", *argv])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_set_is_for_the_server_it_was_pointed_at(init: Init, tmp_path: Path) -> None:
+    with serving(tools_server([NOW, DROP])) as server:
+        url = f"http://127.0.0.1:{server.port}/mcp"
+        code, output, _ = init("--url", url, "--folder", "resilience", "--start", "python -m mine")
+    assert code == 0
+    assert "Not called: 'drop' is not marked as read-only" in output
+    folder = tmp_path / "resilience"
+    for name in EXPERIMENTS:
+        configuration = yaml.safe_load((folder / f"{name}.yaml").read_text())["configuration"]
+        assert configuration["mcp_url"] == {"type": "env", "key": "MCP_URL", "default": url}
+        assert "experiments/" not in (folder / f"{name}.yaml").read_text()
+    assert read_workload(str(folder / "workload.yaml")).tools == ("now",)
+    workflow = (tmp_path / WORKFLOW).read_text()
+    steps = yaml.safe_load(workflow)["jobs"]["resilience"]["steps"]
+    assert steps[3]["run"] == "nohup python -m mine > server.log 2>&1 &"
+    assert f"mcp-chaos doctor --url {url} && exit" in workflow
+    assert "@" not in (folder / "README.md").read_text()
+    numbers = yaml.safe_load((folder / "profile.yaml").read_text())["configuration"]
+    known = {
+        key for name in EXPERIMENTS for key in yaml.safe_load((folder / f"{name}.yaml").read_text())["configuration"]
+    }
+    assert set(numbers) <= known
+
+
+def test_nothing_is_written_over(init: Init, tmp_path: Path) -> None:
+    (tmp_path / "chaos").mkdir()
+    (tmp_path / "chaos" / "profile.yaml").write_text("mine")
+    with serving(tools_server([NOW])) as server:
+        code, _, errors = init("--url", f"http://127.0.0.1:{server.port}/mcp")
+    assert code == 2
+    assert "chaos/profile.yaml would be written over" in errors
+    assert [path.name for path in tmp_path.rglob("*")] == ["chaos", "profile.yaml"]
+
+
+def test_a_tool_that_was_named_is_what_the_load_calls(
+    init: Init, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_TOOL", "drop")
+    monkeypatch.setenv("MCP_CHAOS_ALLOW_TOOLS", "drop")
+    with serving(tools_server([NOW, DROP])) as server:
+        code, _, _ = init("--url", f"http://127.0.0.1:{server.port}/mcp")
+    assert code == 0
+    assert read_workload(str(tmp_path / "chaos" / "workload.yaml")).tools == ("drop",)
+    configuration = yaml.safe_load((tmp_path / "chaos" / "network_partition.yaml").read_text())["configuration"]
+    assert configuration["mcp_chaos_allow_tools"]["default"] == "drop"
+
+
+def test_a_server_of_the_specifications_dialect(init: Init, tmp_path: Path) -> None:
+    with serving(well()) as server:
+        assert init("--url", f"http://127.0.0.1:{server.port}/mcp/tools/call")[0] == 0
+    assert read_workload(str(tmp_path / "chaos" / "workload.yaml")).tools == ("list_databases",)
+
+
+def test_tools_that_fail_are_left_out(init: Init, tmp_path: Path) -> None:
+    failing = answering(lambda request: http(result_for(request, result={"content": [], "isError": True})))
+    with serving(failing) as server:
+        code, _, errors = init("--url", f"http://127.0.0.1:{server.port}/mcp/tools/call")
+    assert code == 3
+    assert "No tool answers well" in errors
+    assert "tool error" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        ((), 2, "Say which server it is for"),
+        (("--url", "http://127.0.0.1:1/mcp"), 3, "cannot be reached"),
+        (("--url", "http://192.0.2.1/mcp"), 2, "MCP_CHAOS_ALLOW_HOSTS"),
+        (("--command", "no-such-command-here"), 2, "there is no command 'no-such-command-here'"),
+        (("--command", "true", "--url", "http://127.0.0.1:1/mcp"), 2, "unset one of them"),
+        (("--command", "true"), 3, "the server ended before it answered"),
+        (("--command", '"'), 2, "this is no command line"),
+    ],
+)
+def test_what_keeps_it_from_it_is_told(init: Init, tmp_path: Path, argv: tuple[str, ...], code: int, said: str) -> None:
+    found, _, errors = init(*argv)
+    assert found == code
+    assert said in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(init: Init) -> None:
+    with serving(tools_server([NOW])) as server:
+        code, _, errors = init("--url", f"http://127.0.0.1:{server.port}/mcp", "--folder", "/proc/nowhere")
+    assert code == 2
+    assert "cannot be written" in errors
+
+
+def test_a_server_that_is_none_is_told(init: Init) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+    with serving(answer_always(page)) as server:
+        assert "is this the server's MCP endpoint" in init("--url", f"http://127.0.0.1:{server.port}/mcp")[2]
