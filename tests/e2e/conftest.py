@@ -25,7 +25,7 @@ TINY = {
     "ramp_requests_per_user": 3,
     "ramp_pause_s": 0.6,
     "sustained_users": 8,
-    "sustained_duration_s": 8,
+    "sustained_duration_s": 10,
     "sustained_cycle_s": 0.25,
     "sustained_requests_per_user": 1,
     "call_deadline_s": 2.5,
@@ -36,6 +36,7 @@ TINY = {
     "reset_s": 2.0,
     "latency_s": 1.5,
     "outage_s": 2.5,
+    "stall_s": 2.5,
     "burst_requests": 20,
     "burst_concurrency": 5,
 }
