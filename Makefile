@@ -21,7 +21,7 @@ test: .venv/dev-ready ## Set up what is missing and run every check: lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --cov --numprocesses 2 --dist worksteal
 
 .PHONY: setup
 setup: .venv/dev-ready ## Set up the virtual environment with everything for development
@@ -34,12 +34,19 @@ validate: .venv/run-ready ## Let Chaos Toolkit validate every experiment
 bench: .venv/dev-ready ## Measure the load engine beside others and write benchmarks/results.md (half an hour)
 	$(BIN)/python benchmarks/bench.py
 
+.PHONY: targets
+targets: .venv/dev-ready ## Run the shipped experiments against the servers of docs/targets.md and write it anew (15 minutes)
+	$(BIN)/python -m tests.real_servers
+
 .PHONY: lock
 lock: .venv/dev-ready ## Pin the versions of all dependencies anew
-	$(BIN)/pip install --quiet uv
 	for kind in lab dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --no-annotate \
 		--extra $$kind --output-file requirements/$$kind.txt pyproject.toml requirements/build.in; done
+	for name in mcp-1.30 snowflake-labs-mcp; do $(BIN)/uv pip compile --quiet --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --no-annotate \
+		--output-file requirements/servers/$$name.txt requirements/servers/$$name.in; done
+	cd requirements/servers/node && npm install --package-lock-only --omit-lockfile-registry-resolved --silent
 
 .PHONY: clean
 clean: ## Remove what was set up or made here (runs are kept)
