@@ -182,6 +182,7 @@ def test_the_server_itself_is_paused_killed_and_started_again(start: Start, fold
     assert faults.heal() == ["pause of the server"]
     part.wait_until_it_answers()
     assert faults.hurt("server", KILL)["proof"] == "a request was refused"
+    psutil.wait_procs([server], timeout=5)
     assert not is_running(server)
     assert faults.heal() == ["kill of the server"]
     part.wait_until_it_answers()
