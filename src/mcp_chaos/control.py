@@ -20,15 +20,20 @@ import orjson
 from chaoslib.exceptions import InterruptExecution
 
 from mcp_chaos import run as runs
-from mcp_chaos.errors import McpChaosError, UsageError
+from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.history import History, RunFolder
-from mcp_chaos.preflight import check, missing_controls
+from mcp_chaos.preflight import check_run, missing_controls
 from mcp_chaos.report.progress import CLEAR_LINE
 from mcp_chaos.report.terminal import render
-from mcp_chaos.settings import Settings, resolve
 from mcp_chaos.verdict import PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
+
+OUTCOME = "mcp_chaos"
+"""The journal's key for what came of a run: ``run``, ``verdict``, ``reasons``, ``hurried`` (whether a signal ended it).
+
+Where no run was made: ``refused``, the message, and ``exit_code``.
+"""
 
 _FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
 _FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
@@ -62,13 +67,15 @@ class _CleanLine(logging.Handler):
 
 _watch: _LogWatch | None = None
 _in_method = False
+_refusal: dict[str, Any] | None = None
 _handlers_before: dict[int, Any] = {}
 _level_before = logging.NOTSET
 
 
 def configure_control() -> None:
     """Chaos Toolkit is setting its controls up: listen for those that fail."""
-    global _watch, _level_before
+    global _watch, _level_before, _refusal
+    _refusal = None
     _watch = _LogWatch()
     _level_before = logger.level
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
@@ -87,7 +94,7 @@ def before_experiment_control(
         InterruptExecution: something is wrong; nothing was touched, nothing is left running.
     """
     try:
-        settings, thresholds = _check(experiment, configuration)
+        settings, thresholds = check_run(experiment, configuration)
         missing = missing_controls(experiment)
         run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         _hurry_on_signals(run)
@@ -95,17 +102,16 @@ def before_experiment_control(
         for name in missing:
             run.event("control_missing", name=name)
     except McpChaosError as error:
-        runs.refuse()
+        _refuse(str(error), error.exit_code)
         raise InterruptExecution(str(error)) from None
-    except InterruptExecution:
-        runs.refuse()
+    except InterruptExecution as error:
+        _refuse(str(error), EXIT_ABORTED)
         raise
     except Exception as error:
-        runs.refuse()
         logger.debug("mcp_chaos could not start the run", exc_info=True)
-        raise InterruptExecution(
-            f"mcp_chaos has a bug: {error!r}. Nothing was left running; please report it."
-        ) from error
+        message = f"mcp_chaos has a bug: {error!r}. Nothing was left running; please report it."
+        _refuse(message, EXIT_INTERNAL)
+        raise InterruptExecution(message) from error
 
 
 def before_method_control(context: dict[str, Any]) -> None:
@@ -148,19 +154,29 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
         try:
             run = runs.current()
         except McpChaosError:
-            return  # it did not start; the reason has been told
+            state[OUTCOME] = _refusal  # it did not start; the reason has been told
+            return
         try:
             _record_journal(run, state)
             runs.end()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS
+            state[OUTCOME] = {
+                "run": str(run.folder.path),
+                "verdict": verdict.verdict,
+                "reasons": verdict.reasons,
+                "hurried": run.hurried,
+            }
             _report(run.folder, verdict)
             _keep_journal(run.folder, state)
         except McpChaosError as error:
+            state[OUTCOME] = {"refused": str(error), "exit_code": error.exit_code}
             logger.error(str(error))
         except Exception as error:
             state["deviated"] = True
-            logger.error(f"mcp_chaos has a bug: {error!r}. The run is kept in {run.folder.path}; please report it.")
+            message = f"mcp_chaos has a bug: {error!r}. The run is kept in {run.folder.path}; please report it."
+            state[OUTCOME] = {"refused": message, "exit_code": EXIT_INTERNAL}
+            logger.error(message)
             logger.debug("judging failed", exc_info=True)
 
 
@@ -178,21 +194,10 @@ def cleanup_control() -> None:
             logger.removeHandler(handler)
 
 
-def _check(experiment: dict[str, Any], configuration: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """Settings and thresholds; the problems of both at once."""
-    problems: list[str] = []
-    try:
-        settings = resolve(configuration)
-    except UsageError as error:
-        problems += error.problems
-        settings = Settings.embedded_by_default()
-    try:
-        thresholds = check(experiment, configuration, settings)
-    except UsageError as error:
-        problems += error.problems
-    if problems:
-        raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
-    return settings, thresholds
+def _refuse(message: str, exit_code: int) -> None:
+    global _refusal
+    runs.refuse()
+    _refusal = {"refused": message, "exit_code": exit_code}
 
 
 def _hurry_on_signals(run: runs.Run) -> None:

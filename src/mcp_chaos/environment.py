@@ -23,12 +23,13 @@ from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.spec import Target
 from mcp_chaos.load.workload import Workload, operations_as_json
 from mcp_chaos.load.workload_file import AUTO, DEFAULT, read_workload
+from mcp_chaos.lock import TargetLock
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
 from mcp_chaos.records import Clock, Lane
-from mcp_chaos.settings import Settings
+from mcp_chaos.settings import Settings, is_loopback
 
 _VERSIONS_OF = (
     "chaostoolkit",
@@ -68,6 +69,7 @@ class Environment:
     _own: Address = ("", 0)
     _proxies: Proxies | None = None
     _defect: Defect | None = None
+    _locks: list[TargetLock] = field(default_factory=list)
 
     def start(self) -> None:
         """Start what is missing and check that all of it answers; on failure, take down what was started.
@@ -76,6 +78,7 @@ class Environment:
             McpChaosError: something is missing or does not answer; nothing is left running.
         """
         try:
+            self._lock_targets()
             self._defect = planted_defect()
             if self._defect is not None and not self.settings.embedded:
                 raise UsageError(
@@ -175,6 +178,9 @@ class Environment:
         with ThreadPoolExecutor(max_workers=3) as pool:
             list(pool.map(lab.Part.stop, self.parts.values()))
         self.parts.clear()
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
         return troubles
 
     def dead_parts(self) -> list[str]:
@@ -196,6 +202,16 @@ class Environment:
             name: Victim(self.parts[name].child, self.parts[name].wait_until_it_answers, way)
             for name, way in ways.items()
         }
+
+    def _lock_targets(self) -> None:
+        """No other run on a server or a Toxiproxy of one's own; embedded parts are each run's own anyway."""
+        for url in sorted(filter(None, (self.settings.mcp_url, self.settings.toxiproxy_url))):
+            where = urlsplit(url)
+            host = where.hostname or ""
+            port = where.port or (443 if where.scheme == "https" else 80)
+            lock = TargetLock(joined(("127.0.0.1" if is_loopback(host) else host, port)), str(self.folder.path))
+            lock.acquire()
+            self._locks.append(lock)
 
     def _start_embedded(self) -> None:
         lab.check_lab_is_installed()

@@ -6,6 +6,7 @@
     ├── ToxiproxyError                 3   Toxiproxy is not there, hangs, or refused a request
     ├── InstallError                   3   a part that is needed could not be obtained
     ├── PartError                      3   an embedded part did not start or went away
+    ├── LockedError                    3   another run works on the same target
     └── HistoryError                   2   a run folder cannot be written or read
 
 Exit codes of ``mcp-chaos``:
@@ -21,6 +22,7 @@ Exit codes of ``mcp-chaos``:
     5     –             internal error: a bug of mcp_chaos, please report it
     ====  ============  ====================================================
 
+``mcp-chaos gate`` exits with the gravest of its experiments: 5, 4, 1, 3, 0 in this order.
 ``chaos run`` knows only 0 and 1 (and 2 for its own usage): everything but *pass* exits 1.
 
 Every message stands alone: what happened, what was left changed, what to do next. Only a message survives into
@@ -85,6 +87,12 @@ class InstallError(McpChaosError):
 
 class PartError(McpChaosError):
     """An embedded part (Toxiproxy, warehouse, server, load) did not start, or went away."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
+class LockedError(McpChaosError):
+    """Another run works on the same target. Nothing was started."""
 
     exit_code = EXIT_INCONCLUSIVE
 

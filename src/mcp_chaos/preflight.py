@@ -13,7 +13,7 @@ from mcp_chaos import actions, probes
 from mcp_chaos.arguments import STARTS, Known, argument_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.shape import number_problems
-from mcp_chaos.settings import Settings
+from mcp_chaos.settings import Settings, resolve
 from mcp_chaos.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"
@@ -22,6 +22,34 @@ _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.prob
 _LONGEST_PAUSE_S = 24 * 3600.0
 
 Activity = Mapping[str, Any]
+
+
+def check_run(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """Check the settings and the experiment; the problems of both at once.
+
+    Args:
+        experiment: as Chaos Toolkit loaded it.
+        configuration: resolved.
+
+    Returns:
+        The settings, and the thresholds as written.
+
+    Raises:
+        UsageError: with every problem; nothing was touched.
+    """
+    problems: list[str] = []
+    try:
+        settings = resolve(configuration)
+    except UsageError as error:
+        problems += error.problems
+        settings = Settings.embedded_by_default()
+    try:
+        thresholds = check(experiment, configuration, settings)
+    except UsageError as error:
+        problems += error.problems
+    if problems:
+        raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
+    return settings, thresholds
 
 
 def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -218,6 +218,11 @@ class Run:
         """
         return self.load(name).wait(timeout_s, lambda: self._hurried)
 
+    @property
+    def hurried(self) -> bool:
+        """Whether it was told to end early."""
+        return self._hurried
+
     def hurry(self) -> None:
         """End what goes on in background activities; only sets flags, so a signal handler may call it."""
         self._hurried = True
@@ -283,7 +288,8 @@ def begin(run: Run) -> None:
     Raises:
         McpChaosError: there is one already, or it cannot be started.
     """
-    global _current
+    global _current, _refused
+    _refused = False
     if _current is not None:
         raise UsageError("A run is under way in this process already; there can be one at a time.")
     _current = run

@@ -1,0 +1,127 @@
+"""The command ``mcp-chaos``: arguments and exit codes only."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from mcp_chaos import __version__
+from mcp_chaos.child import is_alive
+from mcp_chaos.cli.folders import report
+from mcp_chaos.cli.gates import gate
+from mcp_chaos.cli.loads import load
+from mcp_chaos.doctor import FAIL as FAILED
+from mcp_chaos.doctor import examine
+from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
+from mcp_chaos.faults.ledger import clean_up
+from mcp_chaos.history import RunFolder, to_json
+from mcp_chaos.init_command import EXPERIMENTS, starting_set, write
+from mcp_chaos.lab import toxiproxy_server
+from mcp_chaos.load.workload_file import AUTO
+from mcp_chaos.records import Clock
+from mcp_chaos.settings import resolve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Break the network of MCP servers on purpose, under load, and get a verdict.
+
+    Experiments are run by Chaos Toolkit: chaos run experiments/network_partition.yaml
+    """
+
+
+for command in (load, gate, report):
+    cli.add_command(command)
+
+
+@cli.group()
+def toxiproxy() -> None:
+    """The Toxiproxy server."""
+
+
+@toxiproxy.command()
+def install() -> None:
+    """Find the Toxiproxy server, or download or build it, once per machine; print where it is."""
+    click.echo(toxiproxy_server.ensure(lambda line: click.echo(line, err=True)))
+
+
+_MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@cli.command()
+@click.option("--url", help="The MCP endpoint to look at (or MCP_URL); without one, the embedded reference server.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, and nothing else, on stdout.")
+def doctor(url: str | None, as_json: bool) -> None:
+    """Look at the server, Toxiproxy and this machine, and say what a run would find; changes nothing.
+
+    Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is.
+    """
+    checks = []
+    for check in examine({"mcp_url": url}):
+        checks.append(check)
+        if not as_json:
+            click.echo(f"{click.style(f'{check.status:5}', fg=_MARKS[check.status])}{check.name:10} {check.found}")
+            if check.advice:
+                click.echo(f"{'':16}{check.advice}")
+    if as_json:
+        click.echo(to_json([asdict(check) for check in checks]), nl=False)
+    raise SystemExit(EXIT_INCONCLUSIVE if any(check.status == FAILED for check in checks) else EXIT_PASS)
+
+
+@cli.command()
+@click.option("--url", help="The MCP endpoint of your server (or MCP_URL).")
+@click.option("--command", help="The command of your stdio server (or MCP_COMMAND).")
+@click.option("--folder", default="chaos", show_default=True, help="Where the experiments go.")
+@click.option("--start", default="", help="The command that starts your server in CI, where it is not over stdio.")
+def init(url: str | None, command: str | None, folder: str, start: str) -> None:
+    """Write experiments, a workload, a profile and a CI workflow for your server into this repository."""
+    settings = resolve(
+        {"mcp_url": url, "mcp_command": command, "mcp_workload": "" if os.environ.get("MCP_TOOL") else AUTO}
+    )
+    if settings.embedded:
+        raise UsageError("Say which server it is for: --url http://127.0.0.1:8000/mcp, or --command 'uvx my-server'.")
+    left_out: list[str] = []
+    made = starting_set(settings, folder, start, left_out)
+    write(made, Path())
+    for sentence in left_out:
+        click.echo(f"Not called: {sentence}")
+    click.echo("\n".join(f"Wrote {path}" for path in made))
+    click.echo(f"Next: cd {folder} && chaos run {EXPERIMENTS[0]}.yaml")
+
+
+@cli.command()
+def locustfile() -> None:
+    """Print where the locustfile is, for locust -f."""
+    click.echo(Path(__file__).parents[1] / "load" / "locustfile.py")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def heal(run: Path) -> None:
+    """Take back what a RUN left behind: its faults, its proxies, its processes."""
+    folder = RunFolder.open(run.resolve())
+    manifest = folder.read("manifest.json")  # of any version: what a run left behind is healed all the same
+    if isinstance(manifest, dict) and is_alive(manifest.get("process")):
+        raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
+    done = clean_up(folder, Clock.start(), "it was healed by hand")
+    click.echo("\n".join(done) if done else "Nothing was left behind.")
+
+
+def main() -> None:
+    """Run the command; every error ends in a message and a code of the table in ``errors``."""
+    try:
+        cli(standalone_mode=False)
+    except McpChaosError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Aborted.", err=True)
+        raise SystemExit(EXIT_ABORTED) from None
+    except Exception as error:
+        click.echo(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)
+        raise SystemExit(EXIT_INTERNAL) from error

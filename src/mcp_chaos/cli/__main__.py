@@ -1,0 +1,5 @@
+"""``python -m mcp_chaos.cli`` is ``mcp-chaos``."""
+
+from mcp_chaos.cli import main
+
+main()

@@ -1,0 +1,135 @@
+"""``mcp-chaos gate``."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import yaml
+from chaoslib import convert_vars
+
+from mcp_chaos.cli.loads import collected, width
+from mcp_chaos.errors import UsageError
+from mcp_chaos.gate import formats
+from mcp_chaos.gate.plan import Plan, make_plan
+from mcp_chaos.gate.result import GateResult
+from mcp_chaos.gate.runner import run_plan
+from mcp_chaos.history import to_json, write_atomically
+
+_FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
+    "junit": ("JUnit XML", formats.as_junit),
+    "json": ("JSON, as in gate/result.schema.json", lambda result: to_json(result.as_dict())),
+    "markdown": ("Markdown, for a pipeline's summary", formats.as_markdown),
+}
+_LONGEST_S = 7 * 24 * 3600.0
+
+
+def _file_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, (text, _) in reversed(_FORMATS.items()):
+        kind = click.Path(path_type=Path, dir_okay=False)
+        command = click.option(f"--{name}", name, type=kind, metavar="FILE", help=f"Write the result as {text}.")(
+            command
+        )
+    return command
+
+
+@click.command()
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PLAN | EXPERIMENT...]")
+@click.option("--var", "variables", multiple=True, help="A number of the experiments, as key[:type]=value.")
+@click.option(
+    "--var-file", "files", multiple=True, type=click.Path(path_type=Path), help="A profile with such numbers."
+)
+@click.option("--budget-s", type=click.FloatRange(0, _LONGEST_S, min_open=True), help="The time all of it may take.")
+@click.option("--stop-on-first/--run-all", default=None, help="Whether the first that does not pass is the last.")
+@click.option("--retries", type=click.IntRange(0, 10), help="How often an inconclusive experiment is run again (1).")
+@_file_options
+def gate(
+    sources: tuple[Path, ...],
+    variables: tuple[str, ...],
+    files: tuple[Path, ...],
+    budget_s: float | None,
+    stop_on_first: bool | None,
+    retries: int | None,
+    **outputs: Path | None,
+) -> None:
+    """Run experiments in order and give one answer that a pipeline can stop on.
+
+    Without arguments: all experiments in the folder experiments, or else in this one.
+
+    \b
+    Exit code   0  pass            every experiment passed, or failed as expected
+                1  fail            one failed, or passes though it is expected to fail
+                2  usage           nothing was touched
+                3  inconclusive    one proves nothing, or there was no time for it
+                4  aborted         by a person or a signal; everything was healed
+                5  internal error  a bug of mcp_chaos
+    """  # noqa: D301  # the backspace keeps the lines after it as they are
+    problems: list[str] = []
+    configuration = collected(problems, lambda: _configuration(variables, files))
+    plan = collected(problems, lambda: make_plan(sources or _experiments_here(), configuration or {}))
+    written = {name: path.resolve() for name, path in outputs.items() if path is not None}
+    problems += [f"--{name}: there is no folder {p.parent}" for name, p in written.items() if not p.parent.is_dir()]
+    given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
+    if plan is not None:
+        plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+        collected(problems, plan.check)
+    if problems or plan is None:
+        raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
+    result = _run(plan)
+    for name, path in written.items():
+        write_atomically(path, _FORMATS[name][1](result))
+    click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
+    raise SystemExit(result.exit_code)
+
+
+def _run(plan: Plan) -> GateResult:
+    return run_plan(plan, lambda line: click.echo(line, err=True), lambda item, attempt: ([], []))
+
+
+def _experiments_here() -> tuple[Path, ...]:
+    """The experiments of the folder ``experiments``, or else of this one."""
+    for folder in (Path("experiments"), Path()):
+        found = [path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".json")]
+        found = [path for path in found if _has_method(path)]
+        if found:
+            return tuple(found)
+    raise UsageError("There is no experiment in the folder experiments, nor in this one; say which to run.")
+
+
+def _has_method(path: Path) -> bool:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(content, dict) and "method" in content
+
+
+def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:
+    """What takes the place of the experiments' own numbers: files in order, then single ones."""
+    problems: list[str] = []
+    made: dict[str, Any] = {}
+    for path in files:
+        made |= collected(problems, lambda path=path: _profile(path)) or {}  # type: ignore[misc]
+    try:
+        made |= convert_vars(variables)
+    except ValueError as error:
+        problems.append(f"--var: {error}")
+    if problems:
+        raise UsageError(problems)
+    return made
+
+
+def _profile(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise UsageError(f"--var-file: {path} cannot be read ({error.strerror})") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"--var-file: {path} is no profile ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
+        raise UsageError(f"--var-file: {path} is no profile: a mapping 'configuration' is needed")
+    return dict(content["configuration"])

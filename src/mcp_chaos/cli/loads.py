@@ -1,0 +1,141 @@
+"""``mcp-chaos load``."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
+from mcp_chaos.history import to_json, write_atomically
+from mcp_chaos.load.shape import SHAPES
+from mcp_chaos.load_command import SPEC, Plan, PlannedFault, Report, make_load
+from mcp_chaos.report.load import render_load
+from mcp_chaos.settings import resolve
+
+T = TypeVar("T")
+
+_NUMBERS = {
+    "requests": (int, "burst: how many calls"),
+    "concurrency": (int, "burst: how many users at a time"),
+    "users": (int, "sustained, locust: how many users"),
+    "max_users": (int, "ramp: the last step's users; constant: the most calls under way"),
+    "step_users": (int, "ramp: how many users a step adds"),
+    "requests_per_user": (int, "ramp, sustained: calls per user and step or cycle"),
+    "pause_s": (float, "ramp: seconds between steps"),
+    "stop_below_fraction": (float, "ramp: the success below which it ends"),
+    "cycle_s": (float, "sustained: seconds from one cycle to the next"),
+    "duration_s": (float, "sustained, constant, locust: how long"),
+    "rate_per_s": (float, "constant: calls due in a second"),
+    "arrivals": (str, "constant: constant or poisson"),
+    "spawn_rate_per_s": (float, "locust: users added in a second"),
+}
+
+
+def _number_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, (kind, text) in reversed(_NUMBERS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
+    return command
+
+
+@click.command()
+@click.argument("shape", type=click.Choice([SPEC, *SHAPES]))
+@click.option("--url", help="The MCP endpoint to load (or MCP_URL); without one, the embedded reference server.")
+@click.option("--dialect", help="How to speak to it (or MCP_DIALECT).")
+@click.option("--allow-host", "hosts", multiple=True, help="A host besides this machine that may be loaded.")
+@click.option(
+    "--workload", multiple=True, help="What to call: a built-in workload, a file, or auto. Several are mixed."
+)
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes that share the load.")
+@click.option("--deadline-s", type=float, default=10.0, show_default=True, help="The longest a call may take.")
+@click.option("--seed", type=int, help="Of the choices and of random arrivals (or MCP_CHAOS_SEED).")
+@click.option("--fault", "faults", multiple=True, help="Such as 'add_latency latency_ms=200 from_s=3 for_s=5'.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the result as JSON to a file.")
+@_number_options
+def load(
+    shape: str,
+    url: str | None,
+    dialect: str | None,
+    hosts: tuple[str, ...],
+    workload: tuple[str, ...],
+    workers: int,
+    deadline_s: float,
+    seed: int | None,
+    faults: tuple[str, ...],
+    as_json: bool,
+    out: Path | None,
+    **numbers: Any,
+) -> None:
+    """Load a server and say how it did.
+
+    \b
+    spec       the specification's script: burst, ramp, and a sustained load at
+               the ramp's last step, if that held
+    burst      so many calls by so many users
+    ramp       users step by step, until fewer than 95 % of the calls succeed
+    sustained  cycles of calls for a time
+    constant   an open loop: a rate held whatever the server does
+    locust     Locust's users, if it is installed
+
+    Numbers not given are the specification's. Exit code: 0 when the load was made, 3 when its result says little
+    (the generator could not keep up, a fault was not felt, ...), 4 when it was interrupted.
+    """  # noqa: D301  # the backspace keeps the lines after it as they are
+    settings: dict[str, Any] = {
+        "mcp_url": url,
+        "mcp_dialect": dialect,
+        "mcp_workload": ",".join(workload),
+        "mcp_chaos_seed": seed,
+    }
+    if hosts:
+        settings["mcp_chaos_allow_hosts"] = ",".join([*hosts, os.environ.get("MCP_CHAOS_ALLOW_HOSTS", "")])
+    given = {name: value for name, value in numbers.items() if value is not None}
+    problems: list[str] = []
+    parsed = [collected(problems, partial(PlannedFault.parse, fault)) for fault in faults]
+    plan = Plan(shape, given, [fault for fault in parsed if fault is not None], deadline_s, workers)
+    collected(problems, plan.check)
+    resolved = collected(problems, lambda: resolve(settings))
+    if out is not None and not out.resolve().parent.is_dir():
+        problems.append(f"--out: there is no folder {out.resolve().parent}")
+    if problems or resolved is None:
+        raise UsageError(problems, "The load cannot be started, and nothing was touched")
+    made = make_load(plan, resolved, lambda line: click.echo(line, err=True))
+    text = to_json(made.as_dict())
+    if out is not None:
+        write_atomically(out.resolve(), text)
+    if as_json:
+        click.echo(text, nl=False)
+        raise SystemExit(_exit_code(made))
+    raise SystemExit(show_load(made))
+
+
+def collected(problems: list[str], act: Callable[[], T]) -> T | None:
+    """What ``act`` gives; ``None`` when it found problems, which are added to the others."""
+    try:
+        return act()
+    except UsageError as error:
+        problems += error.problems
+        return None
+
+
+def show_load(made: Report) -> int:
+    """Print the report of a load; the exit code it means."""
+    colour = sys.stdout.isatty()
+    click.echo(render_load(made.results, made.measured, made.doubts, colour=colour, width=width()), nl=False)
+    click.echo(f"\nThe run is kept in {made.folder.path}")
+    return _exit_code(made)
+
+
+def _exit_code(made: Report) -> int:
+    if made.interrupted:
+        return EXIT_ABORTED
+    return EXIT_INCONCLUSIVE if made.doubts else EXIT_PASS
+
+
+def width() -> int:
+    """How wide the text is made."""
+    return max(80, shutil.get_terminal_size((120, 24)).columns)

@@ -1,0 +1,1 @@
+"""The gate: several experiments, one answer that a pipeline can stop on."""

@@ -1,0 +1,242 @@
+"""A plan: which experiments, in which order, within which time, and what is known to fail.
+
+A plan is a YAML or JSON file whose fields are those of ``plan.schema.json``; its paths are relative to it. Experiments
+that are given one by one make a plan too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import orjson
+import yaml
+from chaoslib.configuration import load_configuration
+from chaoslib.exceptions import ChaosException
+from chaoslib.experiment import ensure_experiment_is_valid
+from chaoslib.loader import load_experiment
+from jsonschema import Draft202012Validator
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.preflight import check_run
+
+HYPOTHESIS = "steady-state-hypothesis"
+_RETRIES = 1
+
+
+@dataclass(frozen=True)
+class ExpectedFailure:
+    """A failure that is known and put up with for a time.
+
+    Args:
+        reason: why, for whoever reads the result.
+        until: the last day on which it is put up with.
+    """
+
+    reason: str
+    until: date
+
+
+@dataclass(frozen=True)
+class Item:
+    """One experiment of a plan.
+
+    Args:
+        path: of its file.
+        configuration: values in place of the experiment's own.
+        expected_failure: if it is known to fail.
+    """
+
+    path: Path
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    expected_failure: ExpectedFailure | None = None
+
+    def load(self) -> dict[str, Any]:
+        """The experiment, fresh; one without a hypothesis gets one, so that the steady state is always checked.
+
+        Raises:
+            UsageError: it cannot be read, or is no experiment.
+        """
+        try:
+            experiment = load_experiment(str(self.path))
+        except (ChaosException, OSError, ValueError) as error:
+            raise UsageError(f"it cannot be read ({error})") from None
+        if not isinstance(experiment, dict) or "method" not in experiment:
+            raise UsageError("it is no experiment: a mapping with 'title', 'description' and 'method' is needed")
+        experiment.setdefault(HYPOTHESIS, _the_server_answers())
+        return experiment
+
+    def problems(self) -> list[str]:
+        """What is wrong with the experiment as it would be run."""
+        try:
+            experiment = self.load()
+            ensure_experiment_is_valid(experiment)
+            configuration = load_configuration(experiment.get("configuration", {}), dict(self.configuration))
+            check_run(experiment, configuration)
+        except UsageError as error:
+            return [f"{self.path.name}: {problem}" for problem in error.problems]
+        except ChaosException as error:
+            return [f"{self.path.name}: {error}"]
+        return []
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time of day in which experiments may begin.
+
+    Args:
+        start: the first moment.
+        end: the moment from which on none may; before ``start`` when the window has midnight in it.
+        zone: whose time of day.
+    """
+
+    start: time
+    end: time
+    zone: ZoneInfo
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether an experiment may begin now."""
+        at = now.astimezone(self.zone).time()
+        if self.start <= self.end:
+            return self.start <= at < self.end
+        return at >= self.start or at < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start:%H:%M} to {self.end:%H:%M} {self.zone.key}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the gate does.
+
+    Args:
+        title: for people.
+        items: the experiments in order.
+        budget_s: the time all of it may take; ``None`` for as long as it takes.
+        stop_on_first: whether the first experiment that does not pass is the last.
+        retries: how many times an experiment is run again that came out inconclusive.
+        window: of time; ``None`` for any time.
+    """
+
+    title: str
+    items: Sequence[Item]
+    budget_s: float | None = None
+    stop_on_first: bool = False
+    retries: int = _RETRIES
+    window: Window | None = None
+
+    def check(self) -> None:
+        """Check every experiment.
+
+        Raises:
+            UsageError: with every problem of all of them; nothing was touched.
+        """
+        problems = [problem for item in self.items for problem in item.problems()]
+        if problems:
+            raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
+
+
+def make_plan(sources: Sequence[Path], configuration: Mapping[str, Any]) -> Plan:
+    """The plan in a file, or one of the experiments given.
+
+    Args:
+        sources: one plan, or experiments.
+        configuration: values in place of all others.
+
+    Raises:
+        UsageError: something cannot be read, or is neither.
+    """
+    contents: list[Any] = []
+    problems: list[str] = []
+    for source in sources:
+        try:
+            contents.append(_parsed(source))
+        except UsageError as error:
+            problems += error.problems
+    if problems:
+        raise UsageError(problems)
+    plans = [isinstance(content, dict) and "experiments" in content for content in contents]
+    if any(plans) and len(sources) > 1:
+        raise UsageError("Give one plan, or experiments; not a plan and something else.")
+    if any(plans):
+        return _plan(sources[0], contents[0], configuration)
+    return Plan(
+        sources[0].stem if len(sources) == 1 else "experiments", [Item(path, configuration) for path in sources]
+    )
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path} is neither a plan nor an experiment ({' '.join(str(error).split())})") from None
+
+
+def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
+    content = _with_texts_for_dates(content)
+    schema = orjson.loads((files(__package__) / "plan.schema.json").read_bytes())
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    errors = sorted(validator.iter_errors(content), key=lambda error: [str(part) for part in error.absolute_path])
+    problems = [f"{'.'.join(str(p) for p in e.absolute_path) or 'the plan'}: {e.message[:300]}" for e in errors]
+    window = None
+    if not problems and "window" in content:
+        window = _window(content["window"], problems)
+    if problems:
+        raise UsageError(problems, f"{path} cannot be used as a plan, and nothing was touched")
+    shared = content.get("configuration", {})
+    entries = [entry if isinstance(entry, dict) else {"path": entry} for entry in content["experiments"]]
+    return Plan(
+        content.get("title", path.stem),
+        [_item(path.parent, entry, shared, configuration) for entry in entries],
+        content.get("budget_s"),
+        content.get("stop_on_first", False),
+        content.get("retries", _RETRIES),
+        window,
+    )
+
+
+def _with_texts_for_dates(value: Any) -> Any:
+    """YAML reads 2026-12-31 as a date; JSON, and the schema, know texts only."""
+    if isinstance(value, dict):
+        return {str(key): _with_texts_for_dates(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_texts_for_dates(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _item(folder: Path, entry: Mapping[str, Any], shared: Mapping[str, Any], last: Mapping[str, Any]) -> Item:
+    known = entry.get("expected_failure")
+    expected = ExpectedFailure(known["reason"], date.fromisoformat(known["until"])) if known else None
+    return Item(folder / entry["path"], {**shared, **entry.get("configuration", {}), **last}, expected)
+
+
+def _window(given: Mapping[str, str], problems: list[str]) -> Window | None:
+    try:
+        zone = ZoneInfo(given["timezone"])
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        problems.append(
+            f"window.timezone: there is no {given['timezone']!r}; one such as Europe/Berlin or UTC is needed"
+        )
+        return None
+    window = Window(time.fromisoformat(given["from"]), time.fromisoformat(given["until"]), zone)
+    if window.start == window.end:
+        problems.append("window: 'from' and 'until' are the same moment, so it is never open")
+    return window
+
+
+def _the_server_answers() -> dict[str, Any]:
+    def probe(name: str, func: str) -> dict[str, Any]:
+        provider = {"type": "python", "module": "mcp_chaos.probes", "func": func}
+        return {"name": name, "type": "probe", "tolerance": True, "provider": provider}
+
+    probes = [
+        probe("a fresh session runs a real tool", "server_answers"),
+        probe("nothing is in the way", "proxy_is_clean"),
+    ]
+    return {"title": "A fresh session runs a real tool", "probes": probes}
