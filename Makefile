@@ -73,4 +73,7 @@ endef
 	$(call install,lab)
 
 .venv/dev-ready: .venv/bin/python requirements/dev.txt pyproject.toml
+	@command -v chromium chromium-browser google-chrome >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -q && apt-get install -qy --no-install-recommends chromium; } \
+		|| { echo "Chromium is needed for the tests of reports (on Debian: apt install chromium)" >&2; exit 1; }
 	$(call install,dev)

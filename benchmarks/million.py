@@ -9,6 +9,7 @@ from engine import load
 from measure import echo_server
 
 from mcp_chaos.history import History, RunFolder
+from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.verdict import judge
 
 _FEW, _MANY = 10_000, 1_000_000
@@ -24,6 +25,7 @@ def report(echo: Path) -> str:
         (folder,) = (RunFolder(path) for path in runs.iterdir())
         size_bytes = folder.calls_path("burst").stat().st_size / _MANY
         judged_s = _judge_s(folder)
+        page_s, page_mb = _page(folder)
     grown_mb = (_peak(many) - _peak(few)) / 1e6
     lines = [
         f"A burst of {_MANY} calls at 50, beside one of {_FEW}.",
@@ -33,6 +35,8 @@ def report(echo: Path) -> str:
         f"| peak memory above that of {_FEW} calls | {grown_mb:.0f} MB | ≤ 50 MB |",
         f"| file per call | {size_bytes:.0f} bytes | ≤ 40 bytes |",
         f"| history read, measured and judged | {judged_s:.2f} s | ≤ 2 s |",
+        f"| the page made from its files | {page_s:.2f} s | ≤ 5 s |",
+        f"| the page | {page_mb:.1f} MB | ≤ 8 MB |",
         f"| CPU per call, of that of {_FEW} calls | {_cost_us(many) / _cost_us(few):.2f} | 0.8 to 1.2 |",
     ]
     return "\n".join(lines) + "\n"
@@ -67,3 +71,11 @@ def _judge_s(folder: RunFolder) -> float:
     took_s = time.perf_counter() - began
     assert sum(lanes["faulted"].calls for lanes in verdict.measured.figures.values()) == len(calls)
     return took_s
+
+
+def _page(folder: RunFolder) -> tuple[float, float]:
+    """The time to make the page of the run, and its megabytes."""
+    began = time.perf_counter()
+    shown = run_page(folder)
+    page = render_page(shown.title, shown.verdict.verdict, [shown])
+    return time.perf_counter() - began, len(page.encode()) / 1e6

@@ -25,6 +25,7 @@ from mcp_chaos.history import History, RunFolder
 from mcp_chaos.preflight import check_run, missing_controls
 from mcp_chaos.report.progress import CLEAR_LINE
 from mcp_chaos.report.terminal import render
+from mcp_chaos.settings import command_line
 from mcp_chaos.verdict import PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
@@ -97,6 +98,7 @@ def before_experiment_control(
         settings, thresholds = check_run(experiment, configuration)
         missing = missing_controls(experiment)
         run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
+        run.describe(command=command_line())
         _hurry_on_signals(run)
         runs.begin(run)
         for name in missing:

@@ -131,10 +131,13 @@ class RunFolder:
             HistoryError: the folder cannot be made; nothing was started.
         """
         slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")[:60] or "experiment"
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-        path = root.resolve() / f"{moment}-{slug}"
         try:
-            path.mkdir(parents=True)
+            while True:
+                moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+                path = root.resolve() / f"{moment}-{slug}"
+                if not path.exists():  # another run of this name may have begun in the same millisecond
+                    path.mkdir(parents=True)
+                    break
         except OSError as error:
             raise HistoryError(
                 f"The folder for this run cannot be made: {path} ({error.strerror}). Nothing was started. "

@@ -275,6 +275,7 @@ class Measured:
         windows: the stretches of time of each window.
         figures: by window, then lane (``faulted``, ``control``).
         unseen_heals: how many heals were not followed by calls that show whether the service recovered.
+        recoveries: by lane, how long after each heal the service was steady again, as ``recovery_s`` gives it.
         never_steady: whether some heal was followed by calls that show that the service never became steady again;
             its ``recovery_s`` is then ``None`` too, as JSON has no infinity.
     """
@@ -283,6 +284,7 @@ class Measured:
     loads: dict[str, Segment]
     windows: dict[str, list[Segment]]
     figures: dict[str, dict[str, Figures]]
+    recoveries: dict[str, list[float | None]]
     unseen_heals: int
     never_steady: bool
 
@@ -318,6 +320,7 @@ def measure(history: History) -> Measured:
         loads,
         spans,
         measured,
+        recoveries={lane.name.lower(): times for lane, times in recoveries.items()},
         unseen_heals=len(spans["fault"]) - seen,
         never_steady=slowest(recoveries[Lane.FAULTED]) == math.inf,
     )

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,20 @@ class Settings:
     def embedded(self) -> bool:
         """Whether the run brings its own server and warehouse."""
         return self.mcp_url is None and not self.command
+
+
+def command_line() -> str:
+    """The command of this process, and the settings that its environment gave it, as a person would type them.
+
+    A stdio server's command is left out, as words of it may be secrets.
+    """
+    name = Path(sys.argv[0]).name
+    name = {"__main__.py": Path(sys.argv[0]).parent.name}.get(name, name)
+    words = [{"chaostoolkit": "chaos", "cli": "mcp-chaos"}.get(name, name), *sys.argv[1:]]
+    given = {key.upper(): os.environ[key.upper()] for key in KEYS if os.environ.get(key.upper())}
+    if "MCP_COMMAND" in given:
+        given["MCP_COMMAND"] = "..."
+    return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in given.items()), shlex.join(words)])
 
 
 def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:

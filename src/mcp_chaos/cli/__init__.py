@@ -8,7 +8,7 @@ import click
 
 from mcp_chaos import __version__
 from mcp_chaos.child import is_alive
-from mcp_chaos.cli.folders import report
+from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
 from mcp_chaos.doctor import FAIL as FAILED
@@ -32,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (load, gate, report):
+for command in (load, gate, report, runs, compare):
     cli.add_command(command)
 
 

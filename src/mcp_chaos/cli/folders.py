@@ -6,22 +6,74 @@ from pathlib import Path
 import click
 
 from mcp_chaos.cli.loads import show_load, width
-from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
-from mcp_chaos.history import History, RunFolder
+from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
+from mcp_chaos.history import History, RunFolder, to_json, write_atomically
 from mcp_chaos.load_command import KIND, Report
+from mcp_chaos.report.html import render_page, run_page
+from mcp_chaos.report.past import compare as side_by_side
+from mcp_chaos.report.past import differences, past_runs, render_runs
 from mcp_chaos.report.terminal import render
+from mcp_chaos.settings import resolve
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 
 _EXIT_CODES = {PASS: EXIT_PASS, FAIL: EXIT_FAIL, INCONCLUSIVE: EXIT_INCONCLUSIVE}
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file that a person asked for, and say where it is.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write_atomically(path.resolve(), text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}).") from None
+    click.echo(f"Wrote {path}")
+
+
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> None:
-    """Judge a RUN folder again from its files and print the table; the exit code is the verdict's."""
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Where its page goes: RUN/report.html.")
+def report(run: Path, html: Path | None) -> None:
+    """Judge a RUN folder again from its files, print the table and write its page; the exit code is the verdict's."""
     folder = RunFolder.open(run)
     if folder.manifest().get("kind") == KIND:
         raise SystemExit(show_load(Report.read(folder)))
     verdict = judge(History.read(folder))
     click.echo(render(verdict, colour=sys.stdout.isatty(), width=width()))
+    shown = run_page(folder)
+    write_text(html or folder.path / "report.html", render_page(shown.title, verdict.verdict, [shown]))
     raise SystemExit(_EXIT_CODES[verdict.verdict])
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON, and nothing else, on stdout.")
+def runs(folder: Path | None, as_json: bool) -> None:
+    """List past runs with their verdicts, and how their figures went; those in FOLDER, or in runs."""
+    found = past_runs(folder or resolve().runs)
+    if as_json:
+        click.echo(to_json([run.as_dict() for run in found]), nl=False)
+    elif found:
+        click.echo(render_runs(found, colour=sys.stdout.isatty(), width=width()), nl=False)
+    else:
+        click.echo("There is no run yet.")
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with both.")
+def compare(first: Path, second: Path, html: Path | None) -> None:
+    """Put two runs side by side: verdicts, and each figure with its change."""
+    folders = [RunFolder.open(path) for path in (first, second)]
+    for folder in folders:
+        if folder.manifest().get("kind") == KIND:
+            raise UsageError(f"{folder.path} is a load by itself; runs of experiments can be compared.")
+    click.echo(side_by_side(*folders, colour=sys.stdout.isatty(), width=width()), nl=False)
+    if html is not None:
+        shown = [run_page(folder) for folder in folders]
+        write_text(
+            html, render_page("Two runs", "compared", shown, differences=differences(*(s.verdict for s in shown)))
+        )

@@ -11,18 +11,31 @@ import orjson
 import yaml
 from chaoslib import convert_vars
 
+from mcp_chaos.cli.folders import write_text
 from mcp_chaos.cli.loads import collected, width
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.plan import Plan, make_plan
 from mcp_chaos.gate.result import GateResult
 from mcp_chaos.gate.runner import run_plan
-from mcp_chaos.history import to_json, write_atomically
+from mcp_chaos.history import RunFolder, to_json
+from mcp_chaos.report.html import render_page, run_page
+
+
+def _as_html(result: GateResult) -> str:
+    """The page of a gate, with that of each run that counts."""
+    shown = [run_page(RunFolder.open(e.run)) for e in result.experiments if e.run is not None]
+    gate = result.as_dict()
+    for entry, experiment in zip(gate["experiments"], result.experiments, strict=True):
+        entry["anchor"] = experiment.run.name if experiment.run is not None else None
+    return render_page(result.plan.title, result.outcome, shown, gate)
+
 
 _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "junit": ("JUnit XML", formats.as_junit),
     "json": ("JSON, as in gate/result.schema.json", lambda result: to_json(result.as_dict())),
     "markdown": ("Markdown, for a pipeline's summary", formats.as_markdown),
+    "html": ("one page for people, which needs no network", _as_html),
 }
 _LONGEST_S = 7 * 24 * 3600.0
 
@@ -80,7 +93,7 @@ def gate(
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     result = _run(plan)
     for name, path in written.items():
-        write_atomically(path, _FORMATS[name][1](result))
+        write_text(path, _FORMATS[name][1](result))
     click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
     raise SystemExit(result.exit_code)
 

@@ -1,0 +1,162 @@
+"""Pure: the charts of a report as Plotly's JSON. Colours are names, which the page resolves for light and dark."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_chaos.metrics import FaultSpan
+from mcp_chaos.report.series import Heat, LaneLines, TimeLine
+
+Trace = dict[str, Any]
+
+_NS_PER_S = 1e9
+_LANE_NAMES = {"faulted": "faulted lane", "control": "control lane"}
+_STYLES = {"p50_ms": ("p50", "solid", 2.5), "p95_ms": ("p95", "dash", 1.75), "p99_ms": ("p99", "dot", 1.5)}
+_KINDS_OF_REASON = {
+    "ok": "--ok",
+    "rate_limited": "--r1",
+    "http_error": "--r2",
+    "rpc_error": "--r3",
+    "tool_error": "--r4",
+    "wrong_answer": "--r5",
+    "wrong_content": "--r5",
+    "session_lost": "--r6",
+    "refused": "--r7",
+    "reset": "--r8",
+    "closed": "--r9",
+    "timed_out": "--r10",
+    "server_error": "--r11",
+}
+_LOG_MS = {
+    "type": "log",
+    "tickvals": [factor * 10**power for power in range(-2, 7) for factor in (1, 2, 5)],
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart.
+
+    Args:
+        name: of it, in its element's id.
+        title: above it.
+        hint: what it shows, in a sentence.
+        traces: Plotly's traces.
+        y_axis: Plotly's settings of the vertical axis.
+    """
+
+    name: str
+    title: str
+    hint: str
+    traces: list[Trace]
+    y_axis: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the page."""
+        return {"name": self.name, "traces": self.traces, "y_axis": self.y_axis}
+
+
+def charts(line: TimeLine) -> list[Chart]:
+    """The charts of a run, from the top of the page down."""
+    made = [_rate(line), _success(line), _latency(line), _outcomes(line)]
+    return [*made, _heat(line, line.heat)] if line.heat.counts else made
+
+
+def bands(faults: list[FaultSpan], start_ns: int) -> list[dict[str, Any]]:
+    """Where faults were in place, in seconds from the start, to be shaded and named."""
+    return [
+        {
+            "name": fault.name,
+            "proxy": fault.proxy,
+            "from_s": round((fault.span.start_ns - start_ns) / _NS_PER_S, 3),
+            "until_s": round((fault.span.end_ns - start_ns) / _NS_PER_S, 3),
+            "felt": fault.proof is not None,
+        }
+        for fault in faults
+    ]
+
+
+def _rate(line: TimeLine) -> Chart:
+    traces = [
+        _line(line, lanes.calls_per_s, _LANE_NAMES[lane], f"--{lane}", hover="%{y:.1f} calls/s")
+        for lane, lanes in line.lanes.items()
+    ]
+    return Chart("rate", "Calls per second", "Calls by the moment they were due.", traces, {"rangemode": "tozero"})
+
+
+def _success(line: TimeLine) -> Chart:
+    traces = [
+        _line(line, lanes.success_fraction, _LANE_NAMES[lane], f"--{lane}", hover="%{y:.1%}")
+        for lane, lanes in line.lanes.items()
+    ]
+    hint = "The part of the calls that were answered well."
+    return Chart("success", "Success", hint, traces, {"tickformat": ".0%", "range": [-0.03, 1.05]})
+
+
+def _latency(line: TimeLine) -> Chart:
+    traces = []
+    for lane, lanes in line.lanes.items():
+        for quantile, (name, dash, width) in _STYLES.items():
+            made = _line(line, lanes.latency_ms[quantile], f"{name} {_LANE_NAMES[lane]}", f"--{lane}", dash, width)
+            traces.append({**made, "hovertemplate": "%{y:.1f} ms"})
+    hint = "Of successful calls, from the moment they were due. The axis is logarithmic."
+    return Chart("latency", "Latency in ms", hint, traces, _LOG_MS)
+
+
+def _line(
+    line: TimeLine,
+    values: list[float | None],
+    name: str,
+    colour: str,
+    dash: str = "solid",
+    width: float = 2.5,
+    hover: str = "",
+) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "marker": {"color": colour, "size": 4},
+        "name": name,
+        "x": line.times_s,
+        "y": values,
+        "line": {"color": colour, "dash": dash, "width": width},
+        "hovertemplate": hover,
+        "connectgaps": False,
+    }
+
+
+def _outcomes(line: TimeLine) -> Chart:
+    traces = [trace for lane, lanes in line.lanes.items() for trace in _bars(line, lane, lanes)]
+    hint = "How calls ended; those of the control lane only where they did not end well."
+    return Chart("outcomes", "Outcomes", hint, traces, {"rangemode": "tozero"})
+
+
+def _bars(line: TimeLine, lane: str, lanes: LaneLines) -> list[Trace]:
+    return [
+        {
+            "type": "bar",
+            "name": reason.replace("_", " ") + ("" if lane == "faulted" else f", {_LANE_NAMES[lane]}"),
+            "x": line.times_s,
+            "y": counts,
+            "width": line.bucket_s * 0.92,
+            "marker": {"color": _KINDS_OF_REASON.get(reason, "--r11"), "line": {"width": 0}},
+            "hovertemplate": "%{y} calls",
+        }
+        for reason, counts in lanes.reasons.items()
+        if lane == "faulted" or reason != "ok"
+    ]
+
+
+def _heat(line: TimeLine, heat: Heat) -> Chart:
+    middles = [round((low * high) ** 0.5, 4) for low, high in zip(heat.edges_ms, heat.edges_ms[1:], strict=False)]
+    trace = {
+        "type": "heatmap",
+        "x": line.times_s,
+        "y": middles,
+        "z": [[count or None for count in row] for row in heat.counts],
+        "colorscale": "--heat",
+        "showscale": False,
+        "hovertemplate": "%{z} calls of about %{y:.1f} ms<extra></extra>",
+        "hoverongaps": False,
+    }
+    hint = "How many calls of the faulted lane took how long; the fuller the colour, the more."
+    return Chart("heat", "Latency in ms, call by call", hint, [trace], _LOG_MS)

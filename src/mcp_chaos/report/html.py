@@ -1,0 +1,277 @@
+"""The page of a run, or of a gate: one file, which opens without a network and is readable without scripts.
+
+Plotly draws the charts; its script is in the page. What a server or a person said is escaped by the template.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mcp_chaos import __version__
+from mcp_chaos.history import History, RunFolder
+from mcp_chaos.metrics import WINDOWS, Segment, end_of, load_spans
+from mcp_chaos.records import CALL, LANES
+from mcp_chaos.report.charts import Chart, bands, charts
+from mcp_chaos.report.past import Difference
+from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
+from mcp_chaos.verdict import Verdict, judge
+
+_MOST_ROWS = 60
+_NS_PER_S = 1e9
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What the page shows of one run.
+
+    Args:
+        title: of the experiment.
+        anchor: of its part of the page.
+        began: when, for people.
+        target: the server.
+        dialect: how it was spoken to.
+        verdict: the answer.
+        key_figures: a name, a value and its unit.
+        bands: of the faults, see ``charts.bands``.
+        charts: in their order.
+        lanes: those with calls.
+        rows: the time line for people without scripts.
+        windows, recoveries, faults: the rows of these tables.
+        operations: what became of each operation.
+        facts: of the environment, names and values.
+        command: to run it again; empty where it is not known.
+        data: what the page's script draws from, JSON that is safe in HTML.
+    """
+
+    title: str
+    anchor: str
+    began: str
+    target: str
+    dialect: str
+    verdict: Verdict
+    key_figures: list[tuple[str, str, str]]
+    bands: list[dict[str, Any]]
+    charts: list[Chart]
+    lanes: list[str]
+    rows: list[dict[str, Any]]
+    windows: list[dict[str, Any]]
+    recoveries: list[dict[str, Any]]
+    faults: list[dict[str, Any]]
+    operations: list[OperationRow]
+    facts: list[tuple[str, str]]
+    command: str
+    data: Markup
+
+
+def run_page(folder: RunFolder) -> RunPage:
+    """What there is to show of a run, from its files.
+
+    Raises:
+        HistoryError: the files are not those of a run.
+    """
+    history = History.read(folder)
+    verdict = judge(history)
+    spans = load_spans(history.events, end_of(history))
+    whole = _whole(spans, verdict)
+    loads = {name: calls for name, calls in history.calls.items() if name in spans}
+    calls = np.concatenate(list(loads.values())) if loads else np.empty(0, dtype=CALL)
+    line = time_line(calls, whole.start_ns, whole.end_ns)
+    shaded = bands(verdict.measured.faults, whole.start_ns)
+    drawn = charts(line) if len(calls) else []
+    manifest = history.manifest
+    return RunPage(
+        title=str(manifest.get("experiment", "experiment")),
+        anchor=folder.run_id,
+        began=datetime.fromtimestamp(whole.start_ns / _NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        target=str(manifest.get("target", "")),
+        dialect=str(manifest.get("dialect", "")),
+        verdict=verdict,
+        key_figures=_key_figures(verdict),
+        bands=shaded,
+        charts=drawn,
+        lanes=list(line.lanes),
+        rows=_rows(time_line(calls, whole.start_ns, whole.end_ns, _MOST_ROWS), shaded),
+        windows=_windows(verdict),
+        recoveries=_recoveries(verdict, whole.start_ns),
+        faults=_faults(verdict, whole.start_ns),
+        operations=operation_rows([(_operations(folder, name), found) for name, found in loads.items()]),
+        facts=_facts(manifest, folder),
+        command=str(manifest.get("command", "")),
+        data=_in_html(
+            {
+                "charts": [chart.as_dict() for chart in drawn],
+                "bands": shaded,
+                "bucket_s": line.bucket_s,
+                "until_s": round(len(line.times_s) * line.bucket_s, 3),
+            }
+        ),
+    )
+
+
+def render_page(
+    title: str,
+    outcome: str,
+    runs: Sequence[RunPage],
+    gate: Mapping[str, Any] | None = None,
+    differences: Sequence[Difference] = (),
+) -> str:
+    """The page.
+
+    Args:
+        title: of the page.
+        outcome: for the title bar.
+        runs: to show, in order.
+        gate: as ``GateResult.as_dict`` gives it, each experiment with the ``anchor`` of its run; ``None`` for one run.
+        differences: between two runs, where they are compared.
+    """
+    environment = Environment(
+        loader=PackageLoader("mcp_chaos.report", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    page = files("mcp_chaos.report") / "page"
+    script = files("plotly") / "package_data" / "plotly.min.js"
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        outcome=outcome,
+        version=__version__,
+        gate=gate,
+        differences=differences,
+        runs=runs,
+        with_charts=any(run.charts for run in runs),
+        css=Markup((page / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # our own
+        js=Markup((page / "report.js").read_text(encoding="utf-8")),  # noqa: S704  # our own
+        plotly=Markup(script.read_text(encoding="utf-8")),  # noqa: S704  # the library's own
+    )
+
+
+def _in_html(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = orjson.dumps(value).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  # nothing in it can end an element
+
+
+def _whole(spans: Mapping[str, Segment], verdict: Verdict) -> Segment:
+    """The time that the charts show: of the loads, and of the faults."""
+    shown = [*spans.values(), *(fault.span for fault in verdict.measured.faults)]
+    if not shown:
+        return Segment(0, 0)
+    return Segment(min(s.start_ns for s in shown), max(s.end_ns for s in shown))
+
+
+def _key_figures(verdict: Verdict) -> list[tuple[str, str, str]]:
+    figures = verdict.measured.figures
+    baseline, fault, recovery = (figures[window]["faulted"] for window in WINDOWS)
+    aside = figures["fault"]["control"]
+    return [
+        ("calls", f"{sum(figures[window][lane].calls for window in WINDOWS for lane in LANES):,}", "judged"),
+        ("success before", *_percent(baseline.success_fraction)),
+        ("success in faults", *_percent(fault.success_fraction)),
+        ("past the faults", *_percent(aside.success_fraction)),
+        ("success after", *_percent(recovery.success_fraction)),
+        ("p95 before", *_number(baseline.p95_ms, 1, "ms")),
+        ("p95 after", *_number(recovery.p95_ms, 1, "ms")),
+        ("slowest recovery", *_number(recovery.recovery_s, 2, "s")),
+    ]
+
+
+def _percent(fraction: float | None) -> tuple[str, str]:
+    return _number(None if fraction is None else 100 * fraction, 1, "%")
+
+
+def _number(value: float | None, digits: int, unit: str) -> tuple[str, str]:
+    return ("–", "") if value is None else (f"{value:,.{digits}f}", unit)
+
+
+def _rows(line: TimeLine, shaded: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for index, middle_s in enumerate(line.times_s):
+        from_s, until_s = middle_s - line.bucket_s / 2, middle_s + line.bucket_s / 2
+        names = [band["name"] for band in shaded if band["from_s"] < until_s and band["until_s"] > from_s]
+        lanes = [
+            {
+                "calls": lane.calls[index],
+                "success": lane.success_fraction[index],
+                **{name: values[index] for name, values in lane.latency_ms.items()},
+            }
+            for lane in line.lanes.values()
+        ]
+        rows.append({"from_s": round(from_s, 3), "faults": ", ".join(names), "lanes": lanes})
+    return rows
+
+
+def _windows(verdict: Verdict) -> list[dict[str, Any]]:
+    measured = verdict.measured
+    return [
+        {
+            "window": window,
+            "lane": lane,
+            "seconds": sum(segment.seconds for segment in measured.windows[window]),
+            "f": figures,
+        }
+        for window in WINDOWS
+        for lane, figures in measured.figures[window].items()
+        if lane == "faulted" or figures.calls
+    ]
+
+
+def _recoveries(verdict: Verdict, start_ns: int) -> list[dict[str, Any]]:
+    measured = verdict.measured
+    rows = []
+    for index, segment in enumerate(measured.windows["recovery"]):
+        before = [fault.name for fault in measured.faults if fault.span.end_ns <= segment.start_ns]
+        times = {lane: _recovery(found[index]) for lane, found in measured.recoveries.items()}
+        rows.append(
+            {
+                "after": before[-1] if before else "",
+                "healed_s": (segment.start_ns - start_ns) / _NS_PER_S,
+                **times,
+            }
+        )
+    return rows
+
+
+def _recovery(time_s: float | None) -> str:
+    if time_s is None:
+        return "–"
+    return f"{time_s:.2f}" if np.isfinite(time_s) else "never"
+
+
+def _faults(verdict: Verdict, start_ns: int) -> list[dict[str, Any]]:
+    return [
+        {**asdict(fault), "at_s": (fault.span.start_ns - start_ns) / _NS_PER_S, "seconds": fault.span.seconds}
+        for fault in verdict.measured.faults
+    ]
+
+
+def _operations(folder: RunFolder, load: str) -> list[str]:
+    """The names of a load's operations, in the order that its calls count them in."""
+    workload = folder.read(f"load-{load}.json").get("workload", {})
+    found = [operation for kind in workload.get("kinds", []) for operation in kind.get("operations", [])]
+    return [f"GET {o['page']}" if o.get("page") else o.get("method") or o.get("tool") or "?" for o in found]
+
+
+def _facts(manifest: Mapping[str, Any], folder: RunFolder) -> list[tuple[str, str]]:
+    toxiproxy = manifest.get("toxiproxy") or {}
+    facts = {
+        "server": manifest.get("target"),
+        "planted defect": manifest.get("defect"),
+        "dialect": manifest.get("dialect"),
+        "seed": manifest.get("seed"),
+        "Toxiproxy": toxiproxy.get("version"),
+        "mcp_chaos": __version__,
+        "machine": manifest.get("platform"),
+        "Python": manifest.get("python"),
+        "packages": ", ".join(
+            f"{name} {version}" for name, version in (manifest.get("versions") or {}).items() if version
+        ),
+        "folder": folder.path,
+    }
+    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]

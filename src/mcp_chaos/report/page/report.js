@@ -1,0 +1,107 @@
+"use strict";
+// Draws the charts of each run from the JSON beside them, in the page's own colours, all on one time axis a run.
+(() => {
+  document.documentElement.classList.add("scripted");
+  const colours = () => getComputedStyle(document.documentElement);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = () => innerWidth < 640;
+
+  const resolved = (value, style) => {
+    if (Array.isArray(value)) return value;
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolved(inner, style)]));
+    }
+    if (value === "--heat") return [0, 1, 2, 3].map((n) => [n / 3, style.getPropertyValue(`--heat-${n}`).trim()]);
+    return typeof value === "string" && value.startsWith("--") ? style.getPropertyValue(value).trim() : value;
+  };
+
+  const shade = (hex, opacity) => hex + Math.round(opacity * 255).toString(16).padStart(2, "0");
+
+  const shapes = (bands, style) => bands.map((band) => ({
+    type: "rect", xref: "x", yref: "paper", x0: band.from_s, x1: band.until_s, y0: 0, y1: 1, layer: "below",
+    fillcolor: shade(style.getPropertyValue("--band").trim(), 0.28),
+    line: { width: 1, color: shade(style.getPropertyValue("--band").trim(), 0.9), dash: band.felt ? "solid" : "dot" },
+  }));
+
+  const names = (bands, style) => bands.map((band) => ({
+    xref: "x", yref: "paper", x: band.from_s, y: 1, xanchor: "left", yanchor: "top", text: band.name, textangle: -90,
+    showarrow: false, font: { size: 11, color: style.getPropertyValue("--band-ink").trim() },
+  }));
+
+  const axis = (style) => ({
+    gridcolor: style.getPropertyValue("--rule").trim(), zeroline: false,
+    tickfont: { color: style.getPropertyValue("--soft").trim() }, linecolor: style.getPropertyValue("--rule").trim(),
+  });
+
+  const layout = (run, chart, range) => {
+    const style = colours();
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: "stack", bargap: 0,
+      font: { family: style.getPropertyValue("font-family") || "system-ui, sans-serif", size: 12, color: style.getPropertyValue("--ink").trim() },
+      margin: { l: narrow() ? 52 : 68, r: 12, t: 8, b: chart.traces.length > 1 ? 64 : 28, pad: 4 }, hovermode: chart.name === "heat" ? "closest" : "x unified",
+      hoverlabel: { bgcolor: style.getPropertyValue("--card").trim(), font: { color: style.getPropertyValue("--ink").trim() } },
+      legend: { orientation: "h", y: -0.16, yanchor: "top", x: 0, font: { size: 12 } },
+      showlegend: chart.traces.length > 1, dragmode: narrow() ? false : "zoom",
+      xaxis: { ...axis(style), range: [...range], ticksuffix: " s", hoverformat: ".1f", nticks: narrow() ? 5 : 10 },
+      yaxis: { ...axis(style), ...chart.y_axis, fixedrange: true, nticks: 6 },
+      shapes: shapes(run.bands, style), annotations: names(run.bands, style),
+    };
+  };
+
+  const start = (section) => {
+    const run = JSON.parse(section.querySelector("script.data").textContent);
+    const whole = [0, run.until_s];
+    let range = [...whole], syncing = false;
+    const plots = run.charts.map((chart) => [chart, section.querySelector(`[data-chart="${chart.name}"]`)]);
+
+    const draw = () => Promise.all(plots.map(([chart, element]) => Plotly.react(
+      element, chart.traces.map((trace) => resolved(trace, colours())), layout(run, chart, range),
+      { responsive: true, displayModeBar: false, doubleClick: false, scrollZoom: false },
+    )));
+
+    const show = (from, until) => {
+      const length = Math.min(Math.max(until - from, run.bucket_s), whole[1]);
+      const begin = Math.min(Math.max(from, 0), whole[1] - length);
+      range = [begin, begin + length];
+      syncing = true;
+      return Promise.all(plots.map(([, element]) => Plotly.relayout(element, { "xaxis.range": [...range] })))
+        .finally(() => { syncing = false; });
+    };
+    const zoom = (factor) => {
+      const middle = (range[0] + range[1]) / 2, half = (range[1] - range[0]) / 2 * factor;
+      return show(middle - half, middle + half);
+    };
+    const move = (part) => show(range[0] + part * (range[1] - range[0]), range[1] + part * (range[1] - range[0]));
+    const acts = {
+      in: () => zoom(0.5), out: () => zoom(2), left: () => move(-0.25), right: () => move(0.25), all: () => show(...whole),
+    };
+    const keys = { "+": "in", "=": "in", "-": "out", ArrowLeft: "left", ArrowRight: "right", 0: "all", Escape: "all" };
+
+    draw().then(() => {
+      for (const [, element] of plots) {
+        element.on("plotly_relayout", (change) => {
+          if (!syncing && "xaxis.range[0]" in change) show(change["xaxis.range[0]"], change["xaxis.range[1]"]);
+        });
+        element.on("plotly_doubleclick", acts.all);
+        element.addEventListener("keydown", (event) => {
+          if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+          event.preventDefault();
+          acts[keys[event.key]]();
+        });
+      }
+      section.querySelectorAll("[data-act]").forEach((button) => {
+        button.addEventListener("click", () => acts[button.dataset.act]());
+      });
+      section.dataset.drawn = "yes";
+    });
+    dark.addEventListener("change", draw);
+    addEventListener("resize", draw);
+  };
+
+  const sections = document.querySelectorAll("section.run");
+  const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
+    watch.unobserve(entry.target);
+    start(entry.target);
+  }), { rootMargin: "400px" });
+  sections.forEach((section) => watch.observe(section));
+})();

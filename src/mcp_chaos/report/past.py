@@ -1,0 +1,195 @@
+"""Runs that have ended: a list with their trends, and two of them side by side."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from mcp_chaos.errors import HistoryError
+from mcp_chaos.history import History, RunFolder
+from mcp_chaos.metrics import WINDOWS, Figures
+from mcp_chaos.report import tables
+from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict, judge
+
+UNFINISHED = "unfinished"
+
+_STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", UNFINISHED: "yellow"}
+_BARS = "▁▂▃▄▅▆▇█"
+_SHOWN = ("calls", "success_fraction", "hung_calls", "calls_per_s", "p50_ms", "p95_ms", "p99_ms", "recovery_s")
+_MOST_IN_A_TREND = 12
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """What the files of a run say at a glance.
+
+    Args:
+        path: of its folder.
+        experiment: its title.
+        target: the server.
+        verdict: pass, fail, inconclusive, or unfinished where there is none.
+        reason: the gravest; empty where there is none.
+        p95_ms: of the baseline, ``None`` where it was not measured.
+        recovery_s: the slowest, ``None`` where it was not measured.
+    """
+
+    path: Path
+    experiment: str
+    target: str
+    verdict: str
+    reason: str
+    p95_ms: float | None
+    recovery_s: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**self.__dict__, "path": str(self.path)}
+
+
+def past_runs(root: Path) -> list[PastRun]:
+    """The runs of experiments in a folder, the oldest first; folders that are none, or damaged, are passed over.
+
+    Raises:
+        HistoryError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise HistoryError(
+            f"There is no folder {root}. Runs are kept where they were made, in runs/ or MCP_CHAOS_RUNS."
+        )
+    found = (_past_run(RunFolder(path)) for path in sorted(root.iterdir()) if (path / "manifest.json").is_file())
+    return [run for run in found if run is not None]
+
+
+def _past_run(folder: RunFolder) -> PastRun | None:
+    try:
+        manifest = folder.manifest()
+        if manifest.get("kind"):
+            return None  # a load by itself has no verdict
+        verdict = folder.read("verdict.json") if (folder.path / "verdict.json").exists() else {}
+        windows = verdict.get("windows") or {}
+        return PastRun(
+            folder.path,
+            str(manifest.get("experiment", "")),
+            str(manifest.get("target", "")),
+            str(verdict.get("verdict", UNFINISHED)),
+            str((verdict.get("reasons") or [""])[0]),
+            _figure(windows, "baseline", "p95_ms"),
+            _figure(windows, "recovery", "recovery_s"),
+        )
+    except (HistoryError, AttributeError, TypeError):
+        return None
+
+
+def _figure(windows: dict[str, Any], window: str, name: str) -> float | None:
+    value = windows.get(window, {}).get("faulted", {}).get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def render_runs(runs: Sequence[PastRun], *, colour: bool, width: int) -> str:
+    """A table of runs, and for each experiment how its verdicts and figures went from run to run."""
+    console = tables.console(colour=colour, width=width)
+    listed = tables.table("Runs", "run", "experiment", "verdict", "p95 ms", "recovery s", "why", left=(0, 1, 2, 5))
+    for run in runs:
+        figures = (tables.number(run.p95_ms), tables.number(run.recovery_s, 2))
+        listed.add_row(
+            run.path.name, run.experiment, Text(run.verdict, _STYLES.get(run.verdict, "")), *figures, run.reason
+        )
+    trends = tables.table("Trends", "experiment on target", "runs", "passed", "p95 ms", "recovery s", left=(0, 3, 4))
+    for name, mine in _by_experiment(runs).items():
+        passed = sum(run.verdict == PASS for run in mine)
+        p95, recovery = (_trend(getattr(run, figure) for run in mine) for figure in ("p95_ms", "recovery_s"))
+        trends.add_row(name, str(len(mine)), f"{passed / len(mine):.0%}", p95, recovery)
+    with console.capture() as captured:
+        console.print(listed)
+        console.print()
+        console.print(trends)
+    return captured.get()
+
+
+def _by_experiment(runs: Iterable[PastRun]) -> dict[str, list[PastRun]]:
+    found: dict[str, list[PastRun]] = {}
+    for run in runs:
+        found.setdefault(f"{run.experiment} on {run.target}", []).append(run)
+    return found
+
+
+def _trend(values: Iterable[float | None]) -> str:
+    """The last values as bars between the least and the most of them, and the newest as a number."""
+    known = [value for value in values if value is not None][-_MOST_IN_A_TREND:]
+    if not known:
+        return "–"
+    low, high = min(known), max(known)
+    steps = len(_BARS) - 1
+    bars = [_BARS[round(steps * (value - low) / (high - low))] if high > low else _BARS[steps // 2] for value in known]
+    return f"{''.join(bars)} {known[-1]:.4g}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure in two runs.
+
+    Args:
+        window: baseline, fault or recovery.
+        lane: faulted or control.
+        figure: its name.
+        first: in the first run; ``None`` where it was not measured.
+        second: in the second.
+    """
+
+    window: str
+    lane: str
+    figure: str
+    first: float | None
+    second: float | None
+
+    @property
+    def change_fraction(self) -> float | None:
+        """How much more the second is, as a fraction of the first; ``None`` where that cannot be said."""
+        if self.first is None or self.second is None or not self.first:
+            return None
+        return self.second / self.first - 1
+
+
+def differences(first: Verdict, second: Verdict) -> list[Difference]:
+    """The figures of two runs side by side; those that neither has are left out."""
+    found = []
+    for window in WINDOWS:
+        for lane in first.measured.figures[window]:
+            one, other = first.measured.figures[window][lane], second.measured.figures[window][lane]
+            found += [
+                Difference(window, lane, name, _of(one, name), _of(other, name))
+                for name in _SHOWN
+                if one.calls or other.calls
+            ]
+    return [d for d in found if d.first is not None or d.second is not None]
+
+
+def _of(figures: Figures, name: str) -> float | None:
+    return getattr(figures, name) if figures.calls else None
+
+
+def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) -> str:
+    """Two runs side by side.
+
+    Raises:
+        HistoryError: the files of one of them are not those of a run.
+    """
+    verdicts = [judge(History.read(folder)) for folder in (first, second)]
+    console = tables.console(colour=colour, width=width)
+    made = tables.table("Figures", "window", "lane", "figure", "first", "second", "change", left=(0, 1, 2))
+    for d in differences(*verdicts):
+        change = "–" if d.change_fraction is None else f"{d.change_fraction:+.0%}"
+        made.add_row(d.window, d.lane, d.figure, _number(d.first), _number(d.second), change)
+    with console.capture() as captured:
+        for name, folder, verdict in zip(("First", "Second"), (first, second), verdicts, strict=True):
+            console.print(Text.assemble(f"{name}: {folder.path}  ", (verdict.verdict, _STYLES[verdict.verdict])))
+            console.print(Text(f"  {verdict.reasons[0]}"), soft_wrap=True)
+        console.print()
+        console.print(made)
+    return captured.get()
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

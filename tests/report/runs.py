@@ -1,0 +1,48 @@
+"""Run folders made by hand, for reports."""
+
+from pathlib import Path
+from typing import Any
+
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Lane, Reason
+from tests.histories import a_history, every, fault
+
+HOSTILE = "</script><script>window.hacked=1</script>"
+START_S = 1_795_000_000
+
+
+def write_run(
+    root: Path, title: str = "network partition", reason: Reason = Reason.REFUSED, **manifest: Any
+) -> RunFolder:
+    """A run of 12 s with a partition from 3 to 5 s, in which calls failed; with text that would like to be a script."""
+    at = START_S
+    rows = [
+        *every(0.1, at, at + 3),
+        *every(0.1, at + 3, at + 5, reason=reason),
+        *every(0.1, at + 5, at + 12, took_ms=20),
+        *every(0.5, at, at + 12, lane=Lane.CONTROL, took_ms=5),
+    ]
+    made = a_history(
+        rows,
+        fault(at + 3, at + 5, proof=f"refused {HOSTILE}"),
+        {"recovery": ["success_fraction >= 0.99"], "fault": ["success_fraction >= 0"]},
+        (at, at + 12),
+    )
+    folder = RunFolder.create(root, title)
+    folder.write(
+        "manifest.json",
+        {
+            **made.manifest,
+            "experiment": title,
+            "target": HOSTILE,
+            "command": "chaos run x.yaml",
+            "run_id": folder.run_id,
+            **manifest,
+        },
+    )
+    for event in made.events:
+        folder.event(event.at_ns, event.kind, **event.data)
+    made.calls["sustained"].tofile(folder.calls_path("sustained"))
+    operations = [{"tool": HOSTILE}]
+    folder.write("load-sustained.json", {"workload": {"kinds": [{"name": "x", "operations": operations}]}})
+    return folder

@@ -1,0 +1,73 @@
+"""The page of a run, as text; a browser looks at it in test_browser.py."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mcp_chaos.cli import cli
+from mcp_chaos.records import Reason
+from mcp_chaos.report.html import render_page, run_page
+from tests.report.runs import HOSTILE, write_run
+
+
+def without_scripts(page: str) -> str:
+    return re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_all_is_there_without_scripts(tmp_path: Path) -> None:
+    shown = run_page(write_run(tmp_path))
+    text = without_scripts(render_page(shown.title, "pass", [shown]))
+    for words in (
+        "the fault was felt, all 2 thresholds were met",
+        "partition, on mcp: 3.0 to 5.0 s",
+        "success_fraction &gt;= 0.99",
+        "chaos run x.yaml",
+        "from the first call after a heal".capitalize(),
+    ):
+        assert words in text
+    assert text.count("<tr>") > 30  # the time line is among the tables
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_nothing_a_server_said_becomes_a_part_of_the_page(tmp_path: Path) -> None:
+    shown = run_page(write_run(tmp_path, title=HOSTILE))
+    page = render_page(shown.title, "pass", [shown])
+    assert HOSTILE not in page
+    assert "&lt;/script&gt;" in page
+    assert "<" not in shown.data
+
+
+def test_a_run_without_calls_has_a_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    folder.calls_path("sustained").unlink()
+    shown = run_page(folder)
+    text = render_page(shown.title, "inconclusive", [shown])
+    assert "there is nothing to draw" in text
+    assert "Plotly" not in text
+
+
+def test_a_run_that_was_killed_before_its_load_has_a_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    folder.events_file.path.write_text("")
+    assert "there is nothing to draw" in render_page("x", "inconclusive", [run_page(folder)])
+
+
+def test_report_makes_the_page_again(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    made = CliRunner().invoke(cli, ["report", str(folder.path)])
+    assert made.exit_code == 0, made.output
+    assert (folder.path / "report.html").stat().st_size < 8_000_000
+    made = CliRunner().invoke(cli, ["report", str(folder.path), "--html", str(tmp_path / "mine.html")])
+    assert made.exit_code == 0
+    assert (tmp_path / "mine.html").read_text() == (folder.path / "report.html").read_text()
+    made = CliRunner().invoke(cli, ["report", str(folder.path), "--html", str(tmp_path / "no" / "where.html")])
+    assert "cannot be written" in str(made.exception)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_outcome_can_be_drawn(tmp_path: Path, reason: Reason) -> None:
+    shown = run_page(write_run(tmp_path, reason=reason))
+    assert reason.name.lower().replace("_", " ") in str(shown.data)
