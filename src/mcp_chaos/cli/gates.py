@@ -15,11 +15,13 @@ from mcp_chaos.cli.folders import write_text
 from mcp_chaos.cli.loads import collected, width
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate import formats
-from mcp_chaos.gate.plan import Plan, make_plan
+from mcp_chaos.gate.baseline import Baseline
+from mcp_chaos.gate.plan import make_plan
 from mcp_chaos.gate.result import GateResult
-from mcp_chaos.gate.runner import run_plan
+from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
 from mcp_chaos.report.html import render_page, run_page
+from mcp_chaos.verdict import PASS
 
 
 def _as_html(result: GateResult) -> str:
@@ -37,13 +39,13 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "markdown": ("Markdown, for a pipeline's summary", formats.as_markdown),
     "html": ("one page for people, which needs no network", _as_html),
 }
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
 
 
 def _file_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, (text, _) in reversed(_FORMATS.items()):
-        kind = click.Path(path_type=Path, dir_okay=False)
-        command = click.option(f"--{name}", name, type=kind, metavar="FILE", help=f"Write the result as {text}.")(
+        command = click.option(f"--{name}", name, type=_FILE, metavar="FILE", help=f"Write the result as {text}.")(
             command
         )
     return command
@@ -59,6 +61,8 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--stop-on-first/--run-all", default=None, help="Whether the first that does not pass is the last.")
 @click.option("--retries", type=click.IntRange(0, 10), help="How often an inconclusive experiment is run again (1).")
 @_file_options
+@click.option("--baseline", type=_FILE, metavar="FILE", help="Fail what became worse than the runs kept in FILE.")
+@click.option("--save-baseline", "save", type=_FILE, metavar="FILE", help="Add the runs that passed to those in FILE.")
 def gate(
     sources: tuple[Path, ...],
     variables: tuple[str, ...],
@@ -66,6 +70,8 @@ def gate(
     budget_s: float | None,
     stop_on_first: bool | None,
     retries: int | None,
+    baseline: Path | None,
+    save: Path | None,
     **outputs: Path | None,
 ) -> None:
     """Run experiments in order and give one answer that a pipeline can stop on.
@@ -83,6 +89,9 @@ def gate(
     problems: list[str] = []
     configuration = collected(problems, lambda: _configuration(variables, files))
     plan = collected(problems, lambda: make_plan(sources or _experiments_here(), configuration or {}))
+    earlier = None if baseline is None else collected(problems, lambda: Baseline.read(baseline))
+    kept = collected(problems, lambda: _kept(save)) if save is not None else None
+    outputs["save-baseline"] = save
     written = {name: path.resolve() for name, path in outputs.items() if path is not None}
     problems += [f"--{name}: there is no folder {p.parent}" for name, p in written.items() if not p.parent.is_dir()]
     given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
@@ -91,15 +100,31 @@ def gate(
         collected(problems, plan.check)
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
-    result = _run(plan)
-    for name, path in written.items():
-        write_text(path, _FORMATS[name][1](result))
+    result = run_plan(plan, lambda line: click.echo(line, err=True), _judge(earlier))
+    for name, (_, made) in _FORMATS.items():
+        if name in written:
+            write_text(written[name], made(result))
+    if kept is not None and save is not None:
+        _add_to(kept, result)
+        kept.write(save)
     click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
     raise SystemExit(result.exit_code)
 
 
-def _run(plan: Plan) -> GateResult:
-    return run_plan(plan, lambda line: click.echo(line, err=True), lambda item, attempt: ([], []))
+def _judge(earlier: Baseline | None) -> Judge:
+    """What compares a run that passed with earlier ones; finds nothing where there are none."""
+    return (lambda title, attempt: ([], [])) if earlier is None else earlier.judge
+
+
+def _kept(path: Path) -> Baseline:
+    """The baseline to add to; an empty one where there is no file yet."""
+    return Baseline.read(path) if path.exists() else Baseline({})
+
+
+def _add_to(kept: Baseline, result: GateResult) -> None:
+    for experiment in result.experiments:
+        if experiment.outcome == PASS and experiment.run is not None:
+            kept.add(experiment.title, RunFolder.open(experiment.run))
 
 
 def _experiments_here() -> tuple[Path, ...]:

@@ -26,8 +26,8 @@ from mcp_chaos.gate.plan import Item, Plan
 from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, ExperimentResult, GateResult
 from mcp_chaos.verdict import INCONCLUSIVE, PASS
 
-Judge = Callable[[Item, Attempt], tuple[list[str], list[str]]]
-"""Regressions and doubts of an attempt that passed."""
+Judge = Callable[[str, Attempt], tuple[list[str], list[str]]]
+"""Regressions and doubts of an attempt that passed, of the experiment of that title."""
 
 
 def run_plan(plan: Plan, say: Callable[[str], None], judge: Judge) -> GateResult:
@@ -67,7 +67,7 @@ class _Gate:
             if not self._stopped:
                 self._say(f"[{number}/{len(self._plan.items)}] {title} ({item.path})")
             attempts = [] if self._stopped else self._attempts(item)
-            regressions, doubts = self._compared(item, attempts)
+            regressions, doubts = self._compared(title, attempts)
             result = ExperimentResult(
                 title, item.path, attempts, datetime.now(), self._stopped, item.expected_failure, regressions, doubts
             )
@@ -76,10 +76,10 @@ class _Gate:
                 self._stopped = f"'{title}' did not pass, and the plan stops on the first that does not"
         return results
 
-    def _compared(self, item: Item, attempts: list[Attempt]) -> tuple[list[str], list[str]]:
+    def _compared(self, title: str, attempts: list[Attempt]) -> tuple[list[str], list[str]]:
         if not attempts or attempts[-1].verdict != PASS:
             return [], []
-        return self._judge(item, attempts[-1])
+        return self._judge(title, attempts[-1])
 
     def _attempts(self, item: Item) -> list[Attempt]:
         attempts: list[Attempt] = []

@@ -23,6 +23,9 @@ class Defect(Enum):
     BYPASSES_PROXY = "bypasses_proxy"
     """The load and the canary are pointed past Toxiproxy, straight at the server: no fault is ever delivered."""
 
+    SLOWER_BY_A_FIFTH = "slower_by_a_fifth"
+    """Every answer takes 20 % longer: too little for thresholds, and what a comparison with a baseline should find."""
+
 
 def planted_defect() -> Defect | None:
     """The defect that the environment asks for, or ``None``.

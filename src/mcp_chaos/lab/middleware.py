@@ -1,11 +1,12 @@
-"""What stands before the reference server's endpoints: the rate limit, and a planted defect."""
+"""What stands before the reference server's endpoints: the rate limit, and planted defects."""
 
+import asyncio
 import math
 import time
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class RateLimiter:
@@ -77,3 +78,25 @@ class HangsAfterCut:
                 pass
             return
         await self._app(scope, receive, send)
+
+
+class SlowerByAFifth:
+    """The planted defect ``slower_by_a_fifth``: what was ready to be sent waits for a fifth of the time it took.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        began_s = time.monotonic()
+
+        async def send_later(message: Message) -> None:
+            if message.get("body"):
+                await asyncio.sleep((time.monotonic() - began_s) / 5)
+            await send(message)
+
+        await self._app(scope, receive, send_later if scope["type"] == "http" else send)

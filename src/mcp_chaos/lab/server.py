@@ -32,7 +32,7 @@ from mcp_chaos import __version__
 from mcp_chaos.lab.backend import Backend, BackendError, QueryError
 from mcp_chaos.lab.defects import Defect, planted_defect
 from mcp_chaos.lab.dialect import ToolsCall
-from mcp_chaos.lab.middleware import HangsAfterCut, RateLimit, RateLimiter
+from mcp_chaos.lab.middleware import HangsAfterCut, RateLimit, RateLimiter, SlowerByAFifth
 from mcp_chaos.lab.websocket import WebSocketSessions
 
 _HEALTH_DEADLINE_S = 1.0
@@ -140,7 +140,8 @@ def build(backend: Backend, rate_per_s: float, defect: Defect | None) -> ASGIApp
     )
     official.router.routes.append(WebSocketRoute("/ws", WebSocketSessions(server._lowlevel_server).serve))
     app: ASGIApp = RateLimit(official, limiter)
-    return HangsAfterCut(app) if defect is Defect.HANGS_AFTER_CUT else app
+    planted = {Defect.HANGS_AFTER_CUT: HangsAfterCut, Defect.SLOWER_BY_A_FIFTH: SlowerByAFifth}
+    return planted[defect](app) if defect in planted else app
 
 
 def _sessions(server: MCPServer) -> int:

@@ -1,0 +1,142 @@
+"""Whether a run became worse: false alarms and misses of the method, and its file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.gate.baseline import ALARM_FRACTION, FEWEST_RUNS, Baseline, figures_of, regressions
+from mcp_chaos.gate.result import Attempt
+from mcp_chaos.history import RunFolder
+from mcp_chaos.records import Reason
+from tests.report.runs import write_run
+
+SOUND = {
+    "success_fraction": 1.0,
+    "control_success_fraction": 1.0,
+    "p50_ms": 14.0,
+    "p95_ms": 21.0,
+    "control_p50_ms": 14.0,
+    "control_p95_ms": 21.0,
+    "recovery_s": 0.02,
+    "capacity_users": 10.0,
+}
+SPREAD = {"p50_ms": 0.03, "p95_ms": 0.05, "control_p50_ms": 0.03, "control_p95_ms": 0.05, "recovery_s": 0.4}
+
+
+def some_runs(rng: np.random.Generator, count: int, slower: float = 1.0) -> list[dict[str, float]]:
+    """Runs whose times vary as much as those of the reference server do."""
+    return [
+        {
+            name: value * rng.lognormal(0, SPREAD[name]) * (slower if name.endswith("_ms") else 1)
+            if name in SPREAD
+            else value
+            for name, value in SOUND.items()
+        }
+        for _ in range(count)
+    ]
+
+
+def test_alarms_are_as_rare_as_said_and_a_fifth_is_found() -> None:
+    rng = np.random.default_rng(7)
+    false = sum(bool(regressions(some_runs(rng, 20), some_runs(rng, 1)[0])) for _ in range(1000))
+    found = sum(bool(regressions(some_runs(rng, 20), some_runs(rng, 1, slower=1.2)[0])) for _ in range(1000))
+    assert false <= 2 * ALARM_FRACTION * 1000
+    assert found >= 950
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_worse"),
+    [
+        ("success_fraction", 0.97, True),
+        ("success_fraction", 0.995, False),
+        ("control_success_fraction", 0.9, True),
+        ("p50_ms", 18.0, True),
+        ("p50_ms", 10.0, False),  # better is not worse
+        ("recovery_s", 2.0, True),
+        ("recovery_s", 0.1, False),
+        ("capacity_users", 5.0, True),
+        ("capacity_users", 20.0, False),
+    ],
+)
+def test_each_figure_can_become_worse(name: str, value: float, is_worse: bool) -> None:
+    sentences = regressions([SOUND] * 10, {**SOUND, name: value})
+    assert [name in sentence for sentence in sentences] == ([True] if is_worse else [])
+
+
+def test_a_sentence_says_what_was_to_be_expected() -> None:
+    (sentence,) = regressions([SOUND] * 10, {**SOUND, "p50_ms": 18})
+    assert sentence.startswith("regression: p50_ms is 18 ms, in 10 earlier runs it was 14 ms, and up to 14.")
+
+
+def test_figures_that_too_few_runs_have_are_not_judged() -> None:
+    few = [{**SOUND, "other": 1}] * (FEWEST_RUNS - 1)
+    assert regressions(few, {**SOUND, "p50_ms": 100}) == []
+
+
+def test_figures_come_from_the_files_of_a_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    folder.write("result-ramp.json", {"capacity_users": 8})
+    folder.write("load-ramp.json", {"name": "ramp", "lane": 0, "shape": {}})
+    folder.write("result-aside.json", {"capacity_users": 3})
+    folder.write("load-aside.json", {"name": "aside", "lane": 1, "shape": {}})
+    found = figures_of(folder)
+    assert found["capacity_users"] == 8
+    assert found["success_fraction"] == 1  # calls in the fault are left out
+    assert found["p50_ms"] == pytest.approx(20)
+    assert found["control_p50_ms"] == pytest.approx(5)
+
+
+def attempt(folder: RunFolder) -> Attempt:
+    return Attempt("pass", ["well"], 1.0, folder.path)
+
+
+def test_a_baseline_grows_is_kept_and_judges(tmp_path: Path) -> None:
+    baseline, file = Baseline({}), tmp_path / "baseline.json"
+    assert baseline.judge("x", attempt(write_run(tmp_path)))[1] == ["the baseline has no run of 'x'"]
+    for count in range(1, 40):
+        baseline.add("x", write_run(tmp_path))
+        if count == FEWEST_RUNS - 1:
+            assert "are needed" in baseline.judge("x", attempt(write_run(tmp_path)))[1][0]
+    baseline.write(file)
+    again = Baseline.read(file)
+    assert len(again.experiments["x"]["runs"]) == 30
+    assert again.judge("x", attempt(write_run(tmp_path))) == ([], [])
+    worse = write_run(tmp_path)
+    calls = worse.calls("sustained")
+    calls["reason"][:40], calls["outcome"][:40] = Reason.TIMED_OUT, 2
+    calls.tofile(worse.calls_path("sustained"))
+    found, doubts = again.judge("x", attempt(worse))
+    assert "success_fraction" in found[0]
+    assert doubts == []
+
+
+def test_what_is_not_the_same_is_not_compared(tmp_path: Path) -> None:
+    baseline = Baseline({})
+    baseline.add("x", write_run(tmp_path))
+    other = write_run(tmp_path, dialect="modern")
+    assert "the dialect is not the same" in baseline.judge("x", attempt(other))[1][0]
+    baseline.experiments["x"]["setting"]["machine"]["cpus"] = 512
+    assert "the machine is not the same" in baseline.judge("x", attempt(write_run(tmp_path)))[1][0]
+    baseline.add("x", other)
+    assert len(baseline.experiments["x"]["runs"]) == 1  # of the new setting only
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", {"schema": 0, "experiments": {}}, {"schema": 1}, {"schema": 1, "experiments": {"x": {"runs": []}}}]
+    + [
+        {"schema": 1, "experiments": {"x": {"setting": {}, "runs": runs}}}
+        for runs in ([1], [{"p50_ms": "x"}], [{"p50_ms": True}])
+    ],
+)
+def test_a_file_that_is_no_baseline_is_refused(tmp_path: Path, content: Any) -> None:
+    file = tmp_path / "baseline.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(UsageError, match="is no baseline"):
+        Baseline.read(file)
+    with pytest.raises(UsageError, match="--save-baseline makes one"):
+        Baseline.read(tmp_path / "none.json")
