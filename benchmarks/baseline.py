@@ -2,8 +2,8 @@
 
 Usage: baseline.py [--kept 20] [--unchanged 50] [--slower 20]
 
-Each run is ``mcp-chaos gate experiments/steady_pace.yaml`` with the quick profile, on the reference server. The slower one has
-the planted defect ``slower_by_a_fifth``. Takes 16 s a run; nothing else should keep the machine busy.
+Each run is ``mcp-chaos gate experiments/steady_pace.yaml`` with the quick profile, on the reference server. The slower
+one has the planted defect ``slower_by_a_fifth``. Takes 16 s a run; nothing else should keep the machine busy.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def gate(folder: Path, *options: str, defect: str = "") -> dict[str, object]:
     if made.returncode not in (0, 1, 3):
         sys.exit(made.stderr)
     (experiment,) = json.loads((folder / "gate.json").read_text())["experiments"]
-    print(experiment["outcome"], *experiment["regressions"], sep="; ", file=sys.stderr, flush=True)
+    sys.stderr.write("; ".join([experiment["outcome"], *experiment["regressions"]]) + "\n")
     return dict(experiment)
 
 
@@ -49,10 +49,11 @@ def main() -> None:
         compared = ("--baseline", "baseline.json")
         unchanged = [gate(folder, *compared)["outcome"] for _ in range(counts.unchanged)]
         slower = [gate(folder, *compared, defect="slower_by_a_fifth")["outcome"] for _ in range(counts.slower)]
-    print("| server | runs | regressed | pass | other |\n| --- | ---: | ---: | ---: | ---: |")
+    sys.stdout.write("| server | runs | regressed | pass | other |\n| --- | ---: | ---: | ---: | ---: |\n")
     for name, outcomes in (("unchanged", unchanged), ("a fifth slower", slower)):
         alarms, passed = outcomes.count("regressed"), outcomes.count("pass")
-        print(f"| {name} | {len(outcomes)} | {alarms} | {passed} | {len(outcomes) - alarms - passed} |")
+        other = len(outcomes) - alarms - passed
+        sys.stdout.write(f"| {name} | {len(outcomes)} | {alarms} | {passed} | {other} |\n")
 
 
 if __name__ == "__main__":

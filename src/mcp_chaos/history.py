@@ -40,6 +40,7 @@ _NEEDED = {
     "load_ended": ("load",),
     "worker_died": ("load", "worker", "exit_code"),
     "generator_overloaded": ("load", "why"),
+    "machine_overloaded": ("late_ms",),
     "fault_injecting": ("fault_id", "name", "proxy", "toxics"),
     "fault_injected": ("fault_id",),
     "fault_proven": ("fault_id", "proof"),

@@ -23,6 +23,7 @@ from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.proxies import CONTROL_PROXY
+from mcp_chaos.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
 from mcp_chaos.settings import Settings
@@ -58,6 +59,7 @@ class Run:
         self._injector: Injector | None = None
         self._process_faults: ProcessFaults | None = None
         self._progress: Progress | None = None
+        self._pulse: Pulse | None = None
         self._closing = threading.Lock()
         self._closed = False
         self._hurried = False
@@ -83,6 +85,7 @@ class Run:
             self._injector = Injector(self.environment.toxiproxy, self.environment.ways, self.folder, self.clock)
             self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
         self._progress = Progress(self.running_loads, self.say)
+        self._pulse = Pulse()
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
         self.say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
@@ -249,6 +252,8 @@ class Run:
         atexit.unregister(self.close)
         if self._progress is not None:
             self._progress.stop()
+        if self._pulse is not None:
+            self._note_pulse(self._pulse.stop())
         self.stop_loads()
         if self._injector is not None:
             for part in self.environment.dead_parts():
@@ -268,6 +273,12 @@ class Run:
             self.say(
                 f"Something may still be in place. When Toxiproxy is well again: mcp-chaos heal {self.folder.path}"
             )
+
+    def _note_pulse(self, pulse: dict[str, Any]) -> None:
+        self.observe(OBSERVATION, pulse)
+        late_ms = pulse["late_p95_ms"]
+        if late_ms is not None and late_ms > LATE_P95_MS:
+            self.event("machine_overloaded", late_ms=late_ms)
 
     def _heal_at_the_end(self) -> None:
         try:

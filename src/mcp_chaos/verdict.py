@@ -114,6 +114,7 @@ _DOUBTFUL = {
     "load_failed": "the load '{load}' did not end as it should: {error}",
     "worker_died": "worker {worker} of the load '{load}' died (exit code {exit_code}); its calls up to then count",
     "generator_overloaded": "the load '{load}' could not keep up, so its figures are not the server's alone: {why}",
+    "machine_overloaded": "the machine was too busy to be in time: one wake-up in twenty came {late_ms:.0f} ms late",
     "fault_skipped": "the fault '{name}' was to come after {from_s:g} s, and the load had ended by then",
     "part_died": "the {part} went away by itself during the run",
     "heal_failed": "a fault could not be healed: {error}",

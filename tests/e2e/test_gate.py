@@ -157,7 +157,7 @@ def test_what_is_wrong_is_told_before_anything_is_touched(gate: Gate, chaos: Cha
         broken, chaos.folder / "none.yaml", "--var", "x:int=y", "--var-file", "none.yaml", "--json", "no/where.json"
     )
     assert made.returncode == 2
-    for words in ("none.yaml cannot be read", "--var", "--var-file", "--json: there is no folder"):
+    for words in ("none.yaml cannot be read", "--var", "none.yaml cannot be read", "--json: there is no folder"):
         assert words in made.stderr
     assert chaos.runs() == []
     made = gate(broken)

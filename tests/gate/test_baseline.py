@@ -114,6 +114,26 @@ def test_a_baseline_grows_is_kept_and_judges(tmp_path: Path) -> None:
     assert doubts == []
 
 
+def test_a_machine_that_was_busier_is_no_regression_of_the_server(tmp_path: Path) -> None:
+    baseline = Baseline({})
+
+    def a_run(late_ms: float, took_ms: int = 1) -> RunFolder:
+        folder = write_run(tmp_path)
+        folder.observation(0, "machine", {"beats": 9, "work_p50_ms": 0.5, "late_p50_ms": 0.1, "late_p95_ms": late_ms})
+        calls = folder.calls("sustained")
+        calls["done_ns"] += (took_ms - 1) * 10_000_000
+        calls.tofile(folder.calls_path("sustained"))
+        return folder
+
+    for _ in range(FEWEST_RUNS):
+        baseline.add("x", a_run(0.3))
+    assert baseline.judge("x", attempt(a_run(0.3, took_ms=2)))[1] == []
+    found, doubts = baseline.judge("x", attempt(a_run(20.0, took_ms=2)))
+    assert found == []
+    assert doubts[0].startswith("the machine itself: machine_late_ms is 20 ms")
+    assert baseline.judge("x", attempt(a_run(20.0))) == ([], [])
+
+
 def test_what_is_not_the_same_is_not_compared(tmp_path: Path) -> None:
     baseline = Baseline({})
     baseline.add("x", write_run(tmp_path))

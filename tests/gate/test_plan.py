@@ -81,7 +81,7 @@ def test_a_window_that_makes_no_sense_is_refused(tmp_path: Path, window: Any, wo
 @pytest.mark.parametrize("text", ["{", "a: [", "\x00", "[" * 5000])
 def test_a_file_that_is_nothing_is_refused(tmp_path: Path, text: str) -> None:
     path = written(tmp_path / "plan.yaml", text)
-    with pytest.raises(UsageError, match="neither a plan nor an experiment"):
+    with pytest.raises(UsageError, match="neither JSON nor YAML"):
         make_plan([path], {})
 
 

@@ -1,6 +1,7 @@
 """What is done with the folders of runs that have ended."""
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -12,11 +13,26 @@ from mcp_chaos.load_command import KIND, Report
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.past import compare as side_by_side
 from mcp_chaos.report.past import differences, past_runs, render_runs
+from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.report.terminal import render
 from mcp_chaos.settings import resolve
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _EXIT_CODES = {PASS: EXIT_PASS, FAIL: EXIT_FAIL, INCONCLUSIVE: EXIT_INCONCLUSIVE}
+
+
+def otel_exporter() -> Callable[[Sequence[RunFolder]], None]:
+    """What exports runs by OpenTelemetry.
+
+    Raises:
+        UsageError: the extra is not installed.
+    """
+    try:
+        from mcp_chaos.report.otel import export
+    except ImportError:
+        raise UsageError("--otel needs the extra of that name: pip install 'chaostoolkit-mcp[otel]'") from None
+    return export
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,9 +50,12 @@ def write_text(path: Path, text: str) -> None:
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Where its page goes: RUN/report.html.")
-def report(run: Path, html: Path | None) -> None:
+@click.option("--html", type=_FILE, metavar="FILE", help="Where its page goes, by default RUN/report.html.")
+@click.option("--prometheus", type=_FILE, metavar="FILE", help="Write its figures as a Prometheus text file.")
+@click.option("--otel", is_flag=True, help="Export it by OpenTelemetry; OTEL_EXPORTER_OTLP_ENDPOINT says where.")
+def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) -> None:
     """Judge a RUN folder again from its files, print the table and write its page; the exit code is the verdict's."""
+    exporter = otel_exporter() if otel else None
     folder = RunFolder.open(run)
     if folder.manifest().get("kind") == KIND:
         raise SystemExit(show_load(Report.read(folder)))
@@ -44,6 +63,10 @@ def report(run: Path, html: Path | None) -> None:
     click.echo(render(verdict, colour=sys.stdout.isatty(), width=width()))
     shown = run_page(folder)
     write_text(html or folder.path / "report.html", render_page(shown.title, verdict.verdict, [shown]))
+    if prometheus is not None:
+        write_text(prometheus, as_prometheus([shown]))
+    if exporter is not None:
+        exporter([folder])
     raise SystemExit(_EXIT_CODES[verdict.verdict])
 
 
@@ -64,7 +87,7 @@ def runs(folder: Path | None, as_json: bool) -> None:
 @click.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with both.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write a page with both.")
 def compare(first: Path, second: Path, html: Path | None) -> None:
     """Put two runs side by side: verdicts, and each figure with its change."""
     folders = [RunFolder.open(path) for path in (first, second)]

@@ -7,30 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 import yaml
 from chaoslib import convert_vars
 
-from mcp_chaos.cli.folders import write_text
+from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected, width
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import make_plan
+from mcp_chaos.gate.plan import make_plan, read_profile
 from mcp_chaos.gate.result import GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
-from mcp_chaos.report.html import render_page, run_page
+from mcp_chaos.report.html import RunPage, render_page, run_page
+from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.verdict import PASS
 
 
 def _as_html(result: GateResult) -> str:
     """The page of a gate, with that of each run that counts."""
-    shown = [run_page(RunFolder.open(e.run)) for e in result.experiments if e.run is not None]
     gate = result.as_dict()
     for entry, experiment in zip(gate["experiments"], result.experiments, strict=True):
         entry["anchor"] = experiment.run.name if experiment.run is not None else None
-    return render_page(result.plan.title, result.outcome, shown, gate)
+    return render_page(result.plan.title, result.outcome, _shown(result), gate)
+
+
+def _shown(result: GateResult) -> list[RunPage]:
+    return [run_page(folder) for folder in _folders(result)]
+
+
+def _folders(result: GateResult) -> list[RunFolder]:
+    """Of the runs that count."""
+    return [RunFolder.open(e.run) for e in result.experiments if e.run is not None]
 
 
 _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
@@ -38,6 +46,7 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "json": ("JSON, as in gate/result.schema.json", lambda result: to_json(result.as_dict())),
     "markdown": ("Markdown, for a pipeline's summary", formats.as_markdown),
     "html": ("one page for people, which needs no network", _as_html),
+    "prometheus": ("a Prometheus text file", lambda result: as_prometheus(_shown(result))),
 }
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
@@ -63,6 +72,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @_file_options
 @click.option("--baseline", type=_FILE, metavar="FILE", help="Fail what became worse than the runs kept in FILE.")
 @click.option("--save-baseline", "save", type=_FILE, metavar="FILE", help="Add the runs that passed to those in FILE.")
+@click.option("--otel", is_flag=True, help="Export the runs by OpenTelemetry; OTEL_EXPORTER_OTLP_ENDPOINT says where.")
 def gate(
     sources: tuple[Path, ...],
     variables: tuple[str, ...],
@@ -72,6 +82,7 @@ def gate(
     retries: int | None,
     baseline: Path | None,
     save: Path | None,
+    otel: bool,
     **outputs: Path | None,
 ) -> None:
     """Run experiments in order and give one answer that a pipeline can stop on.
@@ -98,6 +109,7 @@ def gate(
     if plan is not None:
         plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
         collected(problems, plan.check)
+    exporter = collected(problems, otel_exporter) if otel else None
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     result = run_plan(plan, lambda line: click.echo(line, err=True), _judge(earlier))
@@ -107,6 +119,8 @@ def gate(
     if kept is not None and save is not None:
         _add_to(kept, result)
         kept.write(save)
+    if exporter is not None:
+        exporter(_folders(result))
     click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
     raise SystemExit(result.exit_code)
 
@@ -150,7 +164,7 @@ def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[
     problems: list[str] = []
     made: dict[str, Any] = {}
     for path in files:
-        made |= collected(problems, lambda path=path: _profile(path)) or {}  # type: ignore[misc]
+        made |= collected(problems, lambda path=path: read_profile(path)) or {}  # type: ignore[misc]
     try:
         made |= convert_vars(variables)
     except ValueError as error:
@@ -158,16 +172,3 @@ def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[
     if problems:
         raise UsageError(problems)
     return made
-
-
-def _profile(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise UsageError(f"--var-file: {path} cannot be read ({error.strerror})") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"--var-file: {path} is no profile ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
-        raise UsageError(f"--var-file: {path} is no profile: a mapping 'configuration' is needed")
-    return dict(content["configuration"])

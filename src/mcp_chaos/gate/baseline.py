@@ -26,6 +26,7 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.result import Attempt
 from mcp_chaos.history import History, RunFolder, to_json, write_atomically
 from mcp_chaos.metrics import figures, measure, touched_by
+from mcp_chaos.pulse import OBSERVATION
 from mcp_chaos.records import CALL, Lane
 
 SCHEMA = 1
@@ -78,6 +79,12 @@ FIGURES = {
 }
 """What is compared: of calls outside of faults, on both lanes; the slowest recovery; what a ramp could hold."""
 
+MACHINE = {
+    "machine_work_ms": Figure("ms", True, 0.05, 0.015),
+    "machine_late_ms": Figure("ms", True, 0.25, 0.1, added=0.1),
+}
+"""The same of the machine itself, see ``pulse``: where it was worse, nothing can be held against the server."""
+
 
 def figures_of(folder: RunFolder) -> dict[str, float]:
     """The figures of a run, by their names in ``FIGURES``; those that it does not show are left out."""
@@ -97,7 +104,15 @@ def figures_of(folder: RunFolder) -> dict[str, float]:
         "recovery_s": measured.figures["recovery"]["faulted"].recovery_s,
         "capacity_users": _capacity(folder),
     }
+    found |= _machine(folder)
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _machine(folder: RunFolder) -> dict[str, float | None]:
+    readings = [o["reading"] for o in folder.observations_file.read() if o.get("probe") == OBSERVATION]
+    if not readings:
+        return {}
+    return {"machine_work_ms": readings[-1]["work_p50_ms"], "machine_late_ms": readings[-1]["late_p95_ms"]}
 
 
 def _capacity(folder: RunFolder) -> float | None:
@@ -190,7 +205,10 @@ class Baseline:
             return [], [f"the baseline cannot be compared with: {different} is not the same"]
         if len(known["runs"]) < FEWEST_RUNS:
             return [], [f"the baseline has {len(known['runs'])} runs of '{title}', and {FEWEST_RUNS} are needed"]
-        return regressions(known["runs"], figures_of(folder)), []
+        now = figures_of(folder)
+        found = regressions(known["runs"], now)
+        of_machine = regressions(known["runs"], now, MACHINE) if found else []
+        return ([], [*of_machine, *found]) if of_machine else (found, [])
 
 
 def _is_baseline(content: Any) -> bool:
@@ -214,22 +232,24 @@ def _different(known: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(f"the {key}" for key in now if known.get(key) != now[key])
 
 
-def regressions(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> list[str]:
+def regressions(
+    earlier: Sequence[Mapping[str, float]], now: Mapping[str, float], compared: Mapping[str, Figure] = FIGURES
+) -> list[str]:
     """What of a run is worse than was to be expected after the earlier ones, in words.
 
     Args:
         earlier: the figures of each earlier run.
         now: those of this one.
+        compared: which of them.
     """
-    names = [name for name in FIGURES if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
+    names = [name for name in compared if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
     found = []
     for name in names:
-        values = [run[name] for run in earlier if name in run]
-        limit = _limit(FIGURES[name], values, ALARM_FRACTION / len(names))
-        mean = FIGURES[name].original(float(np.mean([FIGURES[name].scaled(value) for value in values])))
-        effect = FIGURES[name].effect(now[name], mean)
-        if FIGURES[name].scaled(now[name]) > limit and effect >= FIGURES[name].least_effect:
-            found.append(_sentence(name, now[name], mean, FIGURES[name].original(limit), len(values)))
+        figure, values = compared[name], [run[name] for run in earlier if name in run]
+        limit = _limit(figure, values, ALARM_FRACTION / len(names))
+        mean = figure.original(float(np.mean([figure.scaled(value) for value in values])))
+        if figure.scaled(now[name]) > limit and figure.effect(now[name], mean) >= figure.least_effect:
+            found.append(_sentence(name, figure, now[name], mean, figure.original(limit), len(values)))
     return found
 
 
@@ -241,10 +261,11 @@ def _limit(figure: Figure, values: Sequence[float], alarm_fraction: float) -> fl
     return float(np.mean(scaled)) + quantile * deviation * math.sqrt(1 + 1 / len(values))
 
 
-def _sentence(name: str, now: float, mean: float, limit: float, runs: int) -> str:
-    unit = f" {FIGURES[name].unit}" if FIGURES[name].unit else ""
-    direction = "up to" if FIGURES[name].is_time else "down to"
+def _sentence(name: str, figure: Figure, now: float, mean: float, limit: float, runs: int) -> str:
+    unit = f" {figure.unit}" if figure.unit else ""
+    direction = "up to" if figure.is_time else "down to"
+    what = "the machine itself" if name in MACHINE else "regression"
     return (
-        f"regression: {name} is {now:.4g}{unit}, in {runs} earlier runs it was {mean:.4g}{unit}, "
+        f"{what}: {name} is {now:.4g}{unit}, in {runs} earlier runs it was {mean:.4g}{unit}, "
         f"and {direction} {limit:.4g}{unit} was to be expected"
     )

@@ -175,7 +175,22 @@ def _parsed(path: Path) -> Any:
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} is neither a plan nor an experiment ({' '.join(str(error).split())})") from None
+        raise UsageError(f"{path} is neither JSON nor YAML ({' '.join(str(error).split())})") from None
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """The numbers of a profile, which take the place of the experiments' own.
+
+    Args:
+        path: of a file as ``chaos run --var-file`` takes it.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
+    content = _parsed(path)
+    if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
+        raise UsageError(f"{path} is no profile: a mapping 'configuration' is needed")
+    return dict(content["configuration"])
 
 
 def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:

@@ -38,11 +38,10 @@ def run_plan(plan: Plan, say: Callable[[str], None], judge: Judge) -> GateResult
         say: told what comes next, a line at a time.
         judge: compares an attempt that passed with a baseline.
     """
-    _let_chaos_toolkit_speak()
     load_global_controls(load_settings() or {})
     began, began_s = datetime.now(UTC), time.monotonic()
     gate = _Gate(plan, say, judge)
-    with _a_signal_ends_it():
+    with _chaos_toolkit_speaks(), _a_signal_ends_it():
         results = gate.run()
     return GateResult(plan, results, time.monotonic() - began_s, began)
 
@@ -143,17 +142,23 @@ class _Alarm:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _let_chaos_toolkit_speak() -> None:
+@contextmanager
+def _chaos_toolkit_speaks() -> Iterator[None]:
     """Its log on stderr, as ``chaos run`` has it."""
     logger = logging.getLogger("chaostoolkit")
-    if logger.handlers:
-        return
+    before = logger.level, logger.propagate
     handler = logging.StreamHandler()
     handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("[%(asctime)s %(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 def _run(item: Item) -> dict[str, Any]:

@@ -140,8 +140,9 @@ def build(backend: Backend, rate_per_s: float, defect: Defect | None) -> ASGIApp
     )
     official.router.routes.append(WebSocketRoute("/ws", WebSocketSessions(server._lowlevel_server).serve))
     app: ASGIApp = RateLimit(official, limiter)
-    planted = {Defect.HANGS_AFTER_CUT: HangsAfterCut, Defect.SLOWER_BY_A_FIFTH: SlowerByAFifth}
-    return planted[defect](app) if defect in planted else app
+    if defect is Defect.HANGS_AFTER_CUT:
+        return HangsAfterCut(app)
+    return SlowerByAFifth(app) if defect is Defect.SLOWER_BY_A_FIFTH else app
 
 
 def _sessions(server: MCPServer) -> int:

@@ -35,6 +35,7 @@ class RunPage:
         title: of the experiment.
         anchor: of its part of the page.
         began: when, for people.
+        start_s: the same, in seconds since the epoch.
         target: the server.
         dialect: how it was spoken to.
         verdict: the answer.
@@ -53,6 +54,7 @@ class RunPage:
     title: str
     anchor: str
     began: str
+    start_s: float
     target: str
     dialect: str
     verdict: Verdict
@@ -90,6 +92,7 @@ def run_page(folder: RunFolder) -> RunPage:
         title=str(manifest.get("experiment", "experiment")),
         anchor=folder.run_id,
         began=datetime.fromtimestamp(whole.start_ns / _NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        start_s=whole.start_ns / _NS_PER_S,
         target=str(manifest.get("target", "")),
         dialect=str(manifest.get("dialect", "")),
         verdict=verdict,
@@ -253,7 +256,8 @@ def _faults(verdict: Verdict, start_ns: int) -> list[dict[str, Any]]:
 
 def _operations(folder: RunFolder, load: str) -> list[str]:
     """The names of a load's operations, in the order that its calls count them in."""
-    workload = folder.read(f"load-{load}.json").get("workload", {})
+    name = f"load-{load}.json"
+    workload = folder.read(name).get("workload", {}) if (folder.path / name).exists() else {}
     found = [operation for kind in workload.get("kinds", []) for operation in kind.get("operations", [])]
     return [f"GET {o['page']}" if o.get("page") else o.get("method") or o.get("tool") or "?" for o in found]
 

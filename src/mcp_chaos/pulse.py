@@ -1,0 +1,49 @@
+"""The machine's own pulse while a run goes on: a busy machine slows servers and generators, and is neither's fault."""
+
+import hashlib
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+OBSERVATION = "machine"
+LATE_P95_MS = 100.0
+"""Above this, a load cannot come in time."""
+
+_EVERY_S = 0.1
+_WORK = bytes(1 << 20)
+_MS_PER_S = 1e3
+
+
+class Pulse:
+    """A thread that sleeps and does a little work, over and over, and sees how long both really take."""
+
+    def __init__(self) -> None:
+        self._late_ms: list[float] = []
+        self._work_ms: list[float] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> dict[str, Any]:
+        """End it.
+
+        Returns:
+            ``beats``, how many there were; quantiles in milliseconds of how late it woke (``late_p50_ms``,
+            ``late_p95_ms``) and of the same little work (``work_p50_ms``); ``None`` without a beat.
+        """
+        self._stopped.set()
+        self._thread.join()
+        late = [float(q) for q in np.quantile(self._late_ms, [0.5, 0.95])] if self._late_ms else [None, None]
+        work = float(np.median(self._work_ms)) if self._work_ms else None
+        return {"beats": len(self._late_ms), "late_p50_ms": late[0], "late_p95_ms": late[1], "work_p50_ms": work}
+
+    def _beat(self) -> None:
+        due_s = time.monotonic() + _EVERY_S
+        while not self._stopped.wait(max(0.0, due_s - time.monotonic())):
+            woken_s = time.monotonic()
+            hashlib.sha256(_WORK).digest()
+            self._work_ms.append((time.monotonic() - woken_s) * _MS_PER_S)
+            self._late_ms.append((woken_s - due_s) * _MS_PER_S)
+            due_s = max(due_s, woken_s) + _EVERY_S

@@ -1,0 +1,53 @@
+"""Runs as a Prometheus text file, for the textfile collector of node_exporter or a Pushgateway."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from mcp_chaos.metrics import Figures
+from mcp_chaos.report.html import RunPage
+from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
+
+_RUN = ("experiment", "target")
+_MS_PER_S = 1e3
+
+
+def as_prometheus(runs: Sequence[RunPage]) -> str:
+    """The text. Of several runs of one experiment on one target, the last counts."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"mcp_chaos_{name}", text, [*_RUN, *labels], registry=registry)
+
+    verdict = gauge("verdict", "1 for the verdict of the last run, 0 for the others", "verdict")
+    ended = gauge("run_timestamp_seconds", "When the last run began, in seconds since the epoch")
+    calls = gauge("calls", "Calls of the last run", "window", "lane", "outcome")
+    success = gauge("success_ratio", "The part of the calls that were answered well", "window", "lane")
+    latency = gauge("latency_seconds", "Latency of successful calls", "window", "lane", "quantile")
+    recovery = gauge("recovery_seconds", "How long after the slowest heal the service was steady again", "lane")
+    faults = gauge("faults", "Faults of the last run, and whether the canary felt them", "felt")
+    for run in runs:
+        where = (run.title, run.target)
+        for name in (PASS, FAIL, INCONCLUSIVE):
+            verdict.labels(*where, name).set(run.verdict.verdict == name)
+        ended.labels(*where).set(run.start_s)
+        measured = run.verdict.measured
+        for felt in (True, False):
+            faults.labels(*where, str(felt).lower()).set(sum((f.proof is not None) == felt for f in measured.faults))
+        for window, lanes in measured.figures.items():
+            for lane, figures in lanes.items():
+                if figures.calls:
+                    _set(calls, success, latency, (*where, window, lane), figures)
+                if figures.recovery_s is not None:
+                    recovery.labels(*where, lane).set(figures.recovery_s)
+    return generate_latest(registry).decode()
+
+
+def _set(calls: Gauge, success: Gauge, latency: Gauge, where: tuple[str, ...], figures: Figures) -> None:
+    for outcome, count in {"ok": figures.ok_calls, "fail": figures.failed_calls, "info": figures.unknown_calls}.items():
+        calls.labels(*where, outcome).set(count)
+    if figures.success_fraction is not None:
+        success.labels(*where).set(figures.success_fraction)
+    for quantile, time_ms in {"0.5": figures.p50_ms, "0.95": figures.p95_ms, "0.99": figures.p99_ms}.items():
+        if time_ms is not None:
+            latency.labels(*where, quantile).set(time_ms / _MS_PER_S)
