@@ -2,8 +2,9 @@
 
 Usage: baseline.py [--kept 20] [--unchanged 50] [--slower 20]
 
-Each run is ``mcp-chaos gate experiments/steady_pace.yaml`` with the quick profile, on the reference server. The slower
-one has the planted defect ``slower_by_a_fifth``. Takes 16 s a run; nothing else should keep the machine busy.
+Each run is ``mcp-chaos gate experiments/steady_pace.yaml`` with the quick profile, on the reference server; each query
+of its warehouse takes 50 ms, as real ones take at the least. The slower server has the planted defect
+``slower_by_a_fifth``. Takes 16 s a run; nothing else should keep the machine busy.
 """
 
 import argparse
@@ -23,9 +24,14 @@ def gate(folder: Path, *options: str, defect: str = "") -> dict[str, object]:
     """One gate; what came of its experiment."""
     command = [sys.executable, "-m", "mcp_chaos.cli", "gate", str(EXPERIMENT), "--var-file", str(PROFILE)]
     made = subprocess.run(
-        [*command, "--retries", "0", "--json", "gate.json", *options],
+        [*command, "--var", "ramp_max_users:int=2", "--retries", "0", "--json", "gate.json", *options],
         cwd=folder,
-        env={**os.environ, "MCP_CHAOS_LAB_DEFECT": defect, "MCP_CHAOS_RUNS": str(folder / "runs")},
+        env={
+            **os.environ,
+            "MCP_CHAOS_LAB_DEFECT": defect,
+            "MCP_CHAOS_LAB_QUERY_MS": "50",
+            "MCP_CHAOS_RUNS": str(folder / "runs"),
+        },
         capture_output=True,
         text=True,
     )

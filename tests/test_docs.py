@@ -1,13 +1,23 @@
 """What the documentation gives people to use, checked by what will read it."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
 
-MANIFESTS = [path for folder in ("docs/kubernetes", "toxiproxy") for path in sorted(Path(folder).glob("*.yaml"))]
+from mcp_chaos import errors
+from mcp_chaos.cli.gates import gate
+
+MANIFESTS = [
+    path
+    for folder in ("docs/kubernetes", "docs/scheduling", "toxiproxy")
+    for path in sorted(Path(folder).glob("*.yaml"))
+]
 KUBERNETES = [path for path in MANIFESTS if "apiVersion" in path.read_text()]
 
 
@@ -23,6 +33,68 @@ def test_a_wrong_manifest_would_be_found() -> None:
     wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, "1.33", strict=True)
+
+
+PIPELINES = [
+    ("vendor.github-actions", "action.yml"),
+    ("vendor.github-workflows", ".github/workflows/ci.yml"),
+    ("vendor.github-workflows", "docs/scheduling/github.yml"),
+    ("vendor.gitlab-ci", "ci/mcp-chaos.gitlab-ci.yml"),
+    ("vendor.gitlab-ci", "docs/scheduling/gitlab-ci.yml"),
+]
+
+
+def check_schema(schema: str, path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("schema", "path"), PIPELINES)
+def test_pipelines_are_what_their_schemas_say(schema: str, path: str) -> None:
+    made = check_schema(schema, Path(path))
+    assert made.returncode == 0, made.stdout
+
+
+def test_a_wrong_pipeline_would_be_found(tmp_path: Path) -> None:
+    (tmp_path / "action.yml").write_text("name: x\ndescription: y\nruns: {using: composite}\n")
+    assert check_schema("vendor.github-actions", tmp_path / "action.yml").returncode == 1
+
+
+def test_an_action_gives_its_inputs_to_the_shell_as_variables() -> None:
+    """An expression inside a script would be run as a part of it, whatever is in it."""
+    for step in yaml.safe_load(Path("action.yml").read_text())["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
+def test_units_are_what_systemd_takes(tmp_path: Path) -> None:
+    for name in ("mcp-chaos.service", "mcp-chaos.timer"):
+        shutil.copy(Path("docs/scheduling") / name, tmp_path)
+    units = [str(tmp_path / name) for name in ("mcp-chaos.service", "mcp-chaos.timer")]
+    made = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    assert "mcp-chaos" not in made.stderr
+
+
+def test_the_crontab_has_a_time_a_user_and_a_command() -> None:
+    lines = [line for line in Path("docs/scheduling/crontab").read_text().splitlines() if line and line[0] != "#"]
+    *settings, job = lines
+    assert all(re.fullmatch(r"[A-Z_]+=\S+", line) for line in settings)
+    assert re.fullmatch(r"(\S+ ){5}mcp-chaos cd /srv/mcp-chaos && .*mcp-chaos gate plans/weekly.yaml .*", job)
+
+
+def test_exit_codes_are_the_same_everywhere() -> None:
+    table = dict(re.findall(r"^\| (\d) \| (\S+) \|", Path("docs/gate.md").read_text(), re.MULTILINE))
+    assert table == {"0": "pass", "1": "fail", "2": "–", "3": "inconclusive", "4": "aborted", "5": "error"}
+    assert [errors.EXIT_PASS, errors.EXIT_FAIL, errors.EXIT_USAGE] == [0, 1, 2]
+    assert [errors.EXIT_INCONCLUSIVE, errors.EXIT_ABORTED, errors.EXIT_INTERNAL] == [3, 4, 5]
+
+
+def test_every_option_of_the_gate_is_documented() -> None:
+    page = Path("docs/gate.md").read_text()
+    for parameter in gate.params:
+        for option in parameter.opts:
+            assert not option.startswith("--") or option[2:] in page, option
 
 
 @pytest.mark.parametrize("page", [Path("README.md"), *sorted(Path("docs").glob("*.md"))], ids=str)

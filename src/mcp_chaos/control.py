@@ -260,7 +260,8 @@ def _report(folder: RunFolder, verdict: Verdict) -> None:
     folder.write("verdict.json", verdict.as_dict())
     (folder.path / "report.txt").write_text(render(verdict, colour=False), encoding="utf-8")
     width = max(80, shutil.get_terminal_size((120, 24)).columns)
-    text = render(verdict, colour=sys.stdout.isatty(), width=width) + f"\nThe run is kept in {folder.path}\n"
+    text = render(verdict, colour=sys.stdout.isatty(), width=width)
+    text += f"\nThe run is kept in {folder.path} (mcp-chaos report makes a page of it)\n"
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()

@@ -96,13 +96,15 @@ def attempt(folder: RunFolder) -> Attempt:
 
 def test_a_baseline_grows_is_kept_and_judges(tmp_path: Path) -> None:
     baseline, file = Baseline({}), tmp_path / "baseline.json"
-    assert baseline.judge("x", attempt(write_run(tmp_path)))[1] == ["the baseline has no run of 'x'"]
+    assert baseline.judge("x", attempt(write_run(tmp_path))) == ([], [])
+    assert "no run of x, y" in baseline.problems(["x", "y"])[0]
     for count in range(1, 40):
         baseline.add("x", write_run(tmp_path))
         if count == FEWEST_RUNS - 1:
-            assert "are needed" in baseline.judge("x", attempt(write_run(tmp_path)))[1][0]
+            assert "has 4 runs of 'x', and 5 are needed" in baseline.problems(["x", "y"])[0]
     baseline.write(file)
     again = Baseline.read(file)
+    assert again.problems(["x", "y"]) == []
     assert len(again.experiments["x"]["runs"]) == 30
     assert again.judge("x", attempt(write_run(tmp_path))) == ([], [])
     worse = write_run(tmp_path)

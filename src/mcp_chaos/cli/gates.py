@@ -17,7 +17,7 @@ from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
 from mcp_chaos.gate.plan import make_plan, read_profile
 from mcp_chaos.gate.result import GateResult
-from mcp_chaos.gate.runner import Judge, run_plan
+from mcp_chaos.gate.runner import NOTHING, Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
@@ -110,9 +110,14 @@ def gate(
         plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
         collected(problems, plan.check)
     exporter = collected(problems, otel_exporter) if otel else None
+    if earlier is not None and plan is not None and not problems:
+        problems += earlier.problems([item.title() for item in plan.items])
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
-    result = run_plan(plan, lambda line: click.echo(line, err=True), _judge(earlier))
+    judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: NOTHING
+    result = run_plan(plan, lambda line: click.echo(line, err=True), judge)
+    # The answer first: whatever becomes of the files, it has been told.
+    click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
     for name, (_, made) in _FORMATS.items():
         if name in written:
             write_text(written[name], made(result))
@@ -121,13 +126,7 @@ def gate(
         kept.write(save)
     if exporter is not None:
         exporter(_folders(result))
-    click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
     raise SystemExit(result.exit_code)
-
-
-def _judge(earlier: Baseline | None) -> Judge:
-    """What compares a run that passed with earlier ones; finds nothing where there are none."""
-    return (lambda title, attempt: ([], [])) if earlier is None else earlier.judge
 
 
 def _kept(path: Path) -> Baseline:

@@ -116,7 +116,7 @@ def _machine(folder: RunFolder) -> dict[str, float | None]:
 
 
 def _capacity(folder: RunFolder) -> float | None:
-    """Of the last ramp on the faulted lane; the only one, as experiments go."""
+    """What the ramp on the faulted lane could hold; there is one, as experiments go."""
     found = None
     for path in sorted(folder.path.glob("result-*.json")):
         result = folder.read(path.name)
@@ -129,12 +129,12 @@ def _capacity(folder: RunFolder) -> float | None:
 def setting_of(folder: RunFolder) -> dict[str, Any]:
     """What has to be the same for runs to be compared: server, loads and machine."""
     manifest = folder.manifest()
+    capacity = _capacity(folder)
     loads = {}
     for path in sorted(folder.path.glob("load-*.json")):
         load = folder.read(path.name)
-        shape = {
-            key: value for key, value in load.get("shape", {}).items() if key != "users" or "users_from" not in load
-        }
+        # Users that a ramp found are a figure of the run, which is compared.
+        shape = {k: v for k, v in load.get("shape", {}).items() if k != "users" or v != capacity}
         loads[str(load.get("name"))] = {"shape": shape, "lane": load.get("lane"), "deadline_s": load.get("deadline_s")}
     return {
         "target": manifest.get("target"),
@@ -194,17 +194,26 @@ class Baseline:
             known = self.experiments[title] = {"setting": setting, "runs": []}
         known["runs"] = [*known["runs"], figures_of(folder)][-_MOST_RUNS:]
 
+    def problems(self, titles: Sequence[str]) -> list[str]:
+        """Why runs of these experiments cannot be compared: none of them is known, or one has too few runs."""
+        counts = {title: len(self.experiments[title]["runs"]) for title in titles if title in self.experiments}
+        if not counts:
+            return [f"the baseline has no run of {', '.join(titles)}; --save-baseline adds some"]
+        return [
+            f"the baseline has {count} runs of '{title}', and {FEWEST_RUNS} are needed; --save-baseline adds more"
+            for title, count in counts.items()
+            if count < FEWEST_RUNS
+        ]
+
     def judge(self, title: str, attempt: Attempt) -> tuple[list[str], list[str]]:
-        """Regressions of a run in words, and why the comparison says nothing."""
+        """Regressions of a run in words, and why nothing can be said; an experiment it does not know is let be."""
         if attempt.run is None or title not in self.experiments:
-            return [], [f"the baseline has no run of '{title}'"]
+            return [], []
         folder = RunFolder(attempt.run)
         known = self.experiments[title]
         different = _different(known["setting"], setting_of(folder))
         if different:
             return [], [f"the baseline cannot be compared with: {different} is not the same"]
-        if len(known["runs"]) < FEWEST_RUNS:
-            return [], [f"the baseline has {len(known['runs'])} runs of '{title}', and {FEWEST_RUNS} are needed"]
         now = figures_of(folder)
         found = regressions(known["runs"], now)
         of_machine = regressions(known["runs"], now, MACHINE) if found else []

@@ -69,6 +69,14 @@ class Item:
         experiment.setdefault(HYPOTHESIS, _the_server_answers())
         return experiment
 
+    def title(self) -> str:
+        """Its title.
+
+        Raises:
+            UsageError: it cannot be read, or is no experiment.
+        """
+        return str(self.load()["title"])
+
     def problems(self) -> list[str]:
         """What is wrong with the experiment as it would be run."""
         try:

@@ -26,8 +26,13 @@ from mcp_chaos.gate.plan import Item, Plan
 from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, ExperimentResult, GateResult
 from mcp_chaos.verdict import INCONCLUSIVE, PASS
 
-Judge = Callable[[str, Attempt], tuple[list[str], list[str]]]
-"""Regressions and doubts of an attempt that passed, of the experiment of that title."""
+Comparison = tuple[list[str], list[str]]
+"""Regressions, and doubts whether anything can be said of them, in words."""
+
+NOTHING: Comparison = ([], [])
+
+Judge = Callable[[str, Attempt], Comparison]
+"""Compares an attempt that passed with a baseline, of the experiment of that title."""
 
 
 def run_plan(plan: Plan, say: Callable[[str], None], judge: Judge) -> GateResult:
@@ -60,13 +65,11 @@ class _Gate:
         """All experiments in order."""
         results = []
         for number, item in enumerate(self._plan.items, 1):
-            experiment = item.load()
-            title = str(experiment["title"])
+            title = item.title()
             self._stopped = self._stopped or self._out_of_time()
             if not self._stopped:
                 self._say(f"[{number}/{len(self._plan.items)}] {title} ({item.path})")
-            attempts = [] if self._stopped else self._attempts(item)
-            regressions, doubts = self._compared(title, attempts)
+            attempts, (regressions, doubts) = ([], NOTHING) if self._stopped else self._attempts(item, title)
             result = ExperimentResult(
                 title, item.path, attempts, datetime.now(), self._stopped, item.expected_failure, regressions, doubts
             )
@@ -75,25 +78,24 @@ class _Gate:
                 self._stopped = f"'{title}' did not pass, and the plan stops on the first that does not"
         return results
 
-    def _compared(self, title: str, attempts: list[Attempt]) -> tuple[list[str], list[str]]:
-        if not attempts or attempts[-1].verdict != PASS:
-            return [], []
-        return self._judge(title, attempts[-1])
-
-    def _attempts(self, item: Item) -> list[Attempt]:
+    def _attempts(self, item: Item, title: str) -> tuple[list[Attempt], Comparison]:
+        """Runs of an experiment until one says something, and how that compares with the baseline."""
         attempts: list[Attempt] = []
+        compared = NOTHING
         while len(attempts) <= self._plan.retries:
             try:
                 attempts.append(self._attempt(item))
+                compared = self._judge(title, attempts[-1]) if attempts[-1].verdict == PASS else NOTHING
             except KeyboardInterrupt:  # between runs; in one, Chaos Toolkit takes it
                 attempts.append(Attempt(ABORTED, ["it was interrupted"], 0.0, None))
             if attempts[-1].verdict in (ABORTED, ERROR):
                 self._stopped = f"the gate ended with '{attempts[-1].reasons[0]}'"
-            if attempts[-1].verdict != INCONCLUSIVE or self._out_of_time():
+            unclear = attempts[-1].reasons if attempts[-1].verdict == INCONCLUSIVE else compared[1]
+            if not unclear or self._out_of_time():
                 break
             if len(attempts) <= self._plan.retries:
-                self._say(f"Inconclusive, so it is run again: {attempts[-1].reasons[0]}")
-        return attempts
+                self._say(f"Inconclusive, so it is run again: {unclear[0]}")
+        return attempts, compared
 
     def _attempt(self, item: Item) -> Attempt:
         began_s = time.monotonic()

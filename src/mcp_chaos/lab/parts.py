@@ -18,6 +18,7 @@ from mcp_chaos.errors import PartError, UsageError
 
 LOOPBACK = "127.0.0.1"
 RATE_VARIABLE = "MCP_CHAOS_LAB_RATE_PER_S"
+QUERY_VARIABLE = "MCP_CHAOS_LAB_QUERY_MS"
 START_TIMEOUT_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
 
@@ -104,7 +105,12 @@ def toxiproxy(binary: Path, folder: Path) -> Part:
 
 
 def warehouse(folder: Path) -> Part:
-    """The warehouse."""
+    """The warehouse.
+
+    Raises:
+        UsageError: ``MCP_CHAOS_LAB_QUERY_MS`` is no time.
+    """
+    _number(QUERY_VARIABLE, "milliseconds that a query takes longer are needed, 0 for none")
     port = ReservedPort()
     argv = [sys.executable, "-m", "mcp_chaos.lab.warehouse", str(port.number)]
     # fakesnow makes a folder for uploads at its start and never removes it.
@@ -114,15 +120,19 @@ def warehouse(folder: Path) -> Part:
     return Part("warehouse", argv, port, lambda: _answers(url), folder, {"TMPDIR": str(scratch)}, scratch)
 
 
+def _number(variable: str, needed: str) -> None:
+    given = os.environ.get(variable, "0")
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", given):
+        raise UsageError(f"{variable}: {needed}, not {given!r}.")
+
+
 def server(folder: Path, backend_port: int) -> Part:
     """The reference MCP server; it answers when a query has come back from the warehouse.
 
     Raises:
         UsageError: ``MCP_CHAOS_LAB_RATE_PER_S`` is no rate.
     """
-    rate = os.environ.get(RATE_VARIABLE, "0")
-    if not re.fullmatch(r"\d+(\.\d+)?", rate):
-        raise UsageError(f"{RATE_VARIABLE}: calls per second and client are needed, 0 for no limit, not {rate!r}.")
+    _number(RATE_VARIABLE, "calls per second and client are needed, 0 for no limit")
     port = ReservedPort()
     argv = [sys.executable, "-m", "mcp_chaos.lab.server", str(port.number), str(backend_port)]
     url = f"http://{LOOPBACK}:{port.number}/health"
