@@ -31,7 +31,7 @@ from mcp_chaos.verdict import PASS, Verdict, judge
 logger = logging.getLogger("chaostoolkit")
 
 OUTCOME = "mcp_chaos"
-"""The journal's key for what came of a run: ``run``, ``verdict``, ``reasons``, ``hurried`` (whether a signal ended it).
+"""The journal's key for what came of a run: ``run``, ``verdict``, ``headline``, ``reasons``, ``hurried`` (by a signal).
 
 Where no run was made: ``refused``, the message, and ``exit_code``.
 """
@@ -166,6 +166,7 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
             state[OUTCOME] = {
                 "run": str(run.folder.path),
                 "verdict": verdict.verdict,
+                "headline": verdict.headline,
                 "reasons": verdict.reasons,
                 "hurried": run.hurried,
             }

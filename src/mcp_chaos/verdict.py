@@ -13,6 +13,7 @@ from mcp_chaos.history import History
 from mcp_chaos.metrics import FaultSpan, Measured, measure
 from mcp_chaos.records import Event
 from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
+from mcp_chaos.wording import plainly
 
 PASS = "pass"
 FAIL = "fail"
@@ -37,10 +38,19 @@ class Verdict:
     measured: Measured
     judgements: list[Judgement]
 
+    @property
+    def headline(self) -> str:
+        """The gravest reason in plain words, for people who see nothing else."""
+        first = self.reasons[0]
+        said = next((plainly(j) for j in self.judgements if j.outcome == "missed" and j.sentence() == first), first)
+        said = said.removeprefix("recovery: ").removeprefix("fault: ")
+        return said[:1].upper() + said[1:]
+
     def as_dict(self) -> dict[str, Any]:
         """The contents of ``verdict.json``."""
         return {
             "verdict": self.verdict,
+            "headline": self.headline,
             "reasons": self.reasons,
             "windows": {
                 window: {
@@ -95,7 +105,7 @@ def _broken_promises(events: Sequence[Event]) -> list[str]:
     sentences = []
     for event in events:
         if event.kind == "hypothesis_missed" and event.data["when"] == "after":
-            sentences.append(f"recovery: the steady state did not come back after the method ({event.data['probe']})")
+            sentences.append(f"recovery: the steady state did not come back after the method: {event.data['probe']}")
     during = [event for event in events if event.kind == "hypothesis_missed" and event.data["when"] == "during"]
     if during:
         checks = sum(1 for event in events if event.kind == "hypothesis_checked" and event.data["when"] == "during")

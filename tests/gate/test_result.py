@@ -19,7 +19,7 @@ OVER = ExpectedFailure("the pool is not renewed, issue 7", date(2026, 11, 23))
 
 
 def attempt(verdict: str, *reasons: str) -> Attempt:
-    return Attempt(verdict, reasons or (f"it is {verdict}",), 1.5, Path("runs/1"))
+    return Attempt(verdict, reasons or (f"it is {verdict}",), 1.5, Path("runs/1"), f"In plain words, it is {verdict}")
 
 
 def an_experiment(
@@ -81,7 +81,7 @@ def test_the_gravest_is_the_answer(verdicts: list[str], exit_code: int, outcome:
     assert result.exit_code == exit_code
     assert result.outcome == outcome
     if exit_code:
-        assert result.sentence == f"the {outcome} one: it is {outcome}"
+        assert result.sentence == f"the {outcome} one: In plain words, it is {outcome}"
 
 
 def test_a_pass_says_of_how_many() -> None:

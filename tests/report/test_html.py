@@ -20,7 +20,7 @@ def test_all_is_there_without_scripts(tmp_path: Path) -> None:
     shown = run_page(write_run(tmp_path))
     text = without_scripts(render_page(shown.title, "pass", [shown]))
     for words in (
-        "the fault was felt, all 2 thresholds were met",
+        "The fault was felt, all 2 thresholds were met",
         "partition, on mcp: 3.0 to 5.0 s",
         "success_fraction &gt;= 0.99",
         "chaos run x.yaml",

@@ -22,7 +22,7 @@ def as_text(result: GateResult, *, colour: bool, width: int) -> str:
     for experiment in result.experiments:
         outcome = Text(experiment.outcome, _STYLES[experiment.exit_code])
         tries = str(len(experiment.attempts))
-        made.add_row(experiment.title, outcome, f"{experiment.seconds:.1f}", tries, Text(experiment.reasons[0]))
+        made.add_row(experiment.title, outcome, f"{experiment.seconds:.1f}", tries, Text(experiment.headline))
     with console.capture() as captured:
         console.print()
         console.print(made)
@@ -47,7 +47,7 @@ def as_junit(result: GateResult) -> str:
 
 def _case(result: GateResult, experiment: ExperimentResult) -> TestCase:
     case = TestCase(_clean(experiment.title), f"mcp_chaos.{_clean(result.plan.title)}", round(experiment.seconds, 3))
-    first, text = _clean(experiment.reasons[0]), _clean("\n".join(experiment.reasons))
+    first, text = _clean(experiment.headline), _clean("\n".join(experiment.reasons))
     if experiment.outcome in (EXPECTED, NOT_RUN):
         case.result = [Skipped(first)]
     elif experiment.exit_code == EXIT_FAIL:
@@ -87,7 +87,7 @@ def as_markdown(result: GateResult) -> str:
             f"{_MARKS[experiment.exit_code]} {experiment.outcome}",
             f"{experiment.seconds:.1f}",
             str(len(experiment.attempts)),
-            _escaped(experiment.reasons[0]),
+            _escaped(experiment.headline),
         )
         lines.append(f"| {' | '.join(cells)} |")
     for experiment in result.experiments:

@@ -57,12 +57,14 @@ class Attempt:
         reasons: why, the gravest first.
         seconds: how long it took.
         run: its folder; ``None`` when it did not start.
+        headline: the gravest reason in plain words; empty for the reason itself.
     """
 
     verdict: str
     reasons: Sequence[str]
     seconds: float
     run: Path | None
+    headline: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,16 @@ class ExperimentResult:
         return [*self.regressions, *self.doubts, *found] if self.outcome in (REGRESSED, INCONCLUSIVE) else found
 
     @property
+    def headline(self) -> str:
+        """The gravest of them in plain words."""
+        own = (
+            self.attempts
+            and self.outcome == self.attempts[-1].verdict
+            and self.reasons[0] == self.attempts[-1].reasons[0]
+        )
+        return (self.attempts[-1].headline if own else "") or self.reasons[0]
+
+    @property
     def seconds(self) -> float:
         """How long all its attempts took."""
         return sum(attempt.seconds for attempt in self.attempts)
@@ -147,6 +159,7 @@ class ExperimentResult:
             "title": self.title,
             "path": str(self.path),
             "outcome": self.outcome,
+            "headline": self.headline,
             "reasons": self.reasons,
             "seconds": round(self.seconds, 3),
             "run": str(self.run) if self.run else None,
@@ -185,14 +198,14 @@ class GateResult:
 
     @property
     def sentence(self) -> str:
-        """Why, in one sentence: the first reason of the first experiment that is as grave as the whole."""
+        """Why, in one sentence: the headline of the first experiment that is as grave as the whole."""
         if self.exit_code == EXIT_PASS:
             known = sum(experiment.outcome == EXPECTED for experiment in self.experiments)
             passed = len(self.experiments) - known
             also = f", {known} failed as expected" if known else ""
             return f"{passed} of {len(self.experiments)} experiments passed{also}"
         gravest = next(experiment for experiment in self.experiments if experiment.exit_code == self.exit_code)
-        return f"{gravest.title}: {gravest.reasons[0]}"
+        return f"{gravest.title}: {gravest.headline}"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON file, as in ``result.schema.json``."""

@@ -112,7 +112,8 @@ class _Gate:
             reasons.insert(0, f"the budget of {self._plan.budget_s:g} s ended it")
         elif outcome["hurried"]:
             verdict = ABORTED
-        return Attempt(verdict, reasons, seconds, Path(outcome["run"]))
+        headline = outcome["headline"] if reasons == outcome["reasons"] else ""
+        return Attempt(verdict, reasons, seconds, Path(outcome["run"]), headline)
 
     def _out_of_time(self) -> str:
         if self._ends_s is not None and time.monotonic() >= self._ends_s:

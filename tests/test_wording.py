@@ -1,0 +1,57 @@
+"""Missed thresholds in plain words."""
+
+import pytest
+
+from mcp_chaos.metrics import FIGURE_NAMES
+from mcp_chaos.records import Reason
+from mcp_chaos.thresholds import Judgement
+from mcp_chaos.verdict import judge
+from mcp_chaos.wording import plainly
+from tests.histories import a_history, every, fault
+
+
+BEFORE, FAULT, AFTER = "Before any fault", "While a fault was in place", "After the faults were gone"
+ASIDE = ", for clients past the faults, "
+THIRD = "33.3 % of the calls succeeded, and 99 % were asked for"
+BAND = "p95_ms <= 3 * baseline.p95_ms + 200"
+
+
+@pytest.mark.parametrize(
+    ("window", "text", "left", "right", "said"),
+    [
+        ("recovery", "success_fraction >= 0.99", 0.3333, 0.99, f"{AFTER}, {THIRD}"),
+        ("fault", "control.success_fraction >= 0.99", 0.3333, 0.99, f"{FAULT}{ASIDE}{THIRD}"),
+        ("recovery", "baseline.control.max_ms <= 5", 7.0, 5.0, f"{BEFORE}{ASIDE}the slowest call took 7 ms"),
+        ("fault", "hung_calls == 0", 50.0, 0.0, f"{FAULT}, 50 calls hung until their deadline, and none may"),
+        ("fault", "hung_calls <= 3", 50.0, 3.0, f"{FAULT}, 50 calls hung until their deadline, and 3 may"),
+        ("recovery", "recovery_s <= 3", None, None, f"{AFTER}, the service never became steady again"),
+        ("recovery", "recovery_s <= 3", 4.25, 3.0, f"{AFTER}, the service took 4.25 s to become steady again"),
+        (
+            "recovery",
+            BAND,
+            900.0,
+            320.4,
+            f"{AFTER}, one call in twenty took longer than 900 ms, and 320 ms were allowed",
+        ),
+    ],
+)
+def test_in_plain_words(window: str, text: str, left: float | None, right: float | None, said: str) -> None:
+    assert plainly(Judgement(window, text, "missed", left, right)).startswith(said)
+
+
+@pytest.mark.parametrize("figure", FIGURE_NAMES)
+def test_every_figure_has_a_sentence(figure: str) -> None:
+    assert plainly(Judgement("fault", f"{figure} <= 1", "missed", 2.0, 1.0))
+
+
+def test_what_has_no_plain_words_is_said_exactly() -> None:
+    judgement = Judgement("fault", "p95_ms - control.p95_ms <= 10", "missed", 20.0, 10.0)
+    assert plainly(judgement) == judgement.sentence()
+
+
+def test_the_headline_of_a_verdict() -> None:
+    calls = [*every(0.1, 0, 3), *every(0.1, 3, 12, reason=Reason.REFUSED)]
+    verdict = judge(a_history(calls, fault(3, 5), {"recovery": ["success_fraction >= 0.99"]}))
+    assert verdict.headline == f"{AFTER}, 0 % of the calls succeeded, and 99 % were asked for"
+    well = judge(a_history(every(0.1, 0, 12), fault(3, 5)))
+    assert well.headline.startswith("The fault was felt")
