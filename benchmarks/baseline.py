@@ -4,7 +4,7 @@ Usage: baseline.py [--kept 20] [--unchanged 50] [--slower 20]
 
 Each run is ``mcp-chaos gate experiments/steady_pace.yaml`` with the quick profile, on the reference server; each query
 of its warehouse takes 50 ms, as real ones take at the least. The slower server has the planted defect
-``slower_by_a_fifth``. Takes 16 s a run; nothing else should keep the machine busy.
+``slower_by_a_fifth``. Takes 13 s a run; nothing else should keep the machine busy.
 """
 
 import argparse
@@ -24,7 +24,18 @@ def gate(folder: Path, *options: str, defect: str = "") -> dict[str, object]:
     """One gate; what came of its experiment."""
     command = [sys.executable, "-m", "mcp_chaos.cli", "gate", str(EXPERIMENT), "--var-file", str(PROFILE)]
     made = subprocess.run(
-        [*command, "--var", "ramp_max_users:int=2", "--retries", "0", "--json", "gate.json", *options],
+        [
+            *command,
+            "--var",
+            "ramp_max_users:int=2",
+            "--var",
+            "sustained_duration_s:int=8",
+            "--retries",
+            "0",
+            "--json",
+            "gate.json",
+            *options,
+        ],
         cwd=folder,
         env={
             **os.environ,

@@ -9,7 +9,6 @@ from mcp_chaos.verdict import judge
 from mcp_chaos.wording import plainly
 from tests.histories import a_history, every, fault
 
-
 BEFORE, FAULT, AFTER = "Before any fault", "While a fault was in place", "After the faults were gone"
 ASIDE = ", for clients past the faults, "
 THIRD = "33.3 % of the calls succeeded, and 99 % were asked for"

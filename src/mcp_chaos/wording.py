@@ -35,17 +35,18 @@ def plainly(judgement: Judgement) -> str:
     *prefixes, figure = compared[1].split(".")
     window = next((prefix for prefix in prefixes if prefix in _WHEN), judgement.window)
     aside = ", for clients past the faults," if LANES.keys() & set(prefixes) == {"control"} else ","
-    said = _said(figure, judgement.left, judgement.right)
+    said = _said(figure, compared[2], judgement.left, judgement.right)
     return f"{_WHEN[window]}{aside} {said}" if said else judgement.sentence()
 
 
-def _said(figure: str, left: float | None, right: float | None) -> str:
+def _said(figure: str, operator: str, left: float | None, right: float | None) -> str:
     if figure == "recovery_s":
         return "the service never became steady again" if left is None else _recovery(left, right)
     if left is None or right is None:
         return ""
     if figure == "success_fraction":
-        return f"{_percent(left)} of the calls succeeded, and {_percent(right)} were asked for"
+        more = "more than " if operator == ">" else ""
+        return f"{_percent(left)} of the calls succeeded, and {more}{_percent(right)} were asked for"
     if figure in _COUNTS:
         return f"{left:.0f} calls {_COUNTS[figure]}, and {'none' if right == 0 else f'{right:.0f}'} may"
     if figure in _TIMES:

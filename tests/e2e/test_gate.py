@@ -79,7 +79,10 @@ def test_a_plan_with_one_of_each(gate: Gate, chaos: Chaos) -> None:
     assert made.returncode == 1, made.stdout + made.stderr
     assert [e["outcome"] for e in result["experiments"]] == ["pass", "fail", "expected failure", "inconclusive"]
     assert [len(e["attempts"]) for e in result["experiments"]] == [1, 1, 1, 2]  # only the inconclusive is tried again
-    assert result["sentence"].startswith("broken: fault: 'success_fraction > 1' was missed")
+    assert result["sentence"].startswith(
+        "broken: While a fault was in place, 100 % of the calls succeeded, and more than"
+    )
+    assert result["experiments"][1]["reasons"][0].startswith("fault: 'success_fraction > 1' was missed")
     assert "Gate: fail" in made.stdout
     assert all(Path(e["run"]).is_dir() for e in result["experiments"])
     assert [len(case.result) for suite in JUnitXml.fromfile(str(chaos.folder / "gate.xml")) for case in suite] == [
@@ -148,7 +151,7 @@ def test_a_planted_defect_exits_1_and_says_why(gate: Gate, chaos: Chaos) -> None
     )
     sentence = json.loads((chaos.folder / "gate.json").read_text())["sentence"]
     assert made.returncode == 1, made.stdout + made.stderr
-    assert "recovery" in sentence
+    assert "After the faults were gone, " in sentence
 
 
 def test_what_is_wrong_is_told_before_anything_is_touched(gate: Gate, chaos: Chaos) -> None:
