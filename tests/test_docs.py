@@ -80,7 +80,7 @@ def test_the_crontab_has_a_time_a_user_and_a_command() -> None:
     lines = [line for line in Path("docs/scheduling/crontab").read_text().splitlines() if line and line[0] != "#"]
     *settings, job = lines
     assert all(re.fullmatch(r"[A-Z_]+=\S+", line) for line in settings)
-    assert re.fullmatch(r"(\S+ ){5}mcp-chaos cd /srv/mcp-chaos && .*mcp-chaos gate plans/weekly.yaml .*", job)
+    assert re.fullmatch(r"(\S+ ){5}mcp-chaos cd /srv/mcp-chaos && .*mcp-chaos gate weekly.yaml .*", job)
 
 
 def test_exit_codes_are_the_same_everywhere() -> None:

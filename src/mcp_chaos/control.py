@@ -20,7 +20,7 @@ import orjson
 from chaoslib.exceptions import InterruptExecution
 
 from mcp_chaos import run as runs
-from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL, McpChaosError
+from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.preflight import check_run, missing_controls
 from mcp_chaos.report.progress import CLEAR_LINE
@@ -31,10 +31,12 @@ from mcp_chaos.verdict import PASS, Verdict, judge
 logger = logging.getLogger("chaostoolkit")
 
 OUTCOME = "mcp_chaos"
-"""The journal's key for what came of a run: ``run``, ``verdict``, ``headline``, ``reasons``, ``hurried`` (by a signal).
+"""The journal's key for what came of a run: ``run``, ``verdict``, ``headline``, ``reasons``.
 
 Where no run was made: ``refused``, the message, and ``exit_code``.
 """
+
+_STOPPED_BEFORE = "another control stopped the experiment before it began; nothing was touched"
 
 _FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
 _FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
@@ -68,15 +70,16 @@ class _CleanLine(logging.Handler):
 
 _watch: _LogWatch | None = None
 _in_method = False
-_refusal: dict[str, Any] | None = None
+_outcome: dict[str, Any] | None = None
+_signalled = False
 _handlers_before: dict[int, Any] = {}
 _level_before = logging.NOTSET
 
 
 def configure_control() -> None:
     """Chaos Toolkit is setting its controls up: listen for those that fail."""
-    global _watch, _level_before, _refusal
-    _refusal = None
+    global _watch, _level_before
+    forget()
     _watch = _LogWatch()
     _level_before = logger.level
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
@@ -98,7 +101,8 @@ def before_experiment_control(
         settings, thresholds = check_run(experiment, configuration)
         missing = missing_controls(experiment)
         run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
-        run.describe(command=command_line())
+        numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
+        run.describe(command=command_line(), numbers=numbers)
         _hurry_on_signals(run)
         runs.begin(run)
         for name in missing:
@@ -151,56 +155,77 @@ def after_activity_control(context: dict[str, Any], state: Any) -> None:
 
 def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> None:
     """Heal, judge, report. Sets ``deviated`` unless the verdict is *pass*."""
-    with _undisturbed():
+    with undisturbed():
         state["deviated"] = True  # until proven otherwise
         try:
             run = runs.current()
         except McpChaosError:
-            state[OUTCOME] = _refusal  # it did not start; the reason has been told
-            return
+            state[OUTCOME] = _outcome or {"refused": _STOPPED_BEFORE, "exit_code": EXIT_INCONCLUSIVE}
+            return  # it did not start; the reason has been told
         try:
             _record_journal(run, state)
             runs.end()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS
-            state[OUTCOME] = {
-                "run": str(run.folder.path),
-                "verdict": verdict.verdict,
-                "headline": verdict.headline,
-                "reasons": verdict.reasons,
-                "hurried": run.hurried,
-            }
+            _end_in(
+                state,
+                run=str(run.folder.path),
+                verdict=verdict.verdict,
+                headline=verdict.headline,
+                reasons=verdict.reasons,
+            )
             _report(run.folder, verdict)
             _keep_journal(run.folder, state)
         except McpChaosError as error:
-            state[OUTCOME] = {"refused": str(error), "exit_code": error.exit_code}
+            _end_in(state, refused=str(error), exit_code=error.exit_code)
             logger.error(str(error))
         except Exception as error:
             state["deviated"] = True
             message = f"mcp_chaos has a bug: {error!r}. The run is kept in {run.folder.path}; please report it."
-            state[OUTCOME] = {"refused": message, "exit_code": EXIT_INTERNAL}
+            _end_in(state, refused=message, exit_code=EXIT_INTERNAL)
             logger.error(message)
             logger.debug("judging failed", exc_info=True)
 
 
 def cleanup_control() -> None:
     """The last word of Chaos Toolkit: nothing may be left, whatever happened."""
-    with _undisturbed():
+    with undisturbed():
         runs.end()
-        for number, handler in _handlers_before.items():
-            signal.signal(number, handler)
-        _handlers_before.clear()
         if _watch is not None:
             logger.removeHandler(_watch)
             logger.setLevel(_level_before)
-        for handler in [h for h in logger.handlers if isinstance(h, _CleanLine)]:
-            logger.removeHandler(handler)
+        for line in [h for h in logger.handlers if isinstance(h, _CleanLine)]:
+            logger.removeHandler(line)
+    for number, handler in _handlers_before.items():
+        signal.signal(number, handler)
+    _handlers_before.clear()
+
+
+def forget() -> None:
+    """Forget what came of the last experiment of this process."""
+    global _outcome, _signalled
+    _outcome, _signalled = None, False
+
+
+def outcome() -> dict[str, Any] | None:
+    """What came of the last experiment, as in the journal; ``None`` where this control was never asked."""
+    return _outcome
+
+
+def was_signalled() -> bool:
+    """Whether a signal told the last experiment to end, if only while it was healed or judged."""
+    return _signalled
 
 
 def _refuse(message: str, exit_code: int) -> None:
-    global _refusal
+    global _outcome
     runs.refuse()
-    _refusal = {"refused": message, "exit_code": exit_code}
+    _outcome = {"refused": message, "exit_code": exit_code}
+
+
+def _end_in(journal: dict[str, Any], **outcome: Any) -> None:
+    global _outcome
+    journal[OUTCOME] = _outcome = outcome
 
 
 def _hurry_on_signals(run: runs.Run) -> None:
@@ -212,6 +237,8 @@ def _hurry_on_signals(run: runs.Run) -> None:
         _handlers_before[number] = before
 
         def hurry(n: int, frame: Any, before: Any = before) -> None:
+            global _signalled
+            _signalled = True
             run.hurry()
             if callable(before):
                 before(n, frame)
@@ -275,7 +302,7 @@ def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Let healing and taking down finish: a signal in the middle of it waits until they are done."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -15,6 +15,7 @@ from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.load.auto import auto_workload
+from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
@@ -84,7 +85,7 @@ def _server(settings: Settings) -> Iterator[Check]:
     name = f"the stdio server {settings.command[0]}" if settings.command else shown(url)
     yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
     if settings.dialect == "jsonrpc":
-        yield _attempt("call", lambda: _call(settings))
+        yield _attempt("call", lambda: _call(settings, []))
         return
     try:
         yield Check("sessions", OK, _sessions(settings))
@@ -99,7 +100,7 @@ def _server(settings: Settings) -> Iterator[Check]:
     few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
     yield Check("tools", OK if reading else WARN, names or "none", few)
     yield _attempt("workload", lambda: _workload(settings, tools))
-    yield _attempt("call", lambda: _call(settings))
+    yield _attempt("call", lambda: _call(settings, tools))
 
 
 def _sessions(settings: Settings) -> str:
@@ -123,12 +124,19 @@ def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
     return f"calls {_chosen(settings).tool}"
 
 
-def _chosen(settings: Settings) -> Any:
+def _first(settings: Settings, tools: list[dict[str, Any]]) -> Operation:
+    """A call that a load would make."""
+    workload = settings.workload or (auto_workload(tools)[0] if settings.auto_workload and tools else None)
+    calls = [operation for operation in workload.operations if operation.tool] if workload is not None else []
+    return calls[0] if calls else _chosen(settings)
+
+
+def _chosen(settings: Settings) -> Operation:
     return choose_operation(settings.mcp_url or "", settings.dialect, settings.tool, settings.arguments, _DEADLINE_S)
 
 
-def _call(settings: Settings) -> str:
-    operation = _chosen(settings)
+def _call(settings: Settings, tools: list[dict[str, Any]]) -> str:
+    operation = _first(settings, tools)
     began = time.monotonic()
     check_answers(settings.mcp_url or "", settings.dialect, operation, _DEADLINE_S)
     return f"a fresh session called {operation.tool} in {(time.monotonic() - began) * 1e3:.0f} ms"

@@ -1,5 +1,7 @@
 """``mcp-chaos init``: a starting set of experiments in a person's own repository, for the server it was pointed at."""
 
+import shlex
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -50,11 +52,13 @@ def starting_set(settings: Settings, folder: str, start: str, said: list[str]) -
     made[where / "workload.yaml"] = _workload(workload, target)
     for name, path in {
         "profile.yaml": where / "profile.yaml",
+        "weekly.yaml": where / "weekly.yaml",
         "gitignore": where / ".gitignore",
         "README.md": where / "README.md",
         "workflow.yml": WORKFLOW,
     }.items():
-        made[path] = _filled(name, {"TARGET": target, "FOLDER": folder, "START": _start(start), "URL": _url(settings)})
+        values = {"TARGET": target, "START": _start(start), "ANSWERS": _answers(settings), "FOLDER": folder}
+        made[path] = _filled(name, values)
     return made
 
 
@@ -95,8 +99,15 @@ def _target(settings: Settings) -> str:
     return f"`{' '.join(settings.command)}`" if settings.command else settings.mcp_url or ""
 
 
-def _url(settings: Settings) -> str:
-    return "" if settings.command else f"--url {settings.mcp_url} "
+def _answers(settings: Settings) -> str:
+    """The step that waits for a server; one over stdio is started by the run."""
+    if settings.command:
+        return ""
+    doctor = f"mcp-chaos doctor --url {shlex.quote(settings.mcp_url or '')}"
+    wait = f"for second in $(seq 60); do {doctor} && exit; sleep 1; done; exit 1"
+    step: dict[str, Any] = {"name": "the server answers", "working-directory": "@FOLDER@"}
+    step |= {"env": {"MCP_WORKLOAD": "workload.yaml"}, "run": wait}
+    return textwrap.indent(yaml.safe_dump([step], sort_keys=False, width=1000), "      ")
 
 
 def _start(command: str) -> str:

@@ -69,7 +69,7 @@ class TargetLock:
             return os.open(self._path, flags | os.O_RDWR | os.O_CREAT, 0o644)
         except PermissionError:
             try:
-                return os.open(self._path, flags | os.O_RDONLY)
+                return os.open(self._path, flags | os.O_RDONLY | os.O_NONBLOCK)  # whatever lies there
             except OSError as error:
                 raise self._cannot_lock(error) from None
         except OSError as error:

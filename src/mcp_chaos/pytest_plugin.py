@@ -10,7 +10,7 @@ Everything else is imported when it is needed: pytest loads this module in every
 import fnmatch
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +68,9 @@ class ExperimentItem(pytest.Item):
         profile = self.config.getini(_PROFILE)
         try:
             plan = make_plan([self.path], read_profile(self.config.rootpath / profile) if profile else {})
-            plan.check()
-            result = run_plan(plan, print, lambda title, attempt: ([], []))
+            with chdir(self.path.parent):  # where its workload is, and where it is run by hand
+                plan.check()
+                result = run_plan(plan, print, lambda title, attempt: ([], []))
         except McpChaosError as error:
             raise DidNotPassError(str(error)) from None
         (experiment,) = result.experiments

@@ -221,11 +221,6 @@ class Run:
         """
         return self.load(name).wait(timeout_s, lambda: self._hurried)
 
-    @property
-    def hurried(self) -> bool:
-        """Whether it was told to end early."""
-        return self._hurried
-
     def hurry(self) -> None:
         """End what goes on in background activities; only sets flags, so a signal handler may call it."""
         self._hurried = True

@@ -105,7 +105,7 @@ def test_a_baseline_grows_is_kept_and_judges(tmp_path: Path) -> None:
     baseline.write(file)
     again = Baseline.read(file)
     assert again.problems(["x", "y"]) == []
-    assert len(again.experiments["x"]["runs"]) == 30
+    assert [len(entry["runs"]) for entry in again.experiments["x"]] == [30]
     assert again.judge("x", attempt(write_run(tmp_path))) == ([], [])
     worse = write_run(tmp_path)
     calls = worse.calls("sustained")
@@ -140,18 +140,28 @@ def test_what_is_not_the_same_is_not_compared(tmp_path: Path) -> None:
     baseline = Baseline({})
     baseline.add("x", write_run(tmp_path))
     other = write_run(tmp_path, dialect="modern")
-    assert "the dialect is not the same" in baseline.judge("x", attempt(other))[1][0]
-    baseline.experiments["x"]["setting"]["machine"]["cpus"] = 512
-    assert "the machine is not the same" in baseline.judge("x", attempt(write_run(tmp_path)))[1][0]
+    assert "the dialect differ from those of its runs" in baseline.judge("x", attempt(other))[1][0]
     baseline.add("x", other)
-    assert len(baseline.experiments["x"]["runs"]) == 1  # of the new setting only
+    assert "has 1 runs of this setting" in baseline.judge("x", attempt(other))[1][0]
+    assert len(baseline.experiments["x"]) == 2  # none was lost
+    for entry in baseline.experiments["x"]:
+        entry["setting"]["machine"]["cpus"] = 512
+    doubt = baseline.judge("x", attempt(write_run(tmp_path, numbers={"partition_s": 2})))[1][0]
+    assert "the dialect and the numbers and the machine differ" in doubt
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", {"schema": 0, "experiments": {}}, {"schema": 1}, {"schema": 1, "experiments": {"x": {"runs": []}}}]
+    [
+        "",
+        "{",
+        "[]",
+        {"schema": 0, "experiments": {}},
+        {"schema": 1},
+        {"schema": 1, "experiments": {"x": [{"runs": []}]}},
+    ]
     + [
-        {"schema": 1, "experiments": {"x": {"setting": {}, "runs": runs}}}
+        {"schema": 1, "experiments": {"x": [{"setting": {}, "runs": runs}]}}
         for runs in ([1], [{"p50_ms": "x"}], [{"p50_ms": True}])
     ],
 )

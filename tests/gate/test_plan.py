@@ -20,11 +20,13 @@ def written(path: Path, content: Any) -> Path:
     return path
 
 
-def test_the_shipped_plan_can_be_run() -> None:
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:8000/mcp"])
+def test_the_shipped_plan_can_be_run_on_any_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_URL", url)
     plan = make_plan([EXPERIMENTS / "plans" / "weekly.yaml"], {})
     plan.check()
     assert plan.items[0].path.name == "network_partition.yaml"
-    assert plan.items[-1].configuration == {"stall_s": 6}
+    assert plan.items[-1].configuration == {"sustained_duration_s": 30}
     assert plan.budget_s == 1800
     assert plan.window is not None
 
@@ -136,3 +138,35 @@ def test_an_experiment_without_a_hypothesis_gets_one(tmp_path: Path) -> None:
 )
 def test_a_window_is_of_its_time_zone(window: Window, hour: int, is_open: bool) -> None:
     assert window.is_open(datetime(2026, 11, 24, hour, tzinfo=UTC)) == is_open
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"configuration": None},
+        {"method": None},
+        {"rollbacks": None},
+        {"controls": None},
+        {"steady-state-hypothesis": None},
+        {"method": ["text"]},
+        {"controls": ["text"]},
+        {"configuration": {"x": {"type": "env", "key": "HOME", "env_var_type": "int"}}},
+        {"configuration": {"x": {"type": "env"}}},
+        {"runtime": {"hypothesis": {"strategy": "sometimes"}}},
+    ],
+)
+def test_whatever_an_experiment_holds_is_a_problem_at_most(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = written(tmp_path / "x.yaml", {**short_experiment(), **change})
+    problems = Item(path).problems()
+    assert all(problem.startswith("x.yaml: ") for problem in problems)
+    assert problems or change in ({"configuration": None}, {"rollbacks": None}, {"steady-state-hypothesis": None})
+
+
+def test_a_plan_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="contains itself"):
+        make_plan([written(tmp_path / "plan.yaml", "experiments: &x [*x]")], {})
+
+
+def test_a_budget_is_a_number(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="budget_s"):
+        make_plan([written(tmp_path / "plan.yaml", "experiments: [x.yaml]\nbudget_s: .nan")], {})

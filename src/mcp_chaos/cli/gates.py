@@ -1,21 +1,23 @@
 """``mcp-chaos gate``."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from chaoslib import convert_vars
 
 from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected, width
-from mcp_chaos.errors import UsageError
+from mcp_chaos.control import undisturbed
+from mcp_chaos.errors import EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import make_plan, read_profile
+from mcp_chaos.gate.plan import make_plan, read, read_profile
 from mcp_chaos.gate.result import GateResult
 from mcp_chaos.gate.runner import NOTHING, Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
@@ -46,7 +48,7 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "json": ("JSON, as in gate/result.schema.json", lambda result: to_json(result.as_dict())),
     "markdown": ("Markdown, for a pipeline's summary", formats.as_markdown),
     "html": ("one page for people, which needs no network", _as_html),
-    "prometheus": ("a Prometheus text file", lambda result: as_prometheus(_shown(result))),
+    "prometheus": ("a Prometheus text file", lambda result: as_prometheus(_shown(result), result.as_dict())),
 }
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
@@ -104,7 +106,11 @@ def gate(
     kept = collected(problems, lambda: _kept(save)) if save is not None else None
     outputs["save-baseline"] = save
     written = {name: path.resolve() for name, path in outputs.items() if path is not None}
-    problems += [f"--{name}: there is no folder {p.parent}" for name, p in written.items() if not p.parent.is_dir()]
+    problems += [
+        f"--{name}: there is no folder {p.parent} that can be written"
+        for name, p in written.items()
+        if not (p.parent.is_dir() and os.access(p.parent, os.W_OK))
+    ]
     given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
     if plan is not None:
         plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
@@ -116,17 +122,30 @@ def gate(
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: NOTHING
     result = run_plan(plan, lambda line: click.echo(line, err=True), judge)
-    # The answer first: whatever becomes of the files, it has been told.
-    click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
-    for name, (_, made) in _FORMATS.items():
-        if name in written:
-            write_text(written[name], made(result))
+    outputs_to_make: list[Callable[[], object]] = [
+        partial(lambda path, make: write_text(path, make(result)), written[name], make)
+        for name, (_, make) in _FORMATS.items()
+        if name in written
+    ]
     if kept is not None and save is not None:
-        _add_to(kept, result)
-        kept.write(save)
+        outputs_to_make.append(partial(_keep, kept, save, result))
     if exporter is not None:
-        exporter(_folders(result))
-    raise SystemExit(result.exit_code)
+        outputs_to_make.append(lambda: exporter(_folders(result)))
+    with undisturbed():  # a signal waits until all is written
+        # The answer first: whatever becomes of the files, it has been told.
+        click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
+        missing = [output for output in outputs_to_make if not _made(output)]
+    raise SystemExit(result.exit_code or (EXIT_USAGE if missing else EXIT_PASS))
+
+
+def _made(output: Callable[[], object]) -> bool:
+    """Whether an output could be made; one that could not does not keep the others from it, nor from the answer."""
+    try:
+        output()
+    except (McpChaosError, OSError) as error:
+        click.echo(f"Error: {error}", err=True)
+        return False
+    return True
 
 
 def _kept(path: Path) -> Baseline:
@@ -134,10 +153,12 @@ def _kept(path: Path) -> Baseline:
     return Baseline.read(path) if path.exists() else Baseline({})
 
 
-def _add_to(kept: Baseline, result: GateResult) -> None:
+def _keep(kept: Baseline, path: Path, result: GateResult) -> None:
+    """Add the runs that passed to a baseline."""
     for experiment in result.experiments:
         if experiment.outcome == PASS and experiment.run is not None:
             kept.add(experiment.title, RunFolder.open(experiment.run))
+    kept.write(path)
 
 
 def _experiments_here() -> tuple[Path, ...]:
@@ -151,10 +172,11 @@ def _experiments_here() -> tuple[Path, ...]:
 
 
 def _has_method(path: Path) -> bool:
+    """Whether a file is an experiment."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
+        content = read(path)
+    except UsageError:
+        return True  # it may be one, so that it is told what is wrong with it
     return isinstance(content, dict) and "method" in content
 
 

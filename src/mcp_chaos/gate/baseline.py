@@ -127,7 +127,7 @@ def _capacity(folder: RunFolder) -> float | None:
 
 
 def setting_of(folder: RunFolder) -> dict[str, Any]:
-    """What has to be the same for runs to be compared: server, loads and machine."""
+    """What has to be the same for runs to be compared: server, numbers, faults, loads and machine."""
     manifest = folder.manifest()
     capacity = _capacity(folder)
     loads = {}
@@ -135,11 +135,14 @@ def setting_of(folder: RunFolder) -> dict[str, Any]:
         load = folder.read(path.name)
         # Users that a ramp found are a figure of the run, which is compared.
         shape = {k: v for k, v in load.get("shape", {}).items() if k != "users" or v != capacity}
-        loads[str(load.get("name"))] = {"shape": shape, "lane": load.get("lane"), "deadline_s": load.get("deadline_s")}
+        kept = {key: load.get(key) for key in ("lane", "deadline_s", "workload")}
+        loads[str(load.get("name"))] = {"shape": shape, **kept}
+    faults = [f"{e.data['name']} on {e.data['proxy']}" for e in folder.events() if e.kind == "fault_injecting"]
     return {
         "target": manifest.get("target"),
         "dialect": manifest.get("dialect"),
-        "operations": manifest.get("operations"),
+        "numbers": manifest.get("numbers"),
+        "faults": faults,
         "loads": loads,
         "machine": {"cpus": os.cpu_count(), "architecture": platform.machine(), "processor": _processor()},
     }
@@ -155,13 +158,13 @@ def _processor() -> str:
 
 @dataclass
 class Baseline:
-    """Earlier runs, by the title of their experiment.
+    """Earlier runs.
 
     Args:
-        experiments: each with its ``setting`` and its ``runs``, a list of figures by name.
+        experiments: by their titles, entries of a ``setting`` and of the ``runs`` made in it, figures by name.
     """
 
-    experiments: dict[str, dict[str, Any]]
+    experiments: dict[str, list[dict[str, Any]]]
 
     @classmethod
     def read(cls, path: Path) -> "Baseline":
@@ -184,19 +187,24 @@ class Baseline:
 
     def write(self, path: Path) -> None:
         """To a file."""
-        write_atomically(path, to_json({"schema": SCHEMA, "experiments": self.experiments}))
+        write_atomically(path.resolve(), to_json({"schema": SCHEMA, "experiments": self.experiments}))
 
     def add(self, title: str, folder: RunFolder) -> None:
-        """Take a run in. Runs of another setting make way for it; so do the oldest."""
-        setting = setting_of(folder)
-        known = self.experiments.get(title)
-        if known is None or known["setting"] != setting:
-            known = self.experiments[title] = {"setting": setting, "runs": []}
-        known["runs"] = [*known["runs"], figures_of(folder)][-_MOST_RUNS:]
+        """Take a run in, with those of the same setting; of those, the oldest make way for it when there are many."""
+        setting, entries = setting_of(folder), self.experiments.setdefault(title, [])
+        entry = next((entry for entry in entries if entry["setting"] == setting), None)
+        if entry is None:
+            entry = {"setting": setting, "runs": []}
+            entries.append(entry)
+        entry["runs"] = [*entry["runs"], figures_of(folder)][-_MOST_RUNS:]
 
     def problems(self, titles: Sequence[str]) -> list[str]:
         """Why runs of these experiments cannot be compared: none of them is known, or one has too few runs."""
-        counts = {title: len(self.experiments[title]["runs"]) for title in titles if title in self.experiments}
+        counts = {
+            title: max((len(entry["runs"]) for entry in self.experiments[title]), default=0)
+            for title in titles
+            if title in self.experiments
+        }
         if not counts:
             return [f"the baseline has no run of {', '.join(titles)}; --save-baseline adds some"]
         return [
@@ -207,16 +215,19 @@ class Baseline:
 
     def judge(self, title: str, attempt: Attempt) -> tuple[list[str], list[str]]:
         """Regressions of a run in words, and why nothing can be said; an experiment it does not know is let be."""
-        if attempt.run is None or title not in self.experiments:
+        if attempt.run is None or not self.experiments.get(title):
             return [], []
         folder = RunFolder(attempt.run)
-        known = self.experiments[title]
-        different = _different(known["setting"], setting_of(folder))
-        if different:
-            return [], [f"the baseline cannot be compared with: {different} is not the same"]
+        setting, entries = setting_of(folder), self.experiments[title]
+        entry = next((entry for entry in entries if entry["setting"] == setting), None)
+        if entry is None:
+            different = _different(entries[-1]["setting"], setting)
+            return [], [f"the baseline cannot be compared with: {different} differ from those of its runs"]
+        if len(entry["runs"]) < FEWEST_RUNS:
+            return [], [f"the baseline has {len(entry['runs'])} runs of this setting, and {FEWEST_RUNS} are needed"]
         now = figures_of(folder)
-        found = regressions(known["runs"], now)
-        of_machine = regressions(known["runs"], now, MACHINE) if found else []
+        found = regressions(entry["runs"], now)
+        of_machine = regressions(entry["runs"], now, MACHINE) if found else []
         return ([], [*of_machine, *found]) if of_machine else (found, [])
 
 
@@ -225,11 +236,16 @@ def _is_baseline(content: Any) -> bool:
         return False
     experiments = content.get("experiments")
     return isinstance(experiments, dict) and all(
-        isinstance(known, dict)
-        and isinstance(known.get("setting"), dict)
-        and isinstance(known.get("runs"), list)
-        and all(isinstance(run, dict) and all(_is_number(value) for value in run.values()) for run in known["runs"])
-        for known in experiments.values()
+        isinstance(entries, list) and all(_is_entry(entry) for entry in entries) for entries in experiments.values()
+    )
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("setting"), dict)
+        and isinstance(entry.get("runs"), list)
+        and all(isinstance(run, dict) and all(_is_number(value) for value in run.values()) for run in entry["runs"])
     )
 
 
@@ -238,7 +254,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _different(known: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return ", ".join(f"the {key}" for key in now if known.get(key) != now[key])
+    return " and ".join(f"the {key}" for key in now if known.get(key) != now[key])
 
 
 def regressions(

@@ -4,6 +4,7 @@ A plan is a YAML or JSON file whose fields are those of ``plan.schema.json``; it
 that are given one by one make a plan too.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -18,6 +19,7 @@ from chaoslib.configuration import load_configuration
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.loader import load_experiment
+from chaoslib.types import Strategy
 from jsonschema import Draft202012Validator
 
 from mcp_chaos.errors import UsageError
@@ -64,10 +66,10 @@ class Item:
             experiment = load_experiment(str(self.path))
         except (ChaosException, OSError, ValueError) as error:
             raise UsageError(f"it cannot be read ({error})") from None
-        if not isinstance(experiment, dict) or "method" not in experiment:
+        if not isinstance(experiment, dict) or not {"title", "method"} <= experiment.keys():
             raise UsageError("it is no experiment: a mapping with 'title', 'description' and 'method' is needed")
-        experiment.setdefault(HYPOTHESIS, _the_server_answers())
-        return experiment
+        experiment = {key: value for key, value in experiment.items() if value is not None}
+        return {HYPOTHESIS: _the_server_answers(), **experiment}
 
     def title(self) -> str:
         """Its title.
@@ -82,12 +84,13 @@ class Item:
         try:
             experiment = self.load()
             ensure_experiment_is_valid(experiment)
+            Strategy.from_string((experiment.get("runtime") or {}).get("hypothesis", {}).get("strategy", "default"))
             configuration = load_configuration(experiment.get("configuration", {}), dict(self.configuration))
             check_run(experiment, configuration)
         except UsageError as error:
             return [f"{self.path.name}: {problem}" for problem in error.problems]
-        except ChaosException as error:
-            return [f"{self.path.name}: {error}"]
+        except Exception as error:  # Chaos Toolkit looks into what it was given as if it were well formed
+            return [f"{self.path.name}: it is no experiment that can be run ({type(error).__name__}: {error})"]
         return []
 
 
@@ -161,7 +164,7 @@ def make_plan(sources: Sequence[Path], configuration: Mapping[str, Any]) -> Plan
     problems: list[str] = []
     for source in sources:
         try:
-            contents.append(_parsed(source))
+            contents.append(read(source))
         except UsageError as error:
             problems += error.problems
     if problems:
@@ -176,7 +179,12 @@ def make_plan(sources: Sequence[Path], configuration: Mapping[str, Any]) -> Plan
     )
 
 
-def _parsed(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """What a JSON or YAML file holds.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         return orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -195,18 +203,23 @@ def read_profile(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: it cannot be read, or is none.
     """
-    content = _parsed(path)
+    content = read(path)
     if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
         raise UsageError(f"{path} is no profile: a mapping 'configuration' is needed")
     return dict(content["configuration"])
 
 
 def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
-    content = _with_texts_for_dates(content)
+    try:
+        content = _with_texts_for_dates(content)
+    except RecursionError:
+        raise UsageError(f"{path} cannot be used as a plan: it contains itself") from None
     schema = orjson.loads((files(__package__) / "plan.schema.json").read_bytes())
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     errors = sorted(validator.iter_errors(content), key=lambda error: [str(part) for part in error.absolute_path])
     problems = [f"{'.'.join(str(p) for p in e.absolute_path) or 'the plan'}: {e.message[:300]}" for e in errors]
+    if not problems and not math.isfinite(content.get("budget_s", 0)):
+        problems.append("budget_s: a number of seconds is needed")
     window = None
     if not problems and "window" in content:
         window = _window(content["window"], problems)

@@ -11,20 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from chaoslib.control import load_global_controls
+from chaoslib.exceptions import ChaosException, InterruptExecution
 from chaoslib.experiment import run_experiment
 from chaoslib.settings import load_settings
 from chaoslib.types import Schedule, Strategy
 
-from mcp_chaos.control import OUTCOME
-from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL
+from mcp_chaos import control
+from mcp_chaos.errors import EXIT_INTERNAL, McpChaosError
 from mcp_chaos.gate.plan import Item, Plan
 from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, ExperimentResult, GateResult
-from mcp_chaos.verdict import INCONCLUSIVE, PASS
+from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
 
 Comparison = tuple[list[str], list[str]]
 """Regressions, and doubts whether anything can be said of them, in words."""
@@ -43,7 +45,6 @@ def run_plan(plan: Plan, say: Callable[[str], None], judge: Judge) -> GateResult
         say: told what comes next, a line at a time.
         judge: compares an attempt that passed with a baseline.
     """
-    load_global_controls(load_settings() or {})
     began, began_s = datetime.now(UTC), time.monotonic()
     gate = _Gate(plan, say, judge)
     with _chaos_toolkit_speaks(), _a_signal_ends_it():
@@ -64,8 +65,8 @@ class _Gate:
     def run(self) -> list[ExperimentResult]:
         """All experiments in order."""
         results = []
-        for number, item in enumerate(self._plan.items, 1):
-            title = item.title()
+        titles = [item.title() for item in self._plan.items]
+        for number, (item, title) in enumerate(zip(self._plan.items, titles, strict=True), 1):
             self._stopped = self._stopped or self._out_of_time()
             if not self._stopped:
                 self._say(f"[{number}/{len(self._plan.items)}] {title} ({item.path})")
@@ -83,11 +84,8 @@ class _Gate:
         attempts: list[Attempt] = []
         compared = NOTHING
         while len(attempts) <= self._plan.retries:
-            try:
-                attempts.append(self._attempt(item))
-                compared = self._judge(title, attempts[-1]) if attempts[-1].verdict == PASS else NOTHING
-            except KeyboardInterrupt:  # between runs; in one, Chaos Toolkit takes it
-                attempts.append(Attempt(ABORTED, ["it was interrupted"], 0.0, None))
+            attempts.append(self._attempt(item))
+            compared = self._judge(title, attempts[-1]) if attempts[-1].verdict == PASS else NOTHING
             if attempts[-1].verdict in (ABORTED, ERROR):
                 self._stopped = f"the gate ended with '{attempts[-1].reasons[0]}'"
             unclear = attempts[-1].reasons if attempts[-1].verdict == INCONCLUSIVE else compared[1]
@@ -99,21 +97,39 @@ class _Gate:
 
     def _attempt(self, item: Item) -> Attempt:
         began_s = time.monotonic()
+        control.forget()
+        ended_by, broke = "", None
         with _Alarm(self._ends_s) as alarm:
-            journal = _run(item)
+            try:
+                _run(item)
+            except (KeyboardInterrupt, InterruptExecution):
+                ended_by = "it was interrupted"
+            except Exception as error:
+                broke = error
         seconds = time.monotonic() - began_s
-        outcome = journal.get(OUTCOME) or {"refused": "Chaos Toolkit did not run it", "exit_code": EXIT_INTERNAL}
-        if "refused" in outcome:
-            code = outcome["exit_code"]
-            verdict = {EXIT_INTERNAL: ERROR, EXIT_ABORTED: ABORTED}.get(code, INCONCLUSIVE)
-            return Attempt(verdict, [outcome["refused"]], seconds, None)
-        verdict, reasons = outcome["verdict"], list(outcome["reasons"])
-        if alarm.rang:
-            reasons.insert(0, f"the budget of {self._plan.budget_s:g} s ended it")
-        elif outcome["hurried"]:
-            verdict = ABORTED
-        headline = outcome["headline"] if reasons == outcome["reasons"] else ""
-        return Attempt(verdict, reasons, seconds, Path(outcome["run"]), headline)
+        if ended_by or control.was_signalled():
+            ended_by = f"the budget of {self._plan.budget_s:g} s ended it" if alarm.rang else "it was interrupted"
+        return self._judged(control.outcome(), ended_by, alarm.rang, broke, seconds)
+
+    def _judged(
+        self, outcome: dict[str, Any] | None, ended_by: str, by_budget: bool, broke: Exception | None, seconds: float
+    ) -> Attempt:
+        """What an attempt came to, from what its control said, and from what ended it or broke."""
+        if outcome is not None and "verdict" in outcome:
+            attempt = Attempt(
+                outcome["verdict"], outcome["reasons"], seconds, Path(outcome["run"]), outcome["headline"]
+            )
+        elif outcome is not None:
+            verdict = ERROR if outcome["exit_code"] == EXIT_INTERNAL else INCONCLUSIVE
+            attempt = Attempt(verdict, [outcome["refused"]], seconds, None)
+        elif isinstance(broke, McpChaosError | ChaosException) or ended_by:
+            attempt = Attempt(INCONCLUSIVE, [str(broke or ended_by)], seconds, None)
+        else:
+            attempt = Attempt(ERROR, [f"Chaos Toolkit did not run it: {broke!r}"], seconds, None)
+        if not ended_by or (by_budget and attempt.verdict in (PASS, FAIL)):
+            return attempt
+        reasons = [ended_by, *(reason for reason in attempt.reasons if reason != ended_by)]
+        return replace(attempt, verdict=INCONCLUSIVE if by_budget else ABORTED, reasons=reasons, headline="")
 
     def _out_of_time(self) -> str:
         if self._ends_s is not None and time.monotonic() >= self._ends_s:
@@ -168,6 +184,7 @@ def _run(item: Item) -> dict[str, Any]:
     """One run of an experiment, as ``chaos run`` makes it; its journal."""
     experiment = item.load()
     settings = load_settings() or {}
+    load_global_controls(settings)  # each run takes them down at its end
     own, runtime = experiment.get("runtime") or {}, settings.setdefault("runtime", {})
     for what in ("rollbacks", "hypothesis"):
         runtime[what] = {"strategy": "default", **(runtime.get(what) or {}), **(own.get(what) or {})}

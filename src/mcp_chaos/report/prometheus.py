@@ -1,6 +1,8 @@
 """Runs as a Prometheus text file, for the textfile collector of node_exporter or a Pushgateway."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -12,9 +14,16 @@ _RUN = ("experiment", "target")
 _MS_PER_S = 1e3
 
 
-def as_prometheus(runs: Sequence[RunPage]) -> str:
-    """The text. Of several runs of one experiment on one target, the last counts."""
+def as_prometheus(runs: Sequence[RunPage], gate: Mapping[str, Any] | None = None) -> str:
+    """The text. Of several runs of one experiment on one target, the last counts.
+
+    Args:
+        runs: whose figures are told.
+        gate: as ``GateResult.as_dict`` gives it, where they are those of a gate.
+    """
     registry = CollectorRegistry()
+    if gate is not None:
+        _gate(registry, gate)
 
     def gauge(name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"mcp_chaos_{name}", text, [*_RUN, *labels], registry=registry)
@@ -41,6 +50,24 @@ def as_prometheus(runs: Sequence[RunPage]) -> str:
                 if figures.recovery_s is not None:
                     recovery.labels(*where, lane).set(figures.recovery_s)
     return generate_latest(registry).decode()
+
+
+def _gate(registry: CollectorRegistry, gate: Mapping[str, Any]) -> None:
+    """What is there also when no experiment could be run."""
+
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"mcp_chaos_{name}", text, ["plan", *labels], registry=registry)
+
+    gauge("gate_exit_code", "0 pass, 1 fail, 3 inconclusive, 4 aborted, 5 error").labels(gate["plan"]).set(
+        gate["exit_code"]
+    )
+    began = datetime.fromisoformat(gate["began"]).timestamp()
+    gauge("gate_timestamp_seconds", "When the last gate began, in seconds since the epoch").labels(gate["plan"]).set(
+        began
+    )
+    outcomes = gauge("experiment_outcome", "1 for what came of each experiment", "experiment", "outcome")
+    for experiment in gate["experiments"]:
+        outcomes.labels(gate["plan"], experiment["title"], experiment["outcome"]).set(1)
 
 
 def _set(calls: Gauge, success: Gauge, latency: Gauge, where: tuple[str, ...], figures: Figures) -> None:

@@ -15,7 +15,14 @@ _FIGURES = ("calls", "success", "p50 ms", "p95 ms", "p99 ms", "recovery s")
 
 def console(*, colour: bool, width: int) -> Console:
     """A console to capture text with, with ANSI colours or without."""
-    return Console(width=width, force_terminal=colour, no_color=not colour, color_system="standard" if colour else None)
+    # No markup: titles and reasons are other people's texts, and may have brackets in them.
+    return Console(
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        color_system="standard" if colour else None,
+        markup=False,
+    )
 
 
 def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
