@@ -50,9 +50,25 @@ def test_a_cut_line_is_cut_and_comes_back(faulted_lane):
 
 def test_what_makes_no_sense_is_told(faulted_lane):
     from mcp_chaos.errors import UsageError
-    with pytest.raises(UsageError, match="There is no fault"):
-        with faulted_lane.fault("earthquake"):
-            pass
+    wrong = [("earthquake", {}), ("flap", {}), ("add_latency", {"latncy_ms": 1}), ("add_latency", {"latency_ms": -1})]
+    for name, numbers in wrong:
+        with pytest.raises(UsageError):
+            with faulted_lane.fault(name, **numbers):
+                pass
+    with faulted_lane.fault("add_latency", latency_ms=300):
+        with pytest.raises(UsageError, match="'add_latency' is in place"):
+            with faulted_lane.fault("partition"):
+                pass
+        began = time.monotonic()
+        call(faulted_lane.url, faulted_lane.host)
+        assert time.monotonic() - began > 0.25
+
+def test_what_a_test_leaves_in_place(faulted_lane):
+    faulted_lane.fault("partition").__enter__()
+    pytest.fail("left")
+
+def test_is_taken_back(faulted_lane):
+    assert call(faulted_lane.url, faulted_lane.host).status_code < 500
 """
 
 
@@ -86,7 +102,7 @@ def run(inner: pytest.Pytester, *options: str) -> pytest.RunResult:
 def test_a_suite_breaks_the_way_to_its_own_server(inner: pytest.Pytester, url: str) -> None:
     inner.makeconftest(CONFTEST.replace("{url}", url))
     inner.makepyfile(LANE)
-    run(inner).assert_outcomes(passed=3)
+    run(inner).assert_outcomes(passed=4, failed=1)
 
 
 def test_which_server_has_to_be_said(inner: pytest.Pytester) -> None:

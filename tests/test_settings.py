@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.settings import KEYS, resolve
+from mcp_chaos.settings import KEYS, command_line, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +133,31 @@ def test_all_problems_come_at_once() -> None:
         resolve({"mcp_url": "x", "toxiproxy_url": "x", "mcp_dialect": "x", "mcp_chaos_seed": "x"})
     assert len(refused.value.problems) == 4
     assert "nothing was started" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "configuration", "shown"),
+    [
+        (["/x/bin/chaos", "run", "a b.yaml"], {}, {}, "chaos run 'a b.yaml'"),
+        (["/x/chaostoolkit/__main__.py", "run", "x.yaml"], {}, {}, "chaos run x.yaml"),
+        (["/x/mcp_chaos/cli/__main__.py", "gate"], {"MCP_TOOL": "now"}, {}, "MCP_TOOL=now mcp-chaos gate"),
+        (["chaos", "run", "--var", "a:int=3", "--var", "b=sk-1"], {}, {}, "chaos run --var a:int=3 --var b=..."),
+        (["chaos", "run", "--var=b=sk-1", "x.yaml"], {}, {}, "chaos run --var=b=... x.yaml"),
+        (["chaos", "run"], {"MCP_COMMAND": "srv --key sk-1"}, {}, "MCP_COMMAND=... chaos run"),
+        (["chaos", "run"], {"MCP_URL": "http://u:sk-1@h/"}, {"mcp_url": "http://127.0.0.1/"}, "chaos run"),
+        (["/x/bin/pytest", "--password=sk-1"], {}, {}, "pytest"),
+    ],
+)
+def test_a_command_is_shown_without_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+    argv: list[str],
+    environment: dict[str, str],
+    configuration: dict[str, str],
+    shown: str,
+) -> None:
+    for key in KEYS:
+        monkeypatch.delenv(key.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", argv)
+    assert command_line(configuration) == shown

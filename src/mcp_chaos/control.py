@@ -102,7 +102,7 @@ def before_experiment_control(
         missing = missing_controls(experiment)
         run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
-        run.describe(command=command_line(), numbers=numbers)
+        run.describe(command=command_line(configuration), numbers=numbers)
         _hurry_on_signals(run)
         runs.begin(run)
         for name in missing:

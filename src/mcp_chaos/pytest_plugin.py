@@ -63,6 +63,7 @@ class ExperimentItem(pytest.Item):
         """
         from mcp_chaos.errors import EXIT_PASS, McpChaosError
         from mcp_chaos.gate.plan import make_plan, read_profile
+        from mcp_chaos.gate.result import ABORTED
         from mcp_chaos.gate.runner import run_plan
 
         profile = self.config.getini(_PROFILE)
@@ -74,6 +75,8 @@ class ExperimentItem(pytest.Item):
         except McpChaosError as error:
             raise DidNotPassError(str(error)) from None
         (experiment,) = result.experiments
+        if experiment.outcome == ABORTED:
+            raise KeyboardInterrupt  # it was for pytest as well
         if result.exit_code != EXIT_PASS:
             kept = f"The run is kept in {experiment.run}" if experiment.run else "No run was made"
             raise DidNotPassError("\n".join([f"{experiment.title}: {experiment.outcome}", *experiment.reasons, kept]))
@@ -126,6 +129,7 @@ class FaultedLane:
         from mcp_chaos.records import Lane
 
         self._run = run
+        self._in_place = ""
         self.url = run.environment.url(Lane.FAULTED)
         self.control_url = run.environment.url(Lane.CONTROL)
         self.host = run.environment.host_header
@@ -149,10 +153,20 @@ class FaultedLane:
         from mcp_chaos.errors import UsageError
         from mcp_chaos.faults.fault import make_fault
 
-        if name not in FAULTS:
-            raise UsageError(f"There is no fault {name!r}; there are {', '.join(FAULTS)}.")
+        known = [fault for fault in FAULTS if fault != "flap"]  # which is over when it returns
+        if name not in known:
+            raise UsageError(f"There is no fault {name!r} here; there are {', '.join(known)}.")
+        if self._in_place:
+            raise UsageError(
+                f"{self._in_place!r} is in place; one fault comes after the other, as they are healed together."
+            )
         try:
-            receipt = self._run.inject(make_fault(FAULTS[name], **numbers))
+            fault = make_fault(FAULTS[name], **numbers)
+        except TypeError as error:
+            raise UsageError(str(error)) from None
+        self._in_place = name
+        try:
+            receipt = self._run.inject(fault)
             if not receipt.get("proof"):
                 pytest.fail(
                     f"The fault was not felt, so this would prove nothing: {receipt.get('doubt')}", pytrace=False
@@ -163,6 +177,7 @@ class FaultedLane:
 
     def heal(self) -> list[str]:
         """Take back whatever is in place; says what it was."""
+        self._in_place = ""
         return self._run.heal()
 
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,18 +106,36 @@ class Settings:
         return self.mcp_url is None and not self.command
 
 
-def command_line() -> str:
+def command_line(configuration: Mapping[str, Any]) -> str:
     """The command of this process, and the settings that its environment gave it, as a person would type them.
 
-    A stdio server's command is left out, as words of it may be secrets.
+    What may be a secret is left out: the command of a stdio server, values of ``--var`` that are no numbers, and the
+    arguments of programs that are not ours.
+
+    Args:
+        configuration: of the experiment, which wins over the environment.
     """
-    name = Path(sys.argv[0]).name
-    name = {"__main__.py": Path(sys.argv[0]).parent.name}.get(name, name)
-    words = [{"chaostoolkit": "chaos", "cli": "mcp-chaos"}.get(name, name), *sys.argv[1:]]
-    given = {key.upper(): os.environ[key.upper()] for key in KEYS if os.environ.get(key.upper())}
+    path = Path(sys.argv[0])
+    name = path.parent.name if path.name == "__main__.py" else path.name
+    name = {"chaostoolkit": "chaos", "cli": "mcp-chaos"}.get(name, name)
+    words = [name, *_without_values(sys.argv[1:])] if name in ("chaos", "mcp-chaos") else [name]
+    given = {
+        key.upper(): os.environ[key.upper()]
+        for key in KEYS
+        if os.environ.get(key.upper()) and configuration.get(key) in (None, "", os.environ[key.upper()])
+    }
     if "MCP_COMMAND" in given:
         given["MCP_COMMAND"] = "..."
     return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in given.items()), shlex.join(words)])
+
+
+def _without_values(words: Sequence[str]) -> Iterator[str]:
+    """The words of a command, without the values of variables but for numbers."""
+    for before, word in zip(("", *words), words, strict=False):
+        variable = before == "--var" or word.startswith("--var=")
+        key, equals, value = word.removeprefix("--var=").partition("=")
+        hidden = variable and equals and not re.fullmatch(r"-?\d+(\.\d+)?", value)
+        yield f"{word[: word.index(key)]}{key}=..." if hidden else word
 
 
 def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:

@@ -52,12 +52,13 @@ def test_alarms_are_as_rare_as_said_and_a_fifth_is_found() -> None:
     ("name", "value", "is_worse"),
     [
         ("success_fraction", 0.97, True),
-        ("success_fraction", 0.995, False),
+        ("success_fraction", 0.985, False),
         ("control_success_fraction", 0.9, True),
         ("p50_ms", 18.0, True),
         ("p50_ms", 10.0, False),  # better is not worse
         ("recovery_s", 2.0, True),
         ("recovery_s", 0.1, False),
+        ("recovery_s", float("inf"), True),
         ("capacity_users", 5.0, True),
         ("capacity_users", 20.0, False),
     ],
@@ -116,6 +117,27 @@ def test_a_baseline_grows_is_kept_and_judges(tmp_path: Path) -> None:
     assert doubts == []
 
 
+def test_times_are_compared_with_those_of_the_same_load(tmp_path: Path) -> None:
+    baseline = Baseline({})
+
+    def a_run(users: int, slower_ms: int) -> RunFolder:
+        folder = write_run(tmp_path)
+        folder.write("load-ramp.json", {"name": "ramp", "lane": 0, "shape": {"kind": "ramp"}, "judged": True})
+        folder.write("result-ramp.json", {"capacity_users": users})
+        shape = {"kind": "sustained", "users": users}
+        folder.write("load-sustained.json", {"name": "sustained", "lane": 0, "shape": shape, "judged": True})
+        calls = folder.calls("sustained")
+        calls["done_ns"] += slower_ms * 1_000_000
+        calls.tofile(folder.calls_path("sustained"))
+        return folder
+
+    for _ in range(FEWEST_RUNS):
+        baseline.add("x", a_run(5, 0))
+    assert baseline.judge("x", attempt(a_run(10, 10))) == ([], [])  # more users take longer
+    assert "p50_ms" in baseline.judge("x", attempt(a_run(5, 10)))[0][0]
+    assert "capacity_users" in baseline.judge("x", attempt(a_run(2, 0)))[0][0]
+
+
 def test_a_machine_that_was_busier_is_no_regression_of_the_server(tmp_path: Path) -> None:
     baseline = Baseline({})
 
@@ -129,10 +151,16 @@ def test_a_machine_that_was_busier_is_no_regression_of_the_server(tmp_path: Path
 
     for _ in range(FEWEST_RUNS):
         baseline.add("x", a_run(0.3))
-    assert baseline.judge("x", attempt(a_run(0.3, took_ms=2)))[1] == []
+    found, doubts = baseline.judge("x", attempt(a_run(0.3, took_ms=2)))
+    assert "regression: p50_ms" in found[0]
+    assert doubts == []
     found, doubts = baseline.judge("x", attempt(a_run(20.0, took_ms=2)))
     assert found == []
-    assert doubts[0].startswith("the machine itself: machine_late_ms is 20 ms")
+    assert doubts[0].startswith("the machine itself was slower than before (0%, and 19.7 ms later)")
+    assert "regression: p50_ms" in doubts[1]
+    found, doubts = baseline.judge("x", attempt(a_run(20.0, took_ms=20)))  # more than the machine can be the reason of
+    assert "regression: p50_ms" in found[0]
+    assert doubts == []
     assert baseline.judge("x", attempt(a_run(20.0))) == ([], [])
 
 

@@ -1,6 +1,7 @@
 """The page of a run, as text; a browser looks at it in test_browser.py."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from mcp_chaos.cli import cli
 from mcp_chaos.records import Reason
 from mcp_chaos.report.html import render_page, run_page
+from mcp_chaos.report.prometheus import as_prometheus
 from tests.report.runs import HOSTILE, write_run
 
 
@@ -67,7 +69,32 @@ def test_report_makes_the_page_again(tmp_path: Path) -> None:
     assert "cannot be written" in str(made.exception)
 
 
-@pytest.mark.parametrize("reason", list(Reason))
-def test_every_outcome_can_be_drawn(tmp_path: Path, reason: Reason) -> None:
+@pytest.mark.parametrize("reason", set(Reason) - {Reason.OK})
+def test_every_outcome_is_drawn_and_in_a_table(tmp_path: Path, reason: Reason) -> None:
     shown = run_page(write_run(tmp_path, reason=reason))
-    assert reason.name.lower().replace("_", " ") in str(shown.data)
+    said = reason.name.lower().replace("_", " ")
+    assert f'"{said}"' in str(shown.data)
+    (row,) = [row for row in shown.outcomes if row["reason"] == said]
+    assert (row["lane"], row["calls"], row["touched"]) == ("faulted", 20, 20)
+
+
+def test_every_colour_is_there(tmp_path: Path) -> None:
+    css = (files("mcp_chaos.report") / "page" / "report.css").read_text()
+    names = {
+        name
+        for reason in Reason
+        for name in re.findall(r'"(--[a-z0-9]+)"', str(run_page(write_run(tmp_path, reason=reason)).data))
+    }
+    assert {"--faulted", "--control", "--ok", "--heat"} <= names
+    for name in names - {"--heat"}:
+        assert css.count(f"{name}:") == 2, name  # light and dark
+
+
+def test_a_service_that_was_never_steady_is_said_to_be(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    calls = folder.calls("sustained")
+    calls["outcome"][calls["lane"] == 0], calls["reason"][calls["lane"] == 0] = 1, Reason.REFUSED
+    calls.tofile(folder.calls_path("sustained"))
+    shown = run_page(folder)
+    assert ("slowest recovery", "never", "") in shown.key_figures
+    assert "Inf" in as_prometheus([shown])

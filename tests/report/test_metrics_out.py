@@ -79,11 +79,15 @@ class Collector(ThreadingHTTPServer):
     """Takes OTLP over HTTP, and keeps it."""
 
     taken: dict[str, list[bytes]]
+    refused: tuple[str, ...] = ()
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Collector)
+        if self.path in self.server.refused:
+            self.send_error(404)
+            return
         self.server.taken.setdefault(self.path, []).append(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(200)
         self.send_header("Content-Length", "0")
@@ -115,6 +119,14 @@ def test_it_goes_to_a_collector(tmp_path: Path, collector: Collector, monkeypatc
     metrics = [ExportMetricsServiceRequest.FromString(body) for body in collector.taken["/v1/metrics"]]
     names = {m.name for r in metrics for rm in r.resource_metrics for sm in rm.scope_metrics for m in sm.metrics}
     assert names == {"mcp_chaos.calls", "mcp_chaos.call.duration"}
+
+
+@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/traces"])
+def test_half_a_collector_is_told(tmp_path: Path, collector: Collector, path: str, monkeypatch: Any) -> None:
+    collector.refused = (path,)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+    with pytest.raises(TargetError, match="nobody took them"):
+        export([write_run(tmp_path)])
 
 
 def test_nobody_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

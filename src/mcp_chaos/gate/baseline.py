@@ -56,7 +56,7 @@ class Figure:
 
     def scaled(self, value: float) -> float:
         """On the scale of the comparison, on which more is worse."""
-        return math.log(value + self.added) if self.is_time else -value
+        return math.log(max(value + self.added, 1e-9)) if self.is_time else -value
 
     def original(self, scaled: float) -> float:
         """Back from that scale."""
@@ -68,8 +68,8 @@ class Figure:
 
 
 FIGURES = {
-    "success_fraction": Figure("", False, 0.01, 0.002),
-    "control_success_fraction": Figure("", False, 0.01, 0.002),
+    "success_fraction": Figure("", False, 0.02, 0.005),
+    "control_success_fraction": Figure("", False, 0.02, 0.005),
     "p50_ms": Figure("ms", True, 0.05, 0.015),
     "p95_ms": Figure("ms", True, 0.10, 0.03),
     "control_p50_ms": Figure("ms", True, 0.05, 0.015),
@@ -79,11 +79,7 @@ FIGURES = {
 }
 """What is compared: of calls outside of faults, on both lanes; the slowest recovery; what a ramp could hold."""
 
-MACHINE = {
-    "machine_work_ms": Figure("ms", True, 0.05, 0.015),
-    "machine_late_ms": Figure("ms", True, 0.25, 0.1, added=0.1),
-}
-"""The same of the machine itself, see ``pulse``: where it was worse, nothing can be held against the server."""
+_WORK, _LATE = "machine_work_ms", "machine_late_ms"
 
 
 def figures_of(folder: RunFolder) -> dict[str, float]:
@@ -101,7 +97,7 @@ def figures_of(folder: RunFolder) -> dict[str, float]:
         "control_success_fraction": lanes[Lane.CONTROL].success_fraction,
         "control_p50_ms": lanes[Lane.CONTROL].p50_ms,
         "control_p95_ms": lanes[Lane.CONTROL].p95_ms,
-        "recovery_s": measured.figures["recovery"]["faulted"].recovery_s,
+        "recovery_s": math.inf if measured.never_steady else measured.figures["recovery"]["faulted"].recovery_s,
         "capacity_users": _capacity(folder),
     }
     found |= _machine(folder)
@@ -112,7 +108,7 @@ def _machine(folder: RunFolder) -> dict[str, float | None]:
     readings = [o["reading"] for o in folder.observations_file.read() if o.get("probe") == OBSERVATION]
     if not readings:
         return {}
-    return {"machine_work_ms": readings[-1]["work_p50_ms"], "machine_late_ms": readings[-1]["late_p95_ms"]}
+    return {_WORK: readings[-1]["work_p50_ms"], _LATE: readings[-1]["late_p95_ms"]}
 
 
 def _capacity(folder: RunFolder) -> float | None:
@@ -133,6 +129,8 @@ def setting_of(folder: RunFolder) -> dict[str, Any]:
     loads = {}
     for path in sorted(folder.path.glob("load-*.json")):
         load = folder.read(path.name)
+        if not load.get("judged"):
+            continue  # a probe's own burst: how many there are is a matter of time
         # Users that a ramp found are a figure of the run, which is compared.
         shape = {k: v for k, v in load.get("shape", {}).items() if k != "users" or v != capacity}
         kept = {key: load.get(key) for key in ("lane", "deadline_s", "workload")}
@@ -196,7 +194,8 @@ class Baseline:
         if entry is None:
             entry = {"setting": setting, "runs": []}
             entries.append(entry)
-        entry["runs"] = [*entry["runs"], figures_of(folder)][-_MOST_RUNS:]
+        figures = {name: value for name, value in figures_of(folder).items() if math.isfinite(value)}
+        entry["runs"] = [*entry["runs"], figures][-_MOST_RUNS:]
 
     def problems(self, titles: Sequence[str]) -> list[str]:
         """Why runs of these experiments cannot be compared: none of them is known, or one has too few runs."""
@@ -225,10 +224,20 @@ class Baseline:
             return [], [f"the baseline cannot be compared with: {different} differ from those of its runs"]
         if len(entry["runs"]) < FEWEST_RUNS:
             return [], [f"the baseline has {len(entry['runs'])} runs of this setting, and {FEWEST_RUNS} are needed"]
-        now = figures_of(folder)
-        found = regressions(entry["runs"], now)
-        of_machine = regressions(entry["runs"], now, MACHINE) if found else []
-        return ([], [*of_machine, *found]) if of_machine else (found, [])
+        return compared(_comparable(entry, figures_of(folder)), figures_of(folder))
+
+
+def _comparable(entry: Mapping[str, Any], now: Mapping[str, float]) -> list[dict[str, float]]:
+    """The earlier runs, without the times of those whose load was another as their ramp held more or fewer users."""
+    loads = entry["setting"]["loads"].values()
+    if not any(load["shape"].get("kind") == "sustained" and "users" not in load["shape"] for load in loads):
+        return list(entry["runs"])
+    return [
+        run
+        if run.get("capacity_users") == now.get("capacity_users")
+        else {name: value for name, value in run.items() if not name.endswith("_ms")}
+        for run in entry["runs"]
+    ]
 
 
 def _is_baseline(content: Any) -> bool:
@@ -257,24 +266,44 @@ def _different(known: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return " and ".join(f"the {key}" for key in now if known.get(key) != now[key])
 
 
-def regressions(
-    earlier: Sequence[Mapping[str, float]], now: Mapping[str, float], compared: Mapping[str, Figure] = FIGURES
-) -> list[str]:
+def compared(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> tuple[list[str], list[str]]:
+    """Regressions of a run; or doubts, where all of them may be the machine's."""
+    found = regressions(earlier, now)
+    slower, later_ms = _machine_was(earlier, now)
+    corrected = {
+        name: max(value / slower - later_ms, 0.0) if name.endswith("_ms") else value for name, value in now.items()
+    }
+    if not found or regressions(earlier, corrected):
+        return found, []
+    doubt = (
+        f"the machine itself was slower than before ({slower - 1:.0%}, and {later_ms:.1f} ms later), which may be why:"
+    )
+    return [], [doubt, *found]
+
+
+def _machine_was(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> tuple[float, float]:
+    """How many times slower the machine was than in earlier runs, and how much later it woke, in milliseconds."""
+    work, late = ([run[name] for run in earlier if name in run] for name in (_WORK, _LATE))
+    slower = now[_WORK] / float(np.mean(work)) if work and _WORK in now else 1.0
+    later_ms = now[_LATE] - float(np.mean(late)) if late and _LATE in now else 0.0
+    return max(1.0, slower), max(0.0, later_ms)
+
+
+def regressions(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> list[str]:
     """What of a run is worse than was to be expected after the earlier ones, in words.
 
     Args:
         earlier: the figures of each earlier run.
         now: those of this one.
-        compared: which of them.
     """
-    names = [name for name in compared if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
+    names = [name for name in FIGURES if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
     found = []
     for name in names:
-        figure, values = compared[name], [run[name] for run in earlier if name in run]
+        figure, values = FIGURES[name], [run[name] for run in earlier if name in run]
         limit = _limit(figure, values, ALARM_FRACTION / len(names))
         mean = figure.original(float(np.mean([figure.scaled(value) for value in values])))
         if figure.scaled(now[name]) > limit and figure.effect(now[name], mean) >= figure.least_effect:
-            found.append(_sentence(name, figure, now[name], mean, figure.original(limit), len(values)))
+            found.append(_sentence(name, now[name], mean, figure.original(limit), len(values)))
     return found
 
 
@@ -286,11 +315,10 @@ def _limit(figure: Figure, values: Sequence[float], alarm_fraction: float) -> fl
     return float(np.mean(scaled)) + quantile * deviation * math.sqrt(1 + 1 / len(values))
 
 
-def _sentence(name: str, figure: Figure, now: float, mean: float, limit: float, runs: int) -> str:
-    unit = f" {figure.unit}" if figure.unit else ""
-    direction = "up to" if figure.is_time else "down to"
-    what = "the machine itself" if name in MACHINE else "regression"
+def _sentence(name: str, now: float, mean: float, limit: float, runs: int) -> str:
+    unit = f" {FIGURES[name].unit}" if FIGURES[name].unit else ""
+    direction = "up to" if FIGURES[name].is_time else "down to"
     return (
-        f"{what}: {name} is {now:.4g}{unit}, in {runs} earlier runs it was {mean:.4g}{unit}, "
+        f"regression: {name} is {now:.4g}{unit}, in {runs} earlier runs it was {mean:.4g}{unit}, "
         f"and {direction} {limit:.4g}{unit} was to be expected"
     )

@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from mcp_chaos import __version__
 from mcp_chaos.history import History, RunFolder
-from mcp_chaos.metrics import WINDOWS, Segment, end_of, load_spans
-from mcp_chaos.records import CALL, LANES
+from mcp_chaos.metrics import WINDOWS, Segment, end_of, load_spans, touched_by
+from mcp_chaos.records import CALL, LANES, Calls, Reason
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
@@ -45,6 +45,7 @@ class RunPage:
         lanes: those with calls.
         rows: the time line for people without scripts.
         windows, recoveries, faults: the rows of these tables.
+        outcomes: how calls ended, by lane.
         operations: what became of each operation.
         facts: of the environment, names and values.
         command: to run it again; empty where it is not known.
@@ -66,6 +67,7 @@ class RunPage:
     windows: list[dict[str, Any]]
     recoveries: list[dict[str, Any]]
     faults: list[dict[str, Any]]
+    outcomes: list[dict[str, Any]]
     operations: list[OperationRow]
     facts: list[tuple[str, str]]
     command: str
@@ -81,7 +83,7 @@ def run_page(folder: RunFolder) -> RunPage:
     history = History.read(folder)
     verdict = judge(history)
     spans = load_spans(history.events, end_of(history))
-    whole = _whole(spans, verdict)
+    whole = _whole(spans, verdict, history.events[0].at_ns if history.events else 0)
     loads = {name: calls for name, calls in history.calls.items() if name in spans}
     calls = np.concatenate(list(loads.values())) if loads else np.empty(0, dtype=CALL)
     line = time_line(calls, whole.start_ns, whole.end_ns)
@@ -104,6 +106,7 @@ def run_page(folder: RunFolder) -> RunPage:
         windows=_windows(verdict),
         recoveries=_recoveries(verdict, whole.start_ns),
         faults=_faults(verdict, whole.start_ns),
+        outcomes=_outcomes(calls, verdict),
         operations=operation_rows([(_operations(folder, name), found) for name, found in loads.items()]),
         facts=_facts(manifest, folder),
         command=str(manifest.get("command", "")),
@@ -161,11 +164,11 @@ def _in_html(value: Any) -> Markup:
     return Markup(text)  # noqa: S704  # nothing in it can end an element
 
 
-def _whole(spans: Mapping[str, Segment], verdict: Verdict) -> Segment:
-    """The time that the charts show: of the loads, and of the faults."""
+def _whole(spans: Mapping[str, Segment], verdict: Verdict, begin_ns: int) -> Segment:
+    """The time that the charts show: of the loads, and of the faults; the beginning where there were neither."""
     shown = [*spans.values(), *(fault.span for fault in verdict.measured.faults)]
     if not shown:
-        return Segment(0, 0)
+        return Segment(begin_ns, begin_ns)
     return Segment(min(s.start_ns for s in shown), max(s.end_ns for s in shown))
 
 
@@ -181,7 +184,10 @@ def _key_figures(verdict: Verdict) -> list[tuple[str, str, str]]:
         ("success after", *_percent(recovery.success_fraction)),
         ("p95 before", *_number(baseline.p95_ms, 1, "ms")),
         ("p95 after", *_number(recovery.p95_ms, 1, "ms")),
-        ("slowest recovery", *_number(recovery.recovery_s, 2, "s")),
+        (
+            "slowest recovery",
+            *(("never", "") if verdict.measured.never_steady else _number(recovery.recovery_s, 2, "s")),
+        ),
     ]
 
 
@@ -229,15 +235,28 @@ def _recoveries(verdict: Verdict, start_ns: int) -> list[dict[str, Any]]:
     measured = verdict.measured
     rows = []
     for index, segment in enumerate(measured.windows["recovery"]):
-        before = [fault.name for fault in measured.faults if fault.span.end_ns <= segment.start_ns]
+        before = [fault for fault in measured.faults if fault.span.end_ns <= segment.start_ns]
         times = {lane: _recovery(found[index]) for lane, found in measured.recoveries.items()}
         rows.append(
             {
-                "after": before[-1] if before else "",
+                "after": max(before, key=lambda fault: fault.span.end_ns).name if before else "",
                 "healed_s": (segment.start_ns - start_ns) / _NS_PER_S,
                 **times,
             }
         )
+    return rows
+
+
+def _outcomes(calls: Calls, verdict: Verdict) -> list[dict[str, Any]]:
+    """How many calls ended for each reason, and how many of them were under way in a fault."""
+    touched = touched_by(calls, verdict.measured.windows["fault"])
+    rows = []
+    for name, lane in LANES.items():
+        for reason in Reason:
+            mine = (calls["lane"] == lane) & (calls["reason"] == reason)
+            if mine.any():
+                said = reason.name.lower().replace("_", " ")
+                rows.append({"lane": name, "reason": said, "calls": mine.sum(), "touched": (mine & touched).sum()})
     return rows
 
 

@@ -11,7 +11,12 @@ import numpy as np
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import (
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
@@ -26,7 +31,6 @@ from mcp_chaos.verdict import FAIL, PASS, Verdict, judge
 
 _NAME = "mcp_chaos"
 _NS_PER_S = 1e9
-_EXPORT_MS = 10_000.0
 _BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -46,16 +50,16 @@ def export(folders: Sequence[RunFolder], spans: SpanExporter | None = None, read
     watched = _Watched(spans or OTLPSpanExporter())
     tracers = TracerProvider(resource=resource)
     tracers.add_span_processor(SimpleSpanProcessor(watched))
-    reader = reader or PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=float("inf"))
+    metrics = _WatchedMetrics()
+    reader = reader or PeriodicExportingMetricReader(metrics, export_interval_millis=float("inf"))
     meters = MeterProvider(metric_readers=[reader], resource=resource)
     for folder in folders:
         history = History.read(folder)
         _spans(tracers.get_tracer(_NAME), history, judge(history), folder.run_id)
         _metrics(meters, history)
-    taken = meters.force_flush(_EXPORT_MS)
     meters.shutdown()
     tracers.shutdown()
-    if watched.failed or not taken:
+    if watched.failed or metrics.failed:
         raise TargetError(
             "The runs could not be exported: nobody took them at the OTLP endpoint "
             "(see OTEL_EXPORTER_OTLP_ENDPOINT, by default http://localhost:4318). They are kept in their folders."
@@ -80,6 +84,20 @@ class _Watched(SpanExporter):
     def shutdown(self) -> None:
         """End."""
         self._exporter.shutdown()
+
+
+class _WatchedMetrics(OTLPMetricExporter):
+    """The same for metrics."""
+
+    failed = False
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Pass them on."""
+        result = super().export(metrics_data, timeout_millis, **kwargs)
+        self.failed = self.failed or result is not MetricExportResult.SUCCESS
+        return result
 
 
 def _spans(tracer: Tracer, history: History, verdict: Verdict, run_id: str) -> None:

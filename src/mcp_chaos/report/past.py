@@ -78,7 +78,7 @@ def _past_run(folder: RunFolder) -> PastRun | None:
             _figure(windows, "baseline", "p95_ms"),
             _figure(windows, "recovery", "recovery_s"),
         )
-    except (HistoryError, AttributeError, TypeError):
+    except (HistoryError, AttributeError, TypeError, KeyError):
         return None
 
 

@@ -1,5 +1,6 @@
 """Runs as a Prometheus text file, for the textfile collector of node_exporter or a Pushgateway."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -35,7 +36,7 @@ def as_prometheus(runs: Sequence[RunPage], gate: Mapping[str, Any] | None = None
     latency = gauge("latency_seconds", "Latency of successful calls", "window", "lane", "quantile")
     recovery = gauge("recovery_seconds", "How long after the slowest heal the service was steady again", "lane")
     faults = gauge("faults", "Faults of the last run, and whether the canary felt them", "felt")
-    for run in runs:
+    for run in {(run.title, run.target): run for run in runs}.values():
         where = (run.title, run.target)
         for name in (PASS, FAIL, INCONCLUSIVE):
             verdict.labels(*where, name).set(run.verdict.verdict == name)
@@ -49,6 +50,8 @@ def as_prometheus(runs: Sequence[RunPage], gate: Mapping[str, Any] | None = None
                     _set(calls, success, latency, (*where, window, lane), figures)
                 if figures.recovery_s is not None:
                     recovery.labels(*where, lane).set(figures.recovery_s)
+        if measured.never_steady:
+            recovery.labels(*where, "faulted").set(math.inf)
     return generate_latest(registry).decode()
 
 

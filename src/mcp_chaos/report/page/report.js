@@ -95,13 +95,21 @@
       section.dataset.drawn = "yes";
     });
     dark.addEventListener("change", draw);
-    addEventListener("resize", draw);
+    let width = innerWidth;
+    addEventListener("resize", () => {
+      if (innerWidth === width) return; // a phone's address bar comes and goes
+      width = innerWidth;
+      requestAnimationFrame(draw);
+    });
   };
 
   const sections = document.querySelectorAll("section.run");
-  const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
-    watch.unobserve(entry.target);
-    start(entry.target);
-  }), { rootMargin: "400px" });
+  const begin = (section) => {
+    watch.unobserve(section);
+    if (!section.dataset.begun) start(section);
+    section.dataset.begun = "yes";
+  };
+  const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => begin(entry.target)), { rootMargin: "400px" });
   sections.forEach((section) => watch.observe(section));
+  addEventListener("beforeprint", () => sections.forEach(begin));
 })();
