@@ -40,10 +40,10 @@ targets: .venv/dev-ready ## Run the shipped experiments against the servers of d
 
 .PHONY: lock
 lock: .venv/dev-ready ## Pin the versions of all dependencies anew
-	for kind in lab dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	for kind in lab dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --no-annotate \
 		--extra $$kind --output-file requirements/$$kind.txt pyproject.toml requirements/build.in; done
-	for name in mcp-1.30 snowflake-labs-mcp; do $(BIN)/uv pip compile --quiet --python-version 3.11 --upgrade --generate-hashes \
+	for name in mcp-1.30 snowflake-labs-mcp; do $(BIN)/uv pip compile --quiet --python-version 3.11 --upgrade --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --no-annotate \
 		--output-file requirements/servers/$$name.txt requirements/servers/$$name.in; done
 	cd requirements/servers/node && npm install --package-lock-only --omit-lockfile-registry-resolved --silent
