@@ -57,6 +57,7 @@ def export(folders: Sequence[RunFolder], spans: SpanExporter | None = None, read
         history = History.read(folder)
         _spans(tracers.get_tracer(_NAME), history, judge(history), folder.run_id)
         _metrics(meters, history)
+    meters.force_flush()  # says that it went well whatever becomes of it
     meters.shutdown()
     tracers.shutdown()
     if watched.failed or metrics.failed:
