@@ -37,6 +37,7 @@ def test_the_specifications_dialect_passes_too(chaos: Chaos) -> None:
     ("name", "defect", "verdict", "reason"),
     [
         ("backend_outage.json", "no_backend_recovery", "fail", "recovery: "),
+        ("stalled_backend.yaml", "blocks_on_backend", "fail", "fault: 'control.success_fraction >= 0.99' was missed"),
         ("network_partition.yaml", "hangs_after_cut", "fail", "recovery: 'success_fraction >= 0.99' was missed"),
         ("network_partition.yaml", "bypasses_proxy", "inconclusive", "'partition' on mcp was not felt"),
     ],

@@ -39,14 +39,23 @@ class Backend:
         deadline_s: the most a query may take, waiting for its turn included.
         workers: how many queries run at the same time.
         keeps_broken: the planted defect ``no_backend_recovery``.
+        blocks: the planted defect ``blocks_on_backend``.
     """
 
     def __init__(
-        self, host: str, port: int, deadline_s: float = 2.0, workers: int = 8, *, keeps_broken: bool = False
+        self,
+        host: str,
+        port: int,
+        deadline_s: float = 2.0,
+        workers: int = 8,
+        *,
+        keeps_broken: bool = False,
+        blocks: bool = False,
     ) -> None:
         self._address = {"host": host, "port": port}
         self._deadline_s = deadline_s
         self._keeps_broken = keeps_broken
+        self._blocks = blocks
         self._broken: BackendError | None = None
         self._idle: SimpleQueue[SnowflakeConnection] = SimpleQueue()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="warehouse")
@@ -59,6 +68,8 @@ class Backend:
             QueryError: the warehouse refused the query.
         """
         limit_s = deadline_s or self._deadline_s
+        if self._blocks:
+            return self._query_here(sql, time.monotonic() + limit_s)
         started = asyncio.get_running_loop().run_in_executor(
             self._threads, self._query_here, sql, time.monotonic() + limit_s
         )

@@ -17,6 +17,9 @@ class Defect(Enum):
     NO_BACKEND_RECOVERY = "no_backend_recovery"
     """Once a connection to the warehouse has broken, no other is ever opened."""
 
+    BLOCKS_ON_BACKEND = "blocks_on_backend"
+    """Queries run on the event loop: while one of them waits for the warehouse, nobody is served."""
+
     HANGS_AFTER_CUT = "hangs_after_cut"
     """A session belongs to the connection it was opened on; on another one its calls wait for ever."""
 

@@ -157,7 +157,12 @@ def main() -> None:
     logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
     port, backend_port = int(sys.argv[1]), int(sys.argv[2])
     defect = planted_defect()
-    backend = Backend("127.0.0.1", backend_port, keeps_broken=defect is Defect.NO_BACKEND_RECOVERY)
+    backend = Backend(
+        "127.0.0.1",
+        backend_port,
+        keeps_broken=defect is Defect.NO_BACKEND_RECOVERY,
+        blocks=defect is Defect.BLOCKS_ON_BACKEND,
+    )
     app = build(backend, float(os.environ.get("MCP_CHAOS_LAB_RATE_PER_S", "0")), defect)
     uvicorn.run(
         app,
