@@ -10,7 +10,8 @@ from mcp_chaos.wording import plainly
 from tests.histories import a_history, every, fault
 
 BEFORE, FAULT, AFTER = "Before any fault", "While a fault was in place", "After the faults were gone"
-ASIDE = ", for clients past the faults, "
+OTHERS = "for clients that the faults did not touch"
+ASIDE = f", {OTHERS}, "
 THIRD = "33.3 % of the calls succeeded, and 99 % were asked for"
 BAND = "p95_ms <= 3 * baseline.p95_ms + 200"
 
@@ -25,6 +26,13 @@ BAND = "p95_ms <= 3 * baseline.p95_ms + 200"
         ("fault", "hung_calls <= 3", 50.0, 3.0, f"{FAULT}, 50 calls hung until their deadline, and 3 may"),
         ("recovery", "recovery_s <= 3", None, None, f"{AFTER}, the service never became steady again"),
         ("recovery", "recovery_s <= 3", 4.25, 3.0, f"{AFTER}, the service took 4.25 s to become steady again"),
+        (
+            "fault",
+            "fault.p95_ms - control.p95_ms <= 1000",
+            1234.5,
+            1000.0,
+            f"{FAULT}, the slowest call in twenty took 1234 ms longer than {OTHERS}, and 1000 ms were allowed",
+        ),
         (
             "recovery",
             BAND,
@@ -44,7 +52,7 @@ def test_every_figure_has_a_sentence(figure: str) -> None:
 
 
 def test_what_has_no_plain_words_is_said_exactly() -> None:
-    judgement = Judgement("fault", "p95_ms - control.p95_ms <= 10", "missed", 20.0, 10.0)
+    judgement = Judgement("fault", "p95_ms - baseline.p95_ms <= 10", "missed", 20.0, 10.0)
     assert plainly(judgement) == judgement.sentence()
 
 

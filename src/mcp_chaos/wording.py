@@ -24,19 +24,42 @@ _TIMES = {
     "p99_ms": "one call in a hundred took longer than",
     "max_ms": "the slowest call took",
 }
+_SLOW = {
+    "p50_ms": "a call took typically",
+    "p95_ms": "the slowest call in twenty took",
+    "p99_ms": "the slowest call in a hundred took",
+    "max_ms": "the slowest call took",
+}
+_OTHERS = "for clients that the faults did not touch"
 _COMPARISON = re.compile(r"([\w.]+)\s*(<=|<|>=|>|==)\s*[^=]")
+_DIFFERENCE = re.compile(r"(p50_ms|p95_ms|p99_ms|max_ms)\s*-\s*control\.\1\s*<=?\s*[^=]")
 
 
 def plainly(judgement: Judgement) -> str:
     """What a missed threshold says, in plain words; its exact sentence where there are none for it."""
+    said = _difference(judgement) or _comparison(judgement) if judgement.outcome == "missed" else ""
+    return said or judgement.sentence()
+
+
+def _difference(judgement: Judgement) -> str:
+    """Of a threshold that takes the control lane's latency off."""
+    found = _DIFFERENCE.match(judgement.text.removeprefix(f"{judgement.window}."))
+    if found is None or judgement.left is None or judgement.right is None:
+        return ""
+    slower = f"{_SLOW[found[1]]} {judgement.left:.0f} ms longer than {_OTHERS}"
+    return f"{_WHEN[judgement.window]}, {slower}, and {judgement.right:.0f} ms were allowed"
+
+
+def _comparison(judgement: Judgement) -> str:
+    """Of a threshold that has one figure on its left."""
     compared = _COMPARISON.match(judgement.text)
-    if compared is None or judgement.outcome != "missed":
-        return judgement.sentence()
+    if compared is None:
+        return ""
     *prefixes, figure = compared[1].split(".")
     window = next((prefix for prefix in prefixes if prefix in _WHEN), judgement.window)
-    aside = ", for clients past the faults," if LANES.keys() & set(prefixes) == {"control"} else ","
+    aside = f", {_OTHERS}," if LANES.keys() & set(prefixes) == {"control"} else ","
     said = _said(figure, compared[2], judgement.left, judgement.right)
-    return f"{_WHEN[window]}{aside} {said}" if said else judgement.sentence()
+    return f"{_WHEN[window]}{aside} {said}" if said else ""
 
 
 def _said(figure: str, operator: str, left: float | None, right: float | None) -> str:
