@@ -154,8 +154,8 @@ def test_the_summary_shows_what_a_person_wants_to_know(tmp_path: Path) -> None:
     assert all(len(line) <= 120 for line in text.splitlines())
 
 
-def report_command(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
-    monkeypatch.setattr("sys.argv", ["mcp-chaos", "report", str(folder.path)])
+def report_command(folder: RunFolder, monkeypatch: pytest.MonkeyPatch, *options: str) -> int | str | None:
+    monkeypatch.setattr("sys.argv", ["mcp-chaos", "report", str(folder.path), *options])
     with pytest.raises(SystemExit) as ended:
         main()
     return ended.value.code
@@ -169,6 +169,25 @@ def test_a_load_is_reported_again(
     doubtful = run_folder(tmp_path, event(3, "worker_died", load="burst", worker=1, exit_code=-9))
     assert report_command(doubtful, monkeypatch) == 3
     assert "Inconclusive" in capsys.readouterr().out
+
+
+def test_a_load_has_a_page_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet, faulted = run_folder(tmp_path), run_folder(tmp_path, *fault(3, 5))
+    assert report_command(quiet, monkeypatch) == report_command(faulted, monkeypatch) == 0
+    page = (quiet.path / "report.html").read_text()
+    assert "120 calls were made, 120 of them were answered well" in page
+    assert "<h2>Thresholds</h2>" not in page
+    assert "<h2>Windows</h2>" not in page
+    assert "<h2>Windows</h2>" in (faulted.path / "report.html").read_text()
+
+
+def test_a_load_has_no_verdict_to_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_folder(tmp_path)
+    assert report_command(folder, monkeypatch, "--prometheus", str(tmp_path / "x.prom")) == 2
+    assert "no verdict to export" in capsys.readouterr().err
+    assert not (folder.path / "report.html").exists()
 
 
 def test_everything_that_is_wrong_with_a_load_is_said_at_once(

@@ -18,10 +18,11 @@ from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_proble
 from mcp_chaos.metrics import Measured, measure
 from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.run import Run
-from mcp_chaos.settings import Settings
-from mcp_chaos.verdict import troubles
+from mcp_chaos.settings import Settings, command_line
+from mcp_chaos.verdict import INCONCLUSIVE, Verdict, troubles
 
 KIND = "load"
+COMPLETE = "complete"
 SPEC = "spec"
 _HELD_FRACTION = 0.95
 _SPEC_SUSTAINED_S = 300.0
@@ -188,6 +189,13 @@ class Report:
             },
         }
 
+    def answer(self) -> Verdict:
+        """What a page says of it: no threshold judges a load, so it is complete, or says little."""
+        summaries = [result["summary"] for result in self.results.values()]
+        calls, ok = sum(s["calls"] for s in summaries), sum(s["outcomes"]["ok"] for s in summaries)
+        said = f"{calls:,} calls were made, {ok:,} of them were answered well"
+        return Verdict(INCONCLUSIVE if self.doubts else COMPLETE, [*self.doubts, said], self.measured, [])
+
     @classmethod
     def read(cls, folder: RunFolder, *, interrupted: bool = False) -> "Report":
         """The report of a run, made from its files.
@@ -231,7 +239,7 @@ def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Rep
         McpChaosError: it could not be started; nothing is left running.
     """
     run = Run(settings, f"load {plan.shape}", {}, say, direct=not plan.faults)
-    run.describe(kind=KIND, shape=plan.shape, numbers=plan.numbers)
+    run.describe(kind=KIND, shape=plan.shape, numbers=plan.numbers, command=command_line({}))
     with _interruptible() as interrupted:
         run.start()
         try:

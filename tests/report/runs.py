@@ -1,10 +1,11 @@
 """Run folders made by hand, for reports."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Lane, Reason
+from mcp_chaos.records import Event, Lane, Reason
 from tests.histories import a_history, every, fault
 
 HOSTILE = "</script><script>window.hacked=1</script>"
@@ -12,9 +13,21 @@ START_S = 1_795_000_000
 
 
 def write_run(
-    root: Path, title: str = "network partition", reason: Reason = Reason.REFUSED, **manifest: Any
+    root: Path,
+    title: str = "network partition",
+    reason: Reason = Reason.REFUSED,
+    more: Sequence[Event] = (),
+    **manifest: Any,
 ) -> RunFolder:
-    """A run of 12 s with a partition from 3 to 5 s, in which calls failed; with text that would like to be a script."""
+    """A run of 12 s with a partition from 3 to 5 s, in which calls failed; with text that would like to be a script.
+
+    Args:
+        root: of runs.
+        title: of the experiment.
+        reason: why the calls failed.
+        more: events, such as other faults.
+        manifest: what else is in it.
+    """
     at = START_S
     rows = [
         *every(0.1, at, at + 3),
@@ -24,7 +37,7 @@ def write_run(
     ]
     made = a_history(
         rows,
-        fault(at + 3, at + 5, proof=f"refused {HOSTILE}"),
+        [*fault(at + 3, at + 5, proof=f"refused {HOSTILE}"), *more],
         {"recovery": ["success_fraction >= 0.99"], "fault": ["success_fraction >= 0"]},
         (at, at + 12),
     )

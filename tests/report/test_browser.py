@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from mcp_chaos.report.html import render_page, run_page
-from tests.report.runs import write_run
+from tests.histories import fault
+from tests.report.runs import START_S, write_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -84,11 +85,43 @@ def test_windows_are_where_the_events_are(opened: Opened) -> None:
             "name => document.querySelector(`[data-chart=${name}]`).layout.shapes", chart
         )
         assert [(shape["x0"], shape["x1"]) for shape in shapes] == [(3, 5)]
-        assert opened.page.locator(f"[data-chart={chart}] .annotation-text").text_content() == "partition"
+        assert opened.page.locator(f"[data-chart={chart}] .annotation-text").text_content() == "1 partition"
     faulted = opened.page.evaluate("document.querySelector('[data-chart=success]').data[0]")
     low = [x for x, y in zip(faulted["x"], faulted["y"], strict=True) if y == 0]
     assert min(low) > 3
     assert max(low) < 5
+
+
+def test_names_of_faults_never_overlap(browser: Browser, tmp_path: Path) -> None:
+    """They come one by one, several within a second, and one at the very end; zooming in gives them room."""
+    at = START_S
+    times = [(3.3, 3.4), (5.1, 5.2), (5.15, 5.4), (5.2, 5.3), (7.0, 8.0), (11.8, 11.9)]
+    more = [e for n, (start, end) in enumerate(times) for e in fault(at + start, at + end, f"more-{n}")]
+    folder = write_run(tmp_path, more=more)
+    shown = run_page(folder)
+    path = tmp_path / "report.html"
+    path.write_text(render_page(shown.title, "pass", [shown]))
+    for width in (390, 1280):
+        opened = Opened(browser.new_page(viewport={"width": width, "height": 900}), path)
+        chart = opened.page.locator("[data-chart=success]")
+        labels = chart.locator(".annotation-text")
+        said = labels.all_text_contents()
+        assert said[0] == {390: "1–2", 1280: "1"}[width]  # no room for its name before the next
+        assert "3–5" in said
+        assert "6 partition" in said
+        boxes = [label.bounding_box() for label in labels.all()]
+        frame = chart.bounding_box()
+        assert frame is not None
+        for box, following in zip(boxes, [*boxes[1:], None], strict=True):
+            assert box is not None
+            end = following["x"] if following is not None else frame["x"] + frame["width"]
+            assert box["x"] + box["width"] <= end
+        opened.page.evaluate("element => element.focus()", chart.element_handle())
+        for _ in range(3):
+            opened.page.keyboard.press("+")
+        opened.wait_for_range("success", 1.5)
+        assert "3–5" not in labels.all_text_contents()
+        opened.page.close()
 
 
 def test_hover_tells_the_figures(opened: Opened) -> None:

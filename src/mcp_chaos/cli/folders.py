@@ -58,16 +58,23 @@ def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) ->
     exporter = otel_exporter() if otel else None
     folder = RunFolder.open(run)
     if folder.manifest().get("kind") == KIND:
-        raise SystemExit(show_load(Report.read(folder)))
-    verdict = judge(History.read(folder))
-    click.echo(render(verdict, colour=sys.stdout.isatty(), width=width()))
-    shown = run_page(folder)
-    write_text(html or folder.path / "report.html", render_page(shown.title, verdict.verdict, [shown]))
+        if prometheus is not None or otel:
+            raise UsageError(
+                f"{folder.path} is a load by itself, with no verdict to export; its summary has a page only."
+            )
+        made = Report.read(folder)
+        answer, code = made.answer(), show_load(made)
+    else:
+        answer = judge(History.read(folder))
+        code = _EXIT_CODES[answer.verdict]
+        click.echo(render(answer, colour=sys.stdout.isatty(), width=width()))
+    shown = run_page(folder, answer)
+    write_text(html or folder.path / "report.html", render_page(shown.title, answer.verdict, [shown]))
     if prometheus is not None:
         write_text(prometheus, as_prometheus([shown]))
     if exporter is not None:
         exporter([folder])
-    raise SystemExit(_EXIT_CODES[verdict.verdict])
+    raise SystemExit(code)
 
 
 @click.command()

@@ -62,7 +62,7 @@ def charts(line: TimeLine) -> list[Chart]:
 
 
 def bands(faults: list[FaultSpan], start_ns: int) -> list[dict[str, Any]]:
-    """Where faults were in place, in seconds from the start, to be shaded and named."""
+    """Where faults were in place, in seconds from the start, to be shaded and named; the first to begin first."""
     return [
         {
             "name": fault.name,
@@ -71,7 +71,7 @@ def bands(faults: list[FaultSpan], start_ns: int) -> list[dict[str, Any]]:
             "until_s": round((fault.span.end_ns - start_ns) / _NS_PER_S, 3),
             "felt": fault.proof is not None,
         }
-        for fault in faults
+        for fault in sorted(faults, key=lambda fault: fault.span.start_ns)
     ]
 
 

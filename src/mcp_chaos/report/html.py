@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from mcp_chaos import __version__
 from mcp_chaos.history import History, RunFolder
-from mcp_chaos.metrics import WINDOWS, Segment, end_of, load_spans, touched_by
+from mcp_chaos.metrics import WINDOWS, Segment, end_of, figures, load_spans, touched_by
 from mcp_chaos.records import CALL, LANES, Calls, Reason
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.past import Difference
@@ -74,14 +74,18 @@ class RunPage:
     data: Markup
 
 
-def run_page(folder: RunFolder) -> RunPage:
+def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
     """What there is to show of a run, from its files.
+
+    Args:
+        folder: of the run.
+        answer: of a run that has no thresholds to be judged by.
 
     Raises:
         HistoryError: the files are not those of a run.
     """
     history = History.read(folder)
-    verdict = judge(history)
+    verdict = answer or judge(history)
     spans = load_spans(history.events, end_of(history))
     whole = _whole(spans, verdict, history.events[0].at_ns if history.events else 0)
     loads = {name: calls for name, calls in history.calls.items() if name in spans}
@@ -98,7 +102,7 @@ def run_page(folder: RunFolder) -> RunPage:
         target=str(manifest.get("target", "")),
         dialect=str(manifest.get("dialect", "")),
         verdict=verdict,
-        key_figures=_key_figures(verdict),
+        key_figures=_key_figures(verdict) if verdict.measured.loads else _load_figures(calls),
         bands=shaded,
         charts=drawn,
         lanes=list(line.lanes),
@@ -173,14 +177,14 @@ def _whole(spans: Mapping[str, Segment], verdict: Verdict, begin_ns: int) -> Seg
 
 
 def _key_figures(verdict: Verdict) -> list[tuple[str, str, str]]:
-    figures = verdict.measured.figures
-    baseline, fault, recovery = (figures[window]["faulted"] for window in WINDOWS)
-    aside = figures["fault"]["control"]
+    found = verdict.measured.figures
+    baseline, fault, recovery = (found[window]["faulted"] for window in WINDOWS)
+    aside = found["fault"]["control"]
     return [
-        ("calls", f"{sum(figures[window][lane].calls for window in WINDOWS for lane in LANES):,}", "judged"),
+        ("calls", f"{sum(found[window][lane].calls for window in WINDOWS for lane in LANES):,}", "judged"),
         ("success before", *_percent(baseline.success_fraction)),
         ("success in faults", *_percent(fault.success_fraction)),
-        ("past the faults", *_percent(aside.success_fraction)),
+        ("control lane", *_percent(aside.success_fraction)),
         ("success after", *_percent(recovery.success_fraction)),
         ("p95 before", *_number(baseline.p95_ms, 1, "ms")),
         ("p95 after", *_number(recovery.p95_ms, 1, "ms")),
@@ -188,6 +192,20 @@ def _key_figures(verdict: Verdict) -> list[tuple[str, str, str]]:
             "slowest recovery",
             *(("never", "") if verdict.measured.never_steady else _number(recovery.recovery_s, 2, "s")),
         ),
+    ]
+
+
+def _load_figures(calls: Calls) -> list[tuple[str, str, str]]:
+    """Of loads that no fault came to."""
+    seconds = float(np.ptp(calls["intended_ns"])) / _NS_PER_S if len(calls) else 0.0
+    found = figures(calls, seconds)
+    return [
+        ("calls", f"{found.calls:,}", ""),
+        ("success", *_percent(found.success_fraction)),
+        ("calls", *_number(found.calls_per_s, 1, "/s")),
+        ("p50", *_number(found.p50_ms, 1, "ms")),
+        ("p95", *_number(found.p95_ms, 1, "ms")),
+        ("p99", *_number(found.p99_ms, 1, "ms")),
     ]
 
 
@@ -223,11 +241,11 @@ def _windows(verdict: Verdict) -> list[dict[str, Any]]:
             "window": window,
             "lane": lane,
             "seconds": sum(segment.seconds for segment in measured.windows[window]),
-            "f": figures,
+            "f": found,
         }
         for window in WINDOWS
-        for lane, figures in measured.figures[window].items()
-        if lane == "faulted" or figures.calls
+        for lane, found in measured.figures[window].items()
+        if measured.loads and (lane == "faulted" or found.calls)
     ]
 
 

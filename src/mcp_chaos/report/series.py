@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from mcp_chaos.records import Calls, Lane, Outcome, Reason
 
 MOST_BUCKETS = 240
+_SHORT_S = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Buckets of runs of a few seconds, which are to have ten; of longer runs they would have few calls, and draw noise."""
 _BUCKETS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
 _QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 _HEAT_ROWS = 28
@@ -79,8 +81,9 @@ def time_line(calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS
         end_ns: its end.
         most: buckets that there may be.
     """
-    seconds = max(0.5, (end_ns - start_ns) / _NS_PER_S)
-    bucket_s = next((float(b) for b in _BUCKETS_S if seconds / b <= most), seconds / most)
+    seconds = max(0.1, (end_ns - start_ns) / _NS_PER_S)
+    fitting = [float(b) for b in _SHORT_S if b >= seconds / 10] + [float(b) for b in _BUCKETS_S if seconds / b <= most]
+    bucket_s = next(iter(fitting), seconds / most)
     count = int(np.ceil(seconds / bucket_s))
     last_s = seconds - (count - 1) * bucket_s  # what there is of the last bucket
     where = ((calls["intended_ns"] - start_ns) / _NS_PER_S // bucket_s).astype(np.int64)

@@ -23,28 +23,58 @@
     line: { width: 1, color: shade(style.getPropertyValue("--band").trim(), 0.9), dash: band.felt ? "solid" : "dot" },
   }));
 
-  const names = (bands, style) => bands.map((band) => ({
-    xref: "x", yref: "paper", x: band.from_s, y: 1, xanchor: "left", yanchor: "top", text: band.name, textangle: -90,
-    showarrow: false, font: { size: 11, color: style.getPropertyValue("--band-ink").trim() },
-  }));
+  const font = (style) => style.getPropertyValue("font-family") || "system-ui, sans-serif";
+  const pen = document.createElement("canvas").getContext("2d");
+  const wide = (text, style) => { pen.font = `12px ${font(style)}`; return pen.measureText(text).width; };
+  const margins = (run, chart) => ({
+    l: narrow() ? 52 : 68, r: 12, t: run.bands.length ? 24 : 8, b: chart.traces.length > 1 ? 64 : 28, pad: 4,
+  });
+
+  // Above the plot, where no line runs through them: a fault's number, as in the list above, and its name where there is
+  // room for it before the next one. Those that would stand on each other are told together.
+  const names = (bands, style, range, across) => {
+    const place = (at) => (at - range[0]) / (range[1] - range[0]) * across;
+    const groups = [];
+    bands.forEach((band, index) => {
+      const at = Math.max(band.from_s, range[0]), last = groups[groups.length - 1];
+      if (band.until_s < range[0] || at > range[1]) return;
+      if (last && place(at) - place(last.at) < wide(last.number, style) + 8) {
+        Object.assign(last, { number: `${last.first}–${index + 1}`, name: "" });
+      } else groups.push({ at, first: index + 1, number: `${index + 1}`, name: band.name });
+    });
+    return groups.map((group, index) => {
+      const end = index + 1 < groups.length ? groups[index + 1].at : range[1];
+      const full = `${group.number} ${group.name}`.trim();
+      return {
+        xref: "x", yref: "paper", x: group.at, y: 1, xanchor: "left", yanchor: "bottom", xshift: -2, showarrow: false, borderpad: 2,
+        text: wide(full, style) + 8 < place(end) - place(group.at) ? full : group.number,
+        font: { size: 12, color: style.getPropertyValue("--band-ink").trim() },
+      };
+    });
+  };
 
   const axis = (style) => ({
     gridcolor: style.getPropertyValue("--rule").trim(), zeroline: false,
     tickfont: { color: style.getPropertyValue("--soft").trim() }, linecolor: style.getPropertyValue("--rule").trim(),
   });
 
-  const layout = (run, chart, range) => {
+  const named = (run, chart, element, range) => {
+    const { l, r } = margins(run, chart);
+    return names(run.bands, colours(), range, element.clientWidth - l - r);
+  };
+
+  const layout = (run, chart, element, range) => {
     const style = colours();
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: "stack", bargap: 0,
-      font: { family: style.getPropertyValue("font-family") || "system-ui, sans-serif", size: 12, color: style.getPropertyValue("--ink").trim() },
-      margin: { l: narrow() ? 52 : 68, r: 12, t: 8, b: chart.traces.length > 1 ? 64 : 28, pad: 4 }, hovermode: chart.name === "heat" ? "closest" : "x unified",
+      font: { family: font(style), size: 12, color: style.getPropertyValue("--ink").trim() },
+      margin: margins(run, chart), hovermode: chart.name === "heat" ? "closest" : "x unified",
       hoverlabel: { bgcolor: style.getPropertyValue("--card").trim(), font: { color: style.getPropertyValue("--ink").trim() } },
       legend: { orientation: "h", y: -0.16, yanchor: "top", x: 0, font: { size: 12 } },
       showlegend: chart.traces.length > 1, dragmode: narrow() ? false : "zoom",
       xaxis: { ...axis(style), range: [...range], ticksuffix: " s", hoverformat: ".1f", nticks: narrow() ? 5 : 10 },
       yaxis: { ...axis(style), ...chart.y_axis, fixedrange: true, nticks: 6 },
-      shapes: shapes(run.bands, style), annotations: names(run.bands, style),
+      shapes: shapes(run.bands, style), annotations: named(run, chart, element, range),
     };
   };
 
@@ -55,7 +85,7 @@
     const plots = run.charts.map((chart) => [chart, section.querySelector(`[data-chart="${chart.name}"]`)]);
 
     const draw = () => Promise.all(plots.map(([chart, element]) => Plotly.react(
-      element, chart.traces.map((trace) => resolved(trace, colours())), layout(run, chart, range),
+      element, chart.traces.map((trace) => resolved(trace, colours())), layout(run, chart, element, range),
       { responsive: true, displayModeBar: false, doubleClick: false, scrollZoom: false },
     )));
 
@@ -64,8 +94,9 @@
       const begin = Math.min(Math.max(from, 0), whole[1] - length);
       range = [begin, begin + length];
       syncing = true;
-      return Promise.all(plots.map(([, element]) => Plotly.relayout(element, { "xaxis.range": [...range] })))
-        .finally(() => { syncing = false; });
+      return Promise.all(plots.map(([chart, element]) => Plotly.relayout(element, {
+        "xaxis.range": [...range], annotations: named(run, chart, element, range),
+      }))).finally(() => { syncing = false; });
     };
     const zoom = (factor) => {
       const middle = (range[0] + range[1]) / 2, half = (range[1] - range[0]) / 2 * factor;
