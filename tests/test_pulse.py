@@ -39,3 +39,14 @@ def test_a_machine_that_is_too_busy_makes_the_run_doubtful(tmp_path: Path, late_
     said = troubles(run.folder.events())
     assert len(said) == doubts
     assert not doubts or "250 ms late" in said[0]
+
+
+def test_a_stall_counts_for_all_the_beats_it_left_out() -> None:
+    made = Pulse()
+    made.stop()
+    for _ in range(60):
+        made._note(0.0, 0.001)
+    made._note(2.5, 0.001)
+    told = made.stop()
+    assert told["beats"] == 86
+    assert told["late_p95_ms"] > pulse.LATE_P95_MS

@@ -58,6 +58,8 @@ def test_without_data_nothing_is_judged(text: str) -> None:
     ("text", "said"),
     [
         ("sucess_fraction >= 0.9", "did you mean 'success_fraction'"),
+        ("recovery_s <= 3", "'recovery_s' is never measured: a recovery comes after a heal"),
+        ("p95_ms <= baseline.recovery_s", "'baseline.recovery_s' is never measured"),
         ("p95 < 3", "there is no figure 'p95'"),
         ("basline.p95_ms < 3", "did you mean 'baseline'"),
         ("a.b.c.d < 3", "is not window.lane.figure"),

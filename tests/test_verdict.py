@@ -47,6 +47,46 @@ def test_what_is_seen_under_an_unfelt_fault_is_told_and_does_not_fail_a_run() ->
     assert len(told) == 2
 
 
+@pytest.mark.parametrize(
+    "busy",
+    [
+        event(4, "machine_overloaded", late_ms=900.0),
+        event(4, "generator_overloaded", load="x", why="it was late", by_itself=True),
+    ],
+)
+def test_what_a_busy_machine_measured_is_told_and_does_not_fail_a_run(busy: Event) -> None:
+    verdict = judge(a_history(BROKEN, [*fault(3, 5), busy], {"recovery": ["p95_ms <= 5", "success_fraction >= 0.99"]}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "could not keep up" in verdict.reasons[0] or "too busy" in verdict.reasons[0]
+    assert any("not held against the server" in r and "success_fraction >= 0.99" in r for r in verdict.reasons)
+
+
+def test_a_generator_that_the_server_kept_waiting_is_no_excuse() -> None:
+    waited = event(4, "generator_overloaded", load="x", why="9 calls were due while nobody was free", by_itself=False)
+    assert judge(a_history(BROKEN, [*fault(3, 5), waited])).verdict == FAIL
+    assert judge(a_history(SOUND, [*fault(3, 5), waited])).verdict == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [
+        ("control.success_fraction >= 0.99", "recovery, control lane: only 1 calls were made"),
+        ("p95_ms <= 3 * baseline.control.p95_ms + 200", "baseline, control lane: only 3 calls were made"),
+    ],
+)
+def test_too_few_calls_on_a_lane_that_a_threshold_names_prove_nothing(threshold: str, said: str) -> None:
+    aside = [call(at_s, lane=Lane.CONTROL) for at_s in (0.5, 1, 1.5, 9)]
+    verdict = judge(a_history([*SOUND, *aside], fault(3, 5), {"recovery": [threshold]}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert any(said in reason for reason in verdict.reasons)
+
+
+def test_a_control_lane_that_never_recovers_is_an_answer_too() -> None:
+    aside = [call(at_s / 10, Reason.REFUSED, lane=Lane.CONTROL) for at_s in range(120)]
+    verdict = judge(a_history([*SOUND, *aside], fault(3, 5), {"recovery": ["control.recovery_s <= 3"]}))
+    assert verdict.verdict == FAIL
+
+
 def test_a_heal_that_the_load_did_not_outlast_proves_nothing() -> None:
     rows = [*every(0.1, 0, 3), *every(0.1, 5, 9)]
     verdict = judge(a_history(rows, [*fault(3, 5), *fault(9, 11.99, "fault-2")]))

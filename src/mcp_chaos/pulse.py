@@ -30,7 +30,7 @@ class Pulse:
         """End it.
 
         Returns:
-            ``beats``, how many there were; quantiles in milliseconds of how late it woke (``late_p50_ms``,
+            ``beats``, how many there were to be; quantiles in milliseconds of how late it woke (``late_p50_ms``,
             ``late_p95_ms``) and of the same little work (``work_p50_ms``); ``None`` without a beat.
         """
         self._stopped.set()
@@ -44,6 +44,10 @@ class Pulse:
         while not self._stopped.wait(max(0.0, due_s - time.monotonic())):
             woken_s = time.monotonic()
             hashlib.sha256(_WORK).digest()
-            self._work_ms.append((time.monotonic() - woken_s) * _MS_PER_S)
-            self._late_ms.append((woken_s - due_s) * _MS_PER_S)
+            self._note(woken_s - due_s, time.monotonic() - woken_s)
             due_s = max(due_s, woken_s) + _EVERY_S
+
+    def _note(self, late_s: float, work_s: float) -> None:
+        """A beat, and those that a stall left out: however long it lasts, it is one late beat."""
+        self._late_ms += [(late_s - n * _EVERY_S) * _MS_PER_S for n in range(1 + int(late_s / _EVERY_S))]
+        self._work_ms.append(work_s * _MS_PER_S)

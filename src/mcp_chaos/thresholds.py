@@ -108,7 +108,7 @@ class Threshold:
         if not isinstance(tree, ast.Compare) or len(tree.ops) != 1 or type(tree.ops[0]) not in _COMPARISONS:
             raise UsageError(f"{window}: '{text}' is not one comparison with <=, <, >=, >, == or !=")
         try:
-            problems = [*_problems(tree.left), *_problems(tree.comparators[0])]
+            problems = [*_problems(tree.left, window), *_problems(tree.comparators[0], window)]
         except RecursionError:
             problems = ["there are more brackets or signs than can be followed"]
         if not problems and not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
@@ -116,6 +116,12 @@ class Threshold:
         if problems:
             raise UsageError([f"{window}: in '{text}', {problem}" for problem in problems])
         return cls(window, text.strip(), tree)
+
+    def names(self) -> list[tuple[str, str]]:
+        """The windows and lanes whose figures it names."""
+        nodes = [n for n in ast.walk(self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
+        found = [_place(ast.unparse(node), self.window) for node in nodes if _last(node) in FIGURE_NAMES]
+        return [(window, lane) for window, lane, _ in found]
 
     def judge(self, figures: AllFigures) -> Judgement:
         """Compare it with what was measured."""
@@ -156,22 +162,22 @@ def parse_thresholds(block: Any) -> list[Threshold]:
     return thresholds
 
 
-def _problems(node: ast.expr) -> list[str]:
+def _problems(node: ast.expr, window: str) -> list[str]:
     if isinstance(node, ast.Constant):
         value = node.value
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
             return []
         return [f"{value!r} is not a number that can be compared"]
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        return [*_problems(node.left), *_problems(node.right)]
+        return [*_problems(node.left, window), *_problems(node.right, window)]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return _problems(node.operand)
+        return _problems(node.operand, window)
     if isinstance(node, ast.Name | ast.Attribute):
-        return _name_problems(ast.unparse(node))
+        return _name_problems(ast.unparse(node), window)
     return [f"'{ast.unparse(node)}' is not a number, a figure or + - * / of them"]
 
 
-def _name_problems(dotted: str) -> list[str]:
+def _name_problems(dotted: str, window: str) -> list[str]:
     *prefixes, name = dotted.split(".")
     problems = []
     if name not in FIGURE_NAMES:
@@ -180,6 +186,8 @@ def _name_problems(dotted: str) -> list[str]:
         problems.append(f"'{dotted}' is not window.lane.figure")
     elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
         problems.append(f"there is no window or lane '{prefixes[0]}'{_hint(prefixes[0], (*WINDOWS, *LANES))}")
+    if not problems and name == "recovery_s" and _place(dotted, window)[0] != "recovery":
+        problems.append(f"'{dotted}' is never measured: a recovery comes after a heal, in the window 'recovery'")
     return problems
 
 
@@ -204,10 +212,19 @@ def _value(node: ast.expr, window: str, figures: AllFigures) -> float:
     return _figure(ast.unparse(node), window, figures)
 
 
-def _figure(dotted: str, window: str, figures: AllFigures) -> float:
+def _last(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
+
+
+def _place(dotted: str, window: str) -> tuple[str, str, str]:
+    """Window, lane and name of a figure, in a threshold of ``window``."""
     *prefixes, name = dotted.split(".")
     of_window = next((prefix for prefix in prefixes if prefix in WINDOWS), window)
-    of_lane = next((prefix for prefix in prefixes if prefix in LANES), "faulted")
+    return of_window, next((prefix for prefix in prefixes if prefix in LANES), "faulted"), name
+
+
+def _figure(dotted: str, window: str, figures: AllFigures) -> float:
+    of_window, of_lane, name = _place(dotted, window)
     measured = figures[of_window][of_lane]
     value = getattr(measured, name)
     if value is None or measured.calls == 0:

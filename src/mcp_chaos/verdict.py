@@ -1,16 +1,18 @@
 """Pure: a measured history and its thresholds → pass, fail or inconclusive, with reasons.
 
 Worst wins, fail over inconclusive over pass: evidence of a weakness stays evidence when the rest of the run proves
-nothing. The one exception: when some fault was not felt, what the run shows from the first fault on may not be about
-the faults, so it is told among the reasons and does not fail the run.
+nothing. With two exceptions, in which it is told among the reasons and does not fail the run: when some fault was not
+felt, what the run shows from the first fault on may not be about the faults; and when the load's generator or the
+machine could not keep up, nothing that was measured is the server's alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcp_chaos.history import History
-from mcp_chaos.metrics import FaultSpan, Measured, measure
+from mcp_chaos.metrics import FaultSpan, Measured, measure, slowest
 from mcp_chaos.records import Event
 from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
 from mcp_chaos.wording import plainly
@@ -73,7 +75,13 @@ def judge(history: History) -> Verdict:
     doubts = [*_doubts(history.events), *_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
     failures = _misses(judgements, before_fault=True)
     evidence = [*_broken_promises(history.events), *_misses(judgements, before_fault=False)]
-    if all(fault.proof is not None for fault in measured.faults):
+    if _could_not_keep_up(history.events):
+        doubts += [
+            f"not held against the server, as something else was too slow: {sentence}"
+            for sentence in [*evidence, *failures]
+        ]
+        failures = []
+    elif all(fault.proof is not None for fault in measured.faults):
         failures = [*evidence, *failures]
     else:
         doubts += [f"not held against the server, as not every fault was felt: {sentence}" for sentence in evidence]
@@ -87,9 +95,8 @@ def judge(history: History) -> Verdict:
 
 def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
     """A recovery time that was not measured is an answer in itself when calls show that the service never recovered."""
-    if measured.never_steady and judgement.missing == "recovery.faulted.recovery_s":
-        return replace(judgement, outcome="missed")
-    return judgement
+    never = {f"recovery.{lane}.recovery_s" for lane, times in measured.recoveries.items() if slowest(times) == math.inf}
+    return replace(judgement, outcome="missed") if judgement.missing in never else judgement
 
 
 def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]:
@@ -98,6 +105,15 @@ def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]
         for judgement in judgements
         if judgement.outcome == "missed" and (judgement.window == "baseline") == before_fault
     ]
+
+
+def _could_not_keep_up(events: Sequence[Event]) -> bool:
+    """Whether the machine or a generator was too busy; one that was kept waiting by the server was not."""
+    return any(
+        event.kind == "machine_overloaded"
+        or (event.kind == "generator_overloaded" and event.data.get("by_itself", True))
+        for event in events
+    )
 
 
 def _broken_promises(events: Sequence[Event]) -> list[str]:
@@ -172,10 +188,12 @@ def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[st
     if measured.unseen_heals and any(threshold.window == "recovery" for threshold in thresholds):
         which = "the heal" if len(measured.windows["fault"]) == 1 else f"{measured.unseen_heals} of the heals"
         thin.append(f"recovery: the load did not go on long enough after {which} to show whether the service recovered")
-    for window in dict.fromkeys(threshold.window for threshold in thresholds):
-        calls = measured.figures[window]["faulted"].calls
+    named = [name for threshold in thresholds for name in [(threshold.window, "faulted"), *threshold.names()]]
+    for window, lane in dict.fromkeys(named):
+        calls = measured.figures[window][lane].calls
         if 0 < calls < FEWEST_CALLS:
-            thin.append(f"{window}: only {calls} calls were made, fewer than {FEWEST_CALLS}")
+            where = window if lane == "faulted" else f"{window}, {lane} lane"
+            thin.append(f"{where}: only {calls} calls were made, fewer than {FEWEST_CALLS}")
     return thin
 
 

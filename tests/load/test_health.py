@@ -63,6 +63,7 @@ def test_a_generator_with_nothing_to_say_against_it_kept_up() -> None:
     assert told == {
         "kept_up": True,
         "why_not": None,
+        "by_itself": False,
         "dropped_arrivals": 0,
         "send_error_ms": {"p50": 0.1, "p99": 0.3, "max": 0.3},
         "wake_up_lag_ms": {"p50": 0.05, "p99": 0.07, "max": 0.07},

@@ -59,7 +59,8 @@ def generator(healths: Sequence[Health], lost_workers: Sequence[int] = ()) -> di
         lost_workers: those that died.
 
     Returns:
-        ``kept_up`` and ``why_not``, ``dropped_arrivals``, ``send_error_ms`` and ``wake_up_lag_ms`` with p50, p99 and
+        ``kept_up`` and ``why_not``, ``by_itself`` (it was the generator, and not only a server that kept everybody
+        waiting), ``dropped_arrivals``, ``send_error_ms`` and ``wake_up_lag_ms`` with p50, p99 and
         max (``None`` where nothing was measured), ``cpu_share`` of the busiest process, ``workers``, ``lost_workers``.
     """
     send_errors, lags = Counter[int](), Counter[int]()
@@ -78,11 +79,13 @@ def generator(healths: Sequence[Health], lost_workers: Sequence[int] = ()) -> di
         why.append(f"one call in a hundred was sent {error_ms['p99']:.0f} ms late or later")
     elif (lag_ms["p50"] or 0) > _LATE_MS:
         why.append(f"it woke up {lag_ms['p50']:.0f} ms late at the median: this machine has too much else to do")
+    by_itself = bool(why)
     if dropped:
         why.append(f"{dropped} calls were due while nobody was free to make them; allow more (max_users)")
     return {
         "kept_up": not why,
         "why_not": "; ".join(why) or None,
+        "by_itself": by_itself,
         "dropped_arrivals": dropped,
         "send_error_ms": error_ms,
         "wake_up_lag_ms": lag_ms,

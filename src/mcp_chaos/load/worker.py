@@ -99,7 +99,7 @@ class Conductor:
 
     def _finish(self, seconds: float, health: dict[str, Any]) -> None:
         if not health["kept_up"] and not health["lost_workers"]:
-            self.event("generator_overloaded", why=health["why_not"])
+            self.event("generator_overloaded", why=health["why_not"], by_itself=health["by_itself"])
         everything = Tally(StepReader(self.folder, self.spec.name).take())
         result = {
             **self._result(everything, seconds),
