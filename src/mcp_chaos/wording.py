@@ -11,12 +11,12 @@ _WHEN = {
     "recovery": "After the faults were gone",
 }
 _COUNTS = {
-    "hung_calls": "hung until their deadline",
-    "sessions_lost": "found their session lost",
-    "wrong_answers": "got a wrong answer",
-    "rate_limited_calls": "were turned away with HTTP 429",
-    "failed_calls": "failed",
-    "unknown_calls": "ended without anybody knowing whether they had happened",
+    "hung_calls": "calls hung until their deadline",
+    "sessions_lost": "calls found their session lost",
+    "wrong_answers": "calls got a wrong answer",
+    "rate_limited_calls": "calls were turned away with HTTP 429",
+    "failed_calls": "calls failed",
+    "unknown_calls": "calls ended without anybody knowing whether they had happened",
 }
 _TIMES = {
     "p50_ms": "half of the calls took longer than",
@@ -46,8 +46,10 @@ def _difference(judgement: Judgement) -> str:
     found = _DIFFERENCE.match(judgement.text.removeprefix(f"{judgement.window}."))
     if found is None or judgement.left is None or judgement.right is None:
         return ""
-    slower = f"{_SLOW[found[1]]} {judgement.left:.0f} ms longer than {_OTHERS}"
-    return f"{_WHEN[judgement.window]}, {slower}, and {judgement.right:.0f} ms were allowed"
+    more, allowed = _apart(judgement.left, judgement.right)
+    return (
+        f"{_WHEN[judgement.window]}, {_SLOW[found[1]]} {more} ms longer than {_OTHERS}, and {allowed} ms were allowed"
+    )
 
 
 def _comparison(judgement: Judgement) -> str:
@@ -63,24 +65,42 @@ def _comparison(judgement: Judgement) -> str:
 
 
 def _said(figure: str, operator: str, left: float | None, right: float | None) -> str:
-    if figure == "recovery_s":
+    """What was measured and what was asked for; nothing where a threshold is the other way round than usual."""
+    upwards = operator in (">", ">=")
+    if figure == "recovery_s" and not upwards:
         return "the service never became steady again" if left is None else _recovery(left, right)
     if left is None or right is None:
         return ""
-    if figure == "success_fraction":
+    if figure == "success_fraction" and upwards:
         more = "more than " if operator == ">" else ""
-        return f"{_percent(left)} of the calls succeeded, and {more}{_percent(right)} were asked for"
-    if figure in _COUNTS:
-        return f"{left:.0f} calls {_COUNTS[figure]}, and {'none' if right == 0 else f'{right:.0f}'} may"
-    if figure in _TIMES:
-        return f"{_TIMES[figure]} {left:.0f} ms, and {right:.0f} ms were allowed"
+        got, asked = _apart(100 * left, 100 * right)
+        return f"{got} % of the calls succeeded, and {more}{asked} % were asked for"
+    if figure in _COUNTS and (operator in ("<", "<=") or (operator == "==" and right == 0)):
+        most = "none" if right == 0 else f"fewer than {right:g}" if operator == "<" else f"{right:g} at most"
+        return f"{left:g} {_COUNTS[figure]}, and {most} may"
+    if figure in _TIMES and operator in ("<", "<="):
+        took, allowed = _apart(left, right)
+        return f"{_TIMES[figure]} {took} ms, and {allowed} ms were allowed"
     return ""
 
 
 def _recovery(left: float, right: float | None) -> str:
-    allowed = "" if right is None else f", and {right:.3g} s were allowed"
-    return f"the service took {left:.3g} s to become steady again{allowed}"
+    if right is None:
+        return f"the service took {left:.3g} s to become steady again"
+    took, allowed = _apart(left, right)
+    return f"the service took {took} s to become steady again, and {allowed} s were allowed"
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.3g} %"
+def _apart(left: float, right: float) -> tuple[str, str]:
+    """Two numbers with as few digits as still tell them apart."""
+    for digits in range(3, 16):
+        found = _number(left, digits), _number(right, digits)
+        if found[0] != found[1]:
+            return found
+    return found
+
+
+def _number(value: float, digits: int) -> str:
+    """Rounded to so many digits, but not before the decimal point; and never with an exponent."""
+    rounded = f"{float(f'{value:.{digits}g}'):f}" if abs(value) < 10**digits else f"{value:.0f}"
+    return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded
