@@ -5,6 +5,7 @@ Chaos Toolkit exits 0 in seven cases that must fail a gate. This control sets th
 only way to abort a run, when the run cannot start or was told to stop by a signal that an activity swallowed.
 """
 
+import json
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -160,7 +162,7 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
         try:
             run = runs.current()
         except McpChaosError:
-            state[OUTCOME] = _outcome or {"refused": _STOPPED_BEFORE, "exit_code": EXIT_INCONCLUSIVE}
+            _end_in(state, **(_outcome or {"refused": _STOPPED_BEFORE, "exit_code": EXIT_INCONCLUSIVE}))
             return  # it did not start; the reason has been told
         try:
             _record_journal(run, state)
@@ -174,8 +176,7 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
                 headline=verdict.headline,
                 reasons=verdict.reasons,
             )
-            _report(run.folder, verdict)
-            _keep_journal(run.folder, state)
+            _tell(run.folder, verdict, state)
         except McpChaosError as error:
             _end_in(state, refused=str(error), exit_code=error.exit_code)
             logger.error(str(error))
@@ -283,10 +284,19 @@ def _last_line(exception: Any) -> str:
     return re.sub(r"^(\w+\.[\w.]+: )+", "", text) or "no reason was given"
 
 
+def _tell(folder: RunFolder, verdict: Verdict, journal: dict[str, Any]) -> None:
+    """Keep the verdict and the journal, and print the report; the verdict stands, whatever becomes of that."""
+    for act in (partial(_report, folder, verdict), partial(_keep_journal, folder, journal)):
+        try:
+            act()
+        except OSError as error:
+            logger.error(f"The verdict is '{verdict.verdict}'; its report could not be written everywhere ({error}).")
+
+
 def _report(folder: RunFolder, verdict: Verdict) -> None:
     """Write and print the verdict."""
     folder.write("verdict.json", verdict.as_dict())
-    (folder.path / "report.txt").write_text(render(verdict, colour=False), encoding="utf-8")
+    (folder.path / "report.txt").write_text(render(verdict, colour=False), encoding="utf-8", errors="replace")
     width = max(80, shutil.get_terminal_size((120, 24)).columns)
     text = render(verdict, colour=sys.stdout.isatty(), width=width)
     text += f"\nThe run is kept in {folder.path} (mcp-chaos report makes a page of it)\n"
@@ -298,7 +308,11 @@ def _report(folder: RunFolder, verdict: Verdict) -> None:
 def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:
     """Keep Chaos Toolkit's journal with the run; what activities returned may be anything."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    (folder.path / "journal.json").write_bytes(orjson.dumps(journal, default=str, option=options))
+    try:
+        text = orjson.dumps(journal, default=str, option=options)
+    except TypeError:  # an integer of more than 64 bits, half a character: JSON has them, orjson does not
+        text = json.dumps(journal, default=str, indent=2).encode()
+    (folder.path / "journal.json").write_bytes(text)
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """The command ``mcp-chaos``: arguments and exit codes only."""
 
 import os
+import sys
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -111,6 +113,9 @@ def heal(run: Path) -> None:
 
 def main() -> None:
     """Run the command; every error ends in a message and a code of the table in ``errors``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a test's is none
+            stream.reconfigure(errors="replace")  # a server's words may have half characters in them
     try:
         cli(standalone_mode=False)
     except McpChaosError as error:

@@ -1,0 +1,78 @@
+"""The end of an experiment: a verdict that was made stands, whatever becomes of the report and the journal."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_chaos import control
+from mcp_chaos import run as runs
+from mcp_chaos.errors import EXIT_INCONCLUSIVE
+from mcp_chaos.history import History, RunFolder
+from mcp_chaos.verdict import judge
+from tests.report.runs import write_run
+
+
+class Gone(io.StringIO):
+    """A stdout whose reader has gone."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.fixture
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A run whose load was made; nothing else of it is alive."""
+    folder = write_run(tmp_path)
+
+    class Ended:
+        def __init__(self) -> None:
+            self.folder = folder
+
+        def event(self, *_: Any, **__: Any) -> None:
+            """Nothing more happens."""
+
+    monkeypatch.setattr(runs, "current", Ended)
+    monkeypatch.setattr(runs, "end", lambda: None)
+    control.forget()
+    return folder
+
+
+def test_a_reader_that_has_gone_does_not_change_the_verdict(
+    ended: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Gone())
+    journal: dict[str, Any] = {"status": "completed"}
+    control.after_experiment_control({}, journal)
+    assert journal["deviated"] is False
+    assert (control.outcome() or {})["verdict"] == "pass"
+    assert (ended.path / "verdict.json").exists()
+    assert (ended.path / "journal.json").exists()
+
+
+@pytest.mark.parametrize("output", [10**30, "\ud800", object()])
+def test_whatever_an_activity_returned_is_kept(ended: RunFolder, output: Any) -> None:
+    journal: dict[str, Any] = {"status": "completed", "run": [{"output": output, "status": "succeeded"}]}
+    control.after_experiment_control({}, journal)
+    assert (control.outcome() or {})["verdict"] == "pass"
+    assert json.loads((ended.path / "journal.json").read_text())["run"][0]["status"] == "succeeded"
+
+
+def test_texts_that_are_no_texts_are_shown_all_the_same(ended: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    events = (ended.path / "events.jsonl").read_text()
+    (ended.path / "events.jsonl").write_text(events.replace("partition", "\\ud800"))
+    control.after_experiment_control({}, {"status": "completed"})
+    assert (control.outcome() or {})["verdict"] == judge(History.read(ended)).verdict
+    assert "Verdict: pass" in capsys.readouterr().out
+
+
+def test_an_experiment_that_another_control_stopped_proves_nothing() -> None:
+    control.forget()
+    journal: dict[str, Any] = {}
+    control.after_experiment_control({}, journal)
+    assert journal["deviated"] is True
+    assert control.outcome() == journal[control.OUTCOME]
+    assert (control.outcome() or {})["exit_code"] == EXIT_INCONCLUSIVE
