@@ -5,6 +5,7 @@ direction (upstream: towards the server), and the fraction of connections it hit
 where, and what the canary felt.
 """
 
+from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 from mcp_chaos.face import guarded
@@ -213,7 +214,7 @@ def start_load(
     calls = read_workload(*names_of(workload)) if workload else None
     if calls is not None:
         run.environment.check_workload(calls)
-    spec = run.spec(name, made, lane, deadline_s, calls, workers)
+    spec = replace(run.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
     run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
 

@@ -70,9 +70,16 @@ def _json_of(text: bytes) -> Any:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new text, never half of it."""
+    """Write a file so that a reader sees the old or the new text, never half of it.
+
+    A device or a pipe stays what it is, and is written to.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8", errors="replace")
+        return
+    path = path.resolve()  # a link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="replace")
     temporary.replace(path)
 
 

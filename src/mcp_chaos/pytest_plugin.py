@@ -63,7 +63,7 @@ class ExperimentItem(pytest.Item):
         """
         from mcp_chaos.errors import EXIT_PASS, McpChaosError
         from mcp_chaos.gate.plan import make_plan, read_profile
-        from mcp_chaos.gate.result import ABORTED
+        from mcp_chaos.gate.result import ABORTED, Comparison
         from mcp_chaos.gate.runner import run_plan
 
         profile = self.config.getini(_PROFILE)
@@ -71,7 +71,7 @@ class ExperimentItem(pytest.Item):
             plan = make_plan([self.path], read_profile(self.config.rootpath / profile) if profile else {})
             with chdir(self.path.parent):  # where its workload is, and where it is run by hand
                 plan.check()
-                result = run_plan(plan, print, lambda title, attempt: ([], []))
+                result = run_plan(plan, print, lambda title, attempt: Comparison())
         except McpChaosError as error:
             raise DidNotPassError(str(error)) from None
         (experiment,) = result.experiments

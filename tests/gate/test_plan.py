@@ -80,7 +80,42 @@ def test_a_window_that_makes_no_sense_is_refused(tmp_path: Path, window: Any, wo
         make_plan([written(tmp_path / "plan.yaml", {"experiments": ["x.yaml"], "window": window})], {})
 
 
-@pytest.mark.parametrize("text", ["{", "a: [", "\x00", "[" * 5000])
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"path": "x", "untill": 1}, "experiments.0: Additional properties are not allowed ('untill' was unexpected)"),
+        ({"configuration": {}}, "experiments.0: 'path' is a required property"),
+        (5, "experiments.0: 5 is not of type 'string', 'object'"),
+        ({"path": "x", "expected_failure": {"reason": " ", "until": "2027-01-31"}}, "expected_failure.reason: ' '"),
+        ({"path": "x", "expected_failure": {"reason": "y", "until": "2027-02-30"}}, "'2027-02-30' is not a 'date'"),
+    ],
+)
+def test_what_is_wrong_with_an_entry_is_said(tmp_path: Path, entry: Any, words: str) -> None:
+    content = {"experiments": [entry], "window": {"from": "01:00", "until": "01:00", "timezone": "Mars"}}
+    with pytest.raises(UsageError) as caught:
+        make_plan([written(tmp_path / "plan.yaml", content)], {})
+    for expected in (words, "never open", "there is no 'Mars'"):
+        assert expected in str(caught.value)
+
+
+def test_a_time_without_quotes_is_a_number_in_yaml(tmp_path: Path) -> None:
+    text = "experiments: [x.yaml]\nwindow: {from: 22:00, until: 23:00, timezone: UTC}"
+    with pytest.raises(UsageError, match=r"window.from: 1320 .* in quotes, as in \"22:00\""):
+        make_plan([written(tmp_path / "plan.yaml", text)], {})
+
+
+def test_a_number_that_the_experiment_does_not_have_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "x.yaml", short_experiment(configuration={"pause_s": 1}))
+    entry = {"path": "x.yaml", "configuration": {"paus_s": 2, "pause_s": 2, "mcp_chaos_seed": 3}}
+    plan = make_plan([written(tmp_path / "plan.yaml", {"experiments": [entry], "configuration": {"other_s": 1}})], {})
+    with pytest.raises(UsageError) as caught:
+        plan.check()
+    assert caught.value.problems == ("x.yaml: it has no 'paus_s' in its configuration",)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "a: [", "\x00", "[" * 5000, '!!int ""', "!!bool maybe", "!!timestamp x", "{? [a] : b}"]
+)
 def test_a_file_that_is_nothing_is_refused(tmp_path: Path, text: str) -> None:
     path = written(tmp_path / "plan.yaml", text)
     with pytest.raises(UsageError, match="neither JSON nor YAML"):

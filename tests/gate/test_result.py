@@ -11,7 +11,7 @@ from junitparser import JUnitXml, Properties
 
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.plan import ExpectedFailure, Plan
-from mcp_chaos.gate.result import Attempt, ExperimentResult, GateResult
+from mcp_chaos.gate.result import Attempt, Comparison, ExperimentResult, GateResult
 
 TODAY = datetime(2026, 11, 24, 12)
 KNOWN = ExpectedFailure("the pool is not renewed, issue 7", date(2026, 11, 24))
@@ -51,13 +51,18 @@ def a_gate(*experiments: ExperimentResult) -> GateResult:
         (an_experiment("error"), "error", 5, "it is error"),
         (an_experiment(), "not run", 3, "there was no time"),
         (an_experiment("fail", expected=KNOWN), "expected failure", 0, "known until 2026-11-24: the pool"),
-        (an_experiment("fail", expected=OVER), "fail", 1, "it was put up with until 2026-11-23"),
+        (
+            an_experiment("fail", expected=OVER),
+            "fail",
+            1,
+            "In plain words, it is fail; it was put up with until 2026-11-23",
+        ),
         (an_experiment("pass", expected=KNOWN), "stale", 1, "take the expected failure out of the plan"),
         (an_experiment("pass", expected=OVER), "stale", 1, "take the expected failure out of the plan"),
         (an_experiment("inconclusive", expected=KNOWN), "inconclusive", 3, "it is inconclusive"),
-        (an_experiment("pass", regressions=["p50 is 20 % worse"]), "regressed", 1, "p50 is 20 % worse"),
-        (an_experiment("pass", doubts=["another machine"]), "inconclusive", 3, "another machine"),
-        (an_experiment("fail", doubts=["another machine"]), "fail", 1, "it is fail"),
+        (an_experiment("pass", compared=Comparison(["p50 is 20 % worse"])), "regressed", 1, "p50 is 20 % worse"),
+        (an_experiment("pass", compared=Comparison((), ["another machine"])), "inconclusive", 3, "another machine"),
+        (an_experiment("fail", compared=Comparison((), ["another machine"])), "fail", 1, "it is fail"),
     ],
 )
 def test_the_outcome_of_an_experiment(experiment: ExperimentResult, outcome: str, exit_code: int, reason: str) -> None:
@@ -115,6 +120,7 @@ def test_junit_is_read_by_junitparser() -> None:
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 2, 2, 2)
     cases = list(suite)
     assert cases[0].name == "<sound> & 'well'"
+    assert len({case.name for case in cases}) == 7
     assert "\x00" not in cases[1].name
     assert cases[2].time == 3.0
     assert cases[1].result[0].text == "it is fail"

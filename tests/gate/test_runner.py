@@ -3,19 +3,29 @@
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from chaoslib.exceptions import InterruptExecution
 
 from mcp_chaos import control
-from mcp_chaos.errors import EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_USAGE, UsageError
+from mcp_chaos.errors import (
+    EXIT_ABORTED,
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERNAL,
+    EXIT_PASS,
+    EXIT_USAGE,
+    HistoryError,
+    UsageError,
+)
 from mcp_chaos.gate import runner
-from mcp_chaos.gate.plan import Item, Plan
-from mcp_chaos.gate.result import GateResult
-from mcp_chaos.gate.runner import NOTHING, run_plan
+from mcp_chaos.gate.plan import Item, Plan, Window
+from mcp_chaos.gate.result import Comparison, GateResult
+from mcp_chaos.gate.runner import run_plan
 from tests.e2e.conftest import short_experiment
 
 PASSED = {"run": "runs/1", "verdict": "pass", "headline": "Well", "reasons": ["well"]}
@@ -42,7 +52,7 @@ def attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Try:
     path = tmp_path / "x.yaml"
     path.write_text(yaml.safe_dump(short_experiment(title="x")))
 
-    def run(*planned: Attempt, judge: Any = lambda title, attempt: NOTHING, **plan: Any) -> GateResult:
+    def run(*planned: Attempt, judge: Any = lambda title, attempt: Comparison(), **plan: Any) -> GateResult:
         left = list(planned)
         monkeypatch.setattr(runner, "_run", lambda item: (left.pop(0) if len(left) > 1 else left[0])())
         return run_plan(Plan("x", [Item(path), Item(path)][: plan.pop("items", 1)], **plan), print, judge)
@@ -96,7 +106,7 @@ def test_only_what_proves_nothing_is_tried_again(attempts: Try) -> None:
 
 
 def test_a_comparison_that_says_nothing_is_tried_again(attempts: Try) -> None:
-    comparisons = [([], ["the machine was busy"]), (["worse"], [])]
+    comparisons = [Comparison((), ["the machine was busy"]), Comparison(["worse"])]
     result = attempts(ends(PASSED), judge=lambda title, attempt: comparisons.pop(0), retries=2)
     assert result.experiments[0].outcome == "regressed"
     assert len(result.experiments[0].attempts) == 2
@@ -127,7 +137,68 @@ def test_the_budget_is_not_a_person(attempts: Try, outcome: Any, verdict: str, f
     assert (experiment.outcome, experiment.reasons[0]) == (verdict, first)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_runs_costs_no_result(attempts: Try, number: signal.Signals) -> None:
+    def judge(title: str, attempt: Any) -> Any:
+        signal.raise_signal(number)
+        return Comparison()
+
+    result = attempts(ends(PASSED), judge=judge, items=2)
+    assert [experiment.outcome for experiment in result.experiments] == ["pass", "aborted"]
+    assert result.exit_code == EXIT_ABORTED
+    assert result.experiments[1].reasons == ["it was interrupted before it began"]
+    assert attempts(ends(PASSED), judge=judge).exit_code == EXIT_PASS  # all was done
+
+
+def test_a_signal_before_chaos_toolkit_takes_it_ends_the_run(attempts: Try) -> None:
+    def attempt() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    (experiment,) = attempts(attempt).experiments
+    assert (experiment.outcome, experiment.reasons) == ("aborted", ["it was interrupted"])
+
+
+def test_a_budget_that_ends_with_the_run_takes_nothing_of_it(attempts: Try) -> None:
+    rang = threading.Event()
+
+    def attempt() -> None:
+        before = signal.signal(signal.SIGTERM, lambda *_: rang.set())
+        assert rang.wait(10)
+        signal.signal(signal.SIGTERM, before)
+        ends(FAILED)()
+
+    result = attempts(attempt, budget_s=0.05, items=2)
+    assert [experiment.outcome for experiment in result.experiments] == ["fail", "not run"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(HistoryError("x is damaged"), "x is damaged"), (ZeroDivisionError("/"), "a bug of mcp_chaos")]
+)
+def test_a_comparison_that_breaks_costs_no_result(attempts: Try, error: Exception, said: str) -> None:
+    def judge(title: str, attempt: Any) -> Any:
+        raise error
+
+    (experiment,) = attempts(ends(PASSED), judge=judge, retries=0).experiments
+    assert experiment.outcome == "inconclusive"
+    assert said in experiment.reasons[0]
+
+
+def test_outside_of_its_window_nothing_begins(attempts: Try) -> None:
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+
+    def window(start: datetime, end: datetime) -> Window:
+        return Window(start.time(), end.time(), ZoneInfo("UTC"))
+
+    (closed,) = attempts(ends(PASSED), window=window(now + hour, now + 2 * hour)).experiments
+    assert closed.outcome == "not run"
+    assert "it is not the time for it" in closed.reasons[0]
+    (opened,) = attempts(ends(PASSED), window=window(now - hour, now + hour)).experiments
+    assert opened.outcome == "pass"
+
+
 def test_the_handlers_are_given_back(attempts: Try) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     attempts(ends(PASSED))
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

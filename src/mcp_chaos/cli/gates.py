@@ -1,8 +1,11 @@
 """``mcp-chaos gate``."""
 
+import fcntl
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +20,9 @@ from mcp_chaos.control import undisturbed
 from mcp_chaos.errors import EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import make_plan, read, read_profile
-from mcp_chaos.gate.result import GateResult
-from mcp_chaos.gate.runner import NOTHING, Judge, run_plan
+from mcp_chaos.gate.plan import HYPOTHESIS, Item, make_plan, read, read_profile
+from mcp_chaos.gate.result import Comparison, GateResult
+from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
@@ -50,6 +53,8 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "html": ("one page for people, which needs no network", _as_html),
     "prometheus": ("a Prometheus text file", lambda result: as_prometheus(_shown(result), result.as_dict())),
 }
+_OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls", "rollbacks"}
+"""What tells an experiment from a plan or a profile, also when something is misspelt or missing."""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
 
@@ -103,39 +108,78 @@ def gate(
     configuration = collected(problems, lambda: _configuration(variables, files))
     plan = collected(problems, lambda: make_plan(sources or _experiments_here(), configuration or {}))
     earlier = None if baseline is None else collected(problems, lambda: Baseline.read(baseline))
-    kept = collected(problems, lambda: _kept(save)) if save is not None else None
-    outputs["save-baseline"] = save
-    written = {name: path.resolve() for name, path in outputs.items() if path is not None}
-    problems += [
-        f"--{name}: there is no folder {p.parent} that can be written"
-        for name, p in written.items()
-        if not (p.parent.is_dir() and os.access(p.parent, os.W_OK))
-    ]
+    if save is not None:
+        collected(problems, lambda: _kept(save))
+    written = {name: path.absolute() for name, path in outputs.items() if path is not None}
+    inputs = [*sources, *files, *(item.path for item in (plan.items if plan is not None else []))]
+    problems += _output_problems(written, {"baseline": baseline, "save-baseline": save}, inputs)
     given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
+    if budget_s is not None and not math.isfinite(budget_s):
+        problems.append("--budget-s: a number of seconds is needed")
     if plan is not None:
         plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
         collected(problems, plan.check)
+        known = [item for item in plan.items if collected([], item.title) is not None]
+        problems += [f"--var: no experiment has '{key}'" for key in _keys(variables) if not _is_known(key, known)]
+        if earlier is not None and known:
+            problems += earlier.problems([item.title() for item in known])
     exporter = collected(problems, otel_exporter) if otel else None
-    if earlier is not None and plan is not None and not problems:
-        problems += earlier.problems([item.title() for item in plan.items])
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
-    judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: NOTHING
-    result = run_plan(plan, lambda line: click.echo(line, err=True), judge)
+    judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
+    result = run_plan(plan, partial(_say, err=True), judge)
     outputs_to_make: list[Callable[[], object]] = [
         partial(lambda path, make: write_text(path, make(result)), written[name], make)
         for name, (_, make) in _FORMATS.items()
         if name in written
     ]
-    if kept is not None and save is not None:
-        outputs_to_make.append(partial(_keep, kept, save, result))
+    if save is not None:
+        outputs_to_make.append(partial(_keep, save, result))
     if exporter is not None:
         outputs_to_make.append(lambda: exporter(_folders(result)))
-    with undisturbed():  # a signal waits until all is written
+    with undisturbed():  # there is nothing left that a signal could end
         # The answer first: whatever becomes of the files, it has been told.
-        click.echo(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
+        _say(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
         missing = [output for output in outputs_to_make if not _made(output)]
-    raise SystemExit(result.exit_code or (EXIT_USAGE if missing else EXIT_PASS))
+        raise SystemExit(result.exit_code or (EXIT_USAGE if missing else EXIT_PASS))
+
+
+def _say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print it; a reader that has gone decides neither about the files nor about the exit code."""
+    try:
+        click.echo(text, err=err, nl=nl)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+
+
+def _output_problems(
+    written: Mapping[str, Path], baselines: Mapping[str, Path | None], inputs: Sequence[Path]
+) -> list[str]:
+    """What is wrong with the places of the files: they cannot be written, or would be written over what is needed."""
+    problems = []
+    taken = {path.resolve(): "what this gate reads" for path in inputs}
+    taken |= {path.resolve(): f"that of --{name}" for name, path in baselines.items() if path is not None}
+    save = baselines["save-baseline"]
+    for name, path in {**written, **({"save-baseline": save.absolute()} if save is not None else {})}.items():
+        if path.name == "-":
+            problems.append(f"--{name}: a file is needed")
+        elif not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            problems.append(f"--{name}: there is no folder {path.parent} that can be written")
+    for name, path in written.items():
+        where = path.resolve()
+        if where in taken and (where.is_file() or not where.exists()):  # a device takes whatever comes
+            problems.append(f"--{name}: {path} is {taken[where]}")
+        taken[where] = f"that of --{name}"
+    return problems
+
+
+def _keys(variables: Sequence[str]) -> list[str]:
+    """Of what a person gave as ``key[:type]=value``."""
+    return [text.partition("=")[0].rpartition(":")[0] or text.partition("=")[0] for text in variables]
+
+
+def _is_known(key: str, items: Sequence[Item]) -> bool:
+    return not items or any(item.knows(key) for item in items)
 
 
 def _made(output: Callable[[], object]) -> bool:
@@ -153,12 +197,26 @@ def _kept(path: Path) -> Baseline:
     return Baseline.read(path) if path.exists() else Baseline({})
 
 
-def _keep(kept: Baseline, path: Path, result: GateResult) -> None:
-    """Add the runs that passed to a baseline."""
-    for experiment in result.experiments:
-        if experiment.outcome == PASS and experiment.run is not None:
-            kept.add(experiment.title, RunFolder.open(experiment.run))
-    kept.write(path)
+def _keep(path: Path, result: GateResult) -> None:
+    """Add the runs that passed to a baseline; one of a setting that it did not know yet is the first of its kind."""
+    with _alone_in(path.absolute().parent):  # another gate may have added to it meanwhile
+        kept = _kept(path)
+        for experiment in result.experiments:
+            new = bool(experiment.attempts) and experiment.attempts[-1].verdict == PASS and experiment.compared.is_new
+            if experiment.run is not None and (experiment.outcome == PASS or new):
+                kept.add(experiment.title, RunFolder.open(experiment.run))
+        kept.write(path)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Other gates that would write there wait; a lock on the folder itself leaves no file behind."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _experiments_here() -> tuple[Path, ...]:
@@ -177,7 +235,7 @@ def _has_method(path: Path) -> bool:
         content = read(path)
     except UsageError:
         return True  # it may be one, so that it is told what is wrong with it
-    return isinstance(content, dict) and "method" in content
+    return isinstance(content, dict) and bool(_OF_EXPERIMENTS & content.keys())
 
 
 def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:
@@ -186,10 +244,11 @@ def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[
     made: dict[str, Any] = {}
     for path in files:
         made |= collected(problems, lambda path=path: read_profile(path)) or {}  # type: ignore[misc]
-    try:
-        made |= convert_vars(variables)
-    except ValueError as error:
-        problems.append(f"--var: {error}")
+    for variable in variables:
+        try:
+            made |= convert_vars([variable])
+        except ValueError:
+            problems.append(f"--var: {variable!r} is not of the form key[:type]=value, with a value of that type")
     if problems:
         raise UsageError(problems)
     return made

@@ -1,6 +1,7 @@
 """The result of a gate for people and for pipelines: text, JUnit XML, Markdown."""
 
 import re
+from collections import Counter
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import Properties, Property
@@ -36,8 +37,12 @@ def as_junit(result: GateResult) -> str:
     """JUnit XML: failed is a failure, what proves nothing an error, what was not run or may fail skipped."""
     suite = TestSuite(_clean(result.plan.title))
     suite.timestamp = result.began.isoformat(timespec="seconds")
+    names: Counter[str] = Counter()
     for experiment in result.experiments:
-        suite.add_testcase(_case(result, experiment))
+        names[experiment.title] += 1
+        # Readers know a test by its name: of two with the same one, GitLab shows one.
+        again = f" ({names[experiment.title]})" if names[experiment.title] > 1 else ""
+        suite.add_testcase(_case(result, experiment, again))
     xml = JUnitXml("mcp-chaos")
     xml.add_testsuite(suite)
     xml.update_statistics()
@@ -45,8 +50,10 @@ def as_junit(result: GateResult) -> str:
     return (text.decode() if isinstance(text, bytes) else text) + "\n"
 
 
-def _case(result: GateResult, experiment: ExperimentResult) -> TestCase:
-    case = TestCase(_clean(experiment.title), f"mcp_chaos.{_clean(result.plan.title)}", round(experiment.seconds, 3))
+def _case(result: GateResult, experiment: ExperimentResult, again: str) -> TestCase:
+    case = TestCase(
+        _clean(experiment.title + again), f"mcp_chaos.{_clean(result.plan.title)}", round(experiment.seconds, 3)
+    )
     first, text = _clean(experiment.headline), _clean("\n".join(experiment.reasons))
     if experiment.outcome in (EXPECTED, NOT_RUN):
         case.result = [Skipped(first)]

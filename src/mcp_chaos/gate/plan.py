@@ -5,7 +5,7 @@ that are given one by one make a plan too.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from importlib.resources import files
@@ -20,10 +20,11 @@ from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.loader import load_experiment
 from chaoslib.types import Strategy
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.preflight import check_run
+from mcp_chaos.settings import KEYS
 
 HYPOTHESIS = "steady-state-hypothesis"
 _RETRIES = 1
@@ -50,11 +51,13 @@ class Item:
         path: of its file.
         configuration: values in place of the experiment's own.
         expected_failure: if it is known to fail.
+        own: which of these values were given for this experiment alone, so that it has to have them.
     """
 
     path: Path
     configuration: Mapping[str, Any] = field(default_factory=dict)
     expected_failure: ExpectedFailure | None = None
+    own: Collection[str] = ()
 
     def load(self) -> dict[str, Any]:
         """The experiment, fresh; one without a hypothesis gets one, so that the steady state is always checked.
@@ -79,6 +82,14 @@ class Item:
         """
         return str(self.load()["title"])
 
+    def knows(self, key: str) -> bool:
+        """Whether it has such a value in its configuration, or a run has.
+
+        Raises:
+            UsageError: it cannot be read, or is no experiment.
+        """
+        return key in KEYS or key in (self.load().get("configuration") or {})
+
     def problems(self) -> list[str]:
         """What is wrong with the experiment as it would be run."""
         try:
@@ -86,6 +97,9 @@ class Item:
             ensure_experiment_is_valid(experiment)
             Strategy.from_string((experiment.get("runtime") or {}).get("hypothesis", {}).get("strategy", "default"))
             configuration = load_configuration(experiment.get("configuration", {}), dict(self.configuration))
+            unknown = [f"it has no '{key}' in its configuration" for key in self.own if not self.knows(key)]
+            if unknown:
+                raise UsageError(unknown)
             check_run(experiment, configuration)
         except UsageError as error:
             return [f"{self.path.name}: {problem}" for problem in error.problems]
@@ -190,7 +204,8 @@ def read(path: Path) -> Any:
         return orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError) as error:
+        # the last three are PyYAML's own, for a tag such as !!int on what is none
         raise UsageError(f"{path} is neither JSON nor YAML ({' '.join(str(error).split())})") from None
 
 
@@ -217,11 +232,12 @@ def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
     schema = orjson.loads((files(__package__) / "plan.schema.json").read_bytes())
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     errors = sorted(validator.iter_errors(content), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [f"{'.'.join(str(p) for p in e.absolute_path) or 'the plan'}: {e.message[:300]}" for e in errors]
+    problems = [_problem(error) for error in errors]
+    wrong = {str(error.absolute_path[0]) for error in errors if error.absolute_path}
     if not problems and not math.isfinite(content.get("budget_s", 0)):
         problems.append("budget_s: a number of seconds is needed")
     window = None
-    if not problems and "window" in content:
+    if isinstance(content, dict) and "window" in content and "window" not in wrong:
         window = _window(content["window"], problems)
     if problems:
         raise UsageError(problems, f"{path} cannot be used as a plan, and nothing was touched")
@@ -237,6 +253,12 @@ def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
     )
 
 
+def _problem(error: ValidationError) -> str:
+    path = [str(part) for part in error.absolute_path]
+    quotes = ', in quotes, as in "22:00"' if path[:1] == ["window"] and error.validator == "type" else ""
+    return f"{'.'.join(path) or 'the plan'}: {error.message[:300]}{quotes}"
+
+
 def _with_texts_for_dates(value: Any) -> Any:
     """YAML reads 2026-12-31 as a date; JSON, and the schema, know texts only."""
     if isinstance(value, dict):
@@ -249,10 +271,13 @@ def _with_texts_for_dates(value: Any) -> Any:
 def _item(folder: Path, entry: Mapping[str, Any], shared: Mapping[str, Any], last: Mapping[str, Any]) -> Item:
     known = entry.get("expected_failure")
     expected = ExpectedFailure(known["reason"], date.fromisoformat(known["until"])) if known else None
-    return Item(folder / entry["path"], {**shared, **entry.get("configuration", {}), **last}, expected)
+    own = entry.get("configuration", {})
+    return Item(folder / entry["path"], {**shared, **own, **last}, expected, list(own))
 
 
 def _window(given: Mapping[str, str], problems: list[str]) -> Window | None:
+    if given["from"] == given["until"]:
+        problems.append("window: 'from' and 'until' are the same moment, so it is never open")
     try:
         zone = ZoneInfo(given["timezone"])
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -260,10 +285,7 @@ def _window(given: Mapping[str, str], problems: list[str]) -> Window | None:
             f"window.timezone: there is no {given['timezone']!r}; one such as Europe/Berlin or UTC is needed"
         )
         return None
-    window = Window(time.fromisoformat(given["from"]), time.fromisoformat(given["until"]), zone)
-    if window.start == window.end:
-        problems.append("window: 'from' and 'until' are the same moment, so it is never open")
-    return window
+    return Window(time.fromisoformat(given["from"]), time.fromisoformat(given["until"]), zone)
 
 
 def _the_server_answers() -> dict[str, Any]:

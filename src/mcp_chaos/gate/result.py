@@ -68,6 +68,21 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """How a run compares with earlier ones.
+
+    Args:
+        regressions: what became worse, in words.
+        doubts: why nothing can be said, in words.
+        is_new: whether that is for want of earlier runs like it, which the run itself is the first of.
+    """
+
+    regressions: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    is_new: bool = False
+
+
+@dataclass(frozen=True)
 class ExperimentResult:
     """What came of one experiment.
 
@@ -78,8 +93,7 @@ class ExperimentResult:
         reason: why it was not run.
         expected_failure: if it was known to fail.
         today: the day on which it was judged, for failures that are put up with for a time.
-        regressions: what became worse than the baseline, in words.
-        doubts: why the comparison with the baseline says nothing.
+        compared: with the baseline.
     """
 
     title: str
@@ -88,8 +102,7 @@ class ExperimentResult:
     today: datetime
     reason: str = ""
     expected_failure: ExpectedFailure | None = None
-    regressions: Sequence[str] = ()
-    doubts: Sequence[str] = ()
+    compared: Comparison = Comparison()
 
     @property
     def outcome(self) -> str:
@@ -101,9 +114,9 @@ class ExperimentResult:
             return STALE
         if verdict == FAIL and self._is_put_up_with:
             return EXPECTED
-        if verdict == PASS and self.regressions:
+        if verdict == PASS and self.compared.regressions:
             return REGRESSED
-        return INCONCLUSIVE if verdict == PASS and self.doubts else verdict
+        return INCONCLUSIVE if verdict == PASS and self.compared.doubts else verdict
 
     @property
     def _is_put_up_with(self) -> bool:
@@ -124,8 +137,10 @@ class ExperimentResult:
         if self.outcome == EXPECTED and expected is not None:
             return [f"known until {expected.until}: {expected.reason}", *found]
         if self.outcome == FAIL and expected is not None:
-            found.insert(0, f"it was put up with until {expected.until} ({expected.reason})")
-        return [*self.regressions, *self.doubts, *found] if self.outcome in (REGRESSED, INCONCLUSIVE) else found
+            said = self.attempts[-1].headline or found[0]
+            found.insert(0, f"{said}; it was put up with until {expected.until} ({expected.reason})")
+        added = [*self.compared.regressions, *self.compared.doubts]
+        return [*added, *found] if self.outcome in (REGRESSED, INCONCLUSIVE) else found
 
     @property
     def headline(self) -> str:
@@ -165,7 +180,7 @@ class ExperimentResult:
             "run": str(self.run) if self.run else None,
             "attempts": [{**asdict(a), "run": str(a.run) if a.run else None} for a in self.attempts],
             "expected_failure": {"reason": expected.reason, "until": str(expected.until)} if expected else None,
-            "regressions": list(self.regressions),
+            "regressions": list(self.compared.regressions),
         }
 
 

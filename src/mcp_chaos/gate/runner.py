@@ -25,13 +25,10 @@ from chaoslib.types import Schedule, Strategy
 from mcp_chaos import control
 from mcp_chaos.errors import EXIT_INTERNAL, McpChaosError
 from mcp_chaos.gate.plan import Item, Plan
-from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, ExperimentResult, GateResult
+from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, Comparison, ExperimentResult, GateResult
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
 
-Comparison = tuple[list[str], list[str]]
-"""Regressions, and doubts whether anything can be said of them, in words."""
-
-NOTHING: Comparison = ([], [])
+_INTERRUPTED = "it was interrupted"
 
 Judge = Callable[[str, Attempt], Comparison]
 """Compares an attempt that passed with a baseline, of the experiment of that title."""
@@ -46,19 +43,19 @@ def run_plan(plan: Plan, say: Callable[[str], None], judge: Judge) -> GateResult
         judge: compares an attempt that passed with a baseline.
     """
     began, began_s = datetime.now(UTC), time.monotonic()
-    gate = _Gate(plan, say, judge)
-    with _chaos_toolkit_speaks(), _a_signal_ends_it():
-        results = gate.run()
+    with _chaos_toolkit_speaks(), _Signals() as signals:
+        results = _Gate(plan, say, judge, signals).run()
     return GateResult(plan, results, time.monotonic() - began_s, began)
 
 
 class _Gate:
     """One gate that is run."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None], judge: Judge) -> None:
+    def __init__(self, plan: Plan, say: Callable[[str], None], judge: Judge, signals: "_Signals") -> None:
         self._plan = plan
         self._say = say
         self._judge = judge
+        self._signals = signals
         self._ends_s = time.monotonic() + plan.budget_s if plan.budget_s is not None else None
         self._stopped = ""  # why nothing more is begun
 
@@ -68,11 +65,16 @@ class _Gate:
         titles = [item.title() for item in self._plan.items]
         for number, (item, title) in enumerate(zip(self._plan.items, titles, strict=True), 1):
             self._stopped = self._stopped or self._out_of_time()
-            if not self._stopped:
+            attempts: list[Attempt] = []
+            compared = Comparison()
+            if not self._stopped and self._signals.came:
+                attempts = [Attempt(ABORTED, [f"{_INTERRUPTED} before it began"], 0.0, None)]
+                self._stop_after(attempts[0])
+            elif not self._stopped:
                 self._say(f"[{number}/{len(self._plan.items)}] {title} ({item.path})")
-            attempts, (regressions, doubts) = ([], NOTHING) if self._stopped else self._attempts(item, title)
+                attempts, compared = self._attempts(item, title)
             result = ExperimentResult(
-                title, item.path, attempts, datetime.now(), self._stopped, item.expected_failure, regressions, doubts
+                title, item.path, attempts, datetime.now(), self._stopped, item.expected_failure, compared
             )
             results.append(result)
             if attempts and result.exit_code and self._plan.stop_on_first and not self._stopped:
@@ -82,34 +84,49 @@ class _Gate:
     def _attempts(self, item: Item, title: str) -> tuple[list[Attempt], Comparison]:
         """Runs of an experiment until one says something, and how that compares with the baseline."""
         attempts: list[Attempt] = []
-        compared = NOTHING
+        compared = Comparison()
         while len(attempts) <= self._plan.retries:
             attempts.append(self._attempt(item))
-            compared = self._judge(title, attempts[-1]) if attempts[-1].verdict == PASS else NOTHING
+            compared = self._compared(title, attempts[-1]) if attempts[-1].verdict == PASS else Comparison()
             if attempts[-1].verdict in (ABORTED, ERROR):
-                self._stopped = f"the gate ended with '{attempts[-1].reasons[0]}'"
-            unclear = attempts[-1].reasons if attempts[-1].verdict == INCONCLUSIVE else compared[1]
-            if not unclear or self._out_of_time():
+                self._stop_after(attempts[-1])
+            unclear = attempts[-1].reasons if attempts[-1].verdict == INCONCLUSIVE else compared.doubts
+            if not unclear or compared.is_new or self._out_of_time() or self._signals.came:
                 break
             if len(attempts) <= self._plan.retries:
                 self._say(f"Inconclusive, so it is run again: {unclear[0]}")
         return attempts, compared
 
+    def _stop_after(self, attempt: Attempt) -> None:
+        self._stopped = f"the gate ended with '{attempt.reasons[0]}'"
+
+    def _compared(self, title: str, attempt: Attempt) -> Comparison:
+        """How an attempt compares with the baseline; what goes wrong there must not cost the results of the gate."""
+        try:
+            return self._judge(title, attempt)
+        except McpChaosError as error:
+            return Comparison((), [f"it could not be compared with the baseline: {error}"])
+        except Exception as error:
+            return Comparison((), [f"it could not be compared with the baseline, a bug of mcp_chaos: {error!r}"])
+
     def _attempt(self, item: Item) -> Attempt:
         began_s = time.monotonic()
         control.forget()
-        ended_by, broke = "", None
+        ended, broke = False, None
         with _Alarm(self._ends_s) as alarm:
             try:
-                _run(item)
+                with self._signals.ending_a_run():
+                    _run(item)
             except (KeyboardInterrupt, InterruptExecution):
-                ended_by = "it was interrupted"
+                ended = True
             except Exception as error:
                 broke = error
         seconds = time.monotonic() - began_s
-        if ended_by or control.was_signalled():
-            ended_by = f"the budget of {self._plan.budget_s:g} s ended it" if alarm.rang else "it was interrupted"
-        return self._judged(control.outcome(), ended_by, alarm.rang, broke, seconds)
+        ended = ended or control.was_signalled() or self._signals.came or alarm.rang
+        if alarm.rang:
+            self._signals.came = False  # it was ours
+        by = f"the budget of {self._plan.budget_s:g} s ended it" if alarm.rang else _INTERRUPTED
+        return self._judged(control.outcome(), by if ended else "", alarm.rang, broke, seconds)
 
     def _judged(
         self, outcome: dict[str, Any] | None, ended_by: str, by_budget: bool, broke: Exception | None, seconds: float
@@ -144,6 +161,8 @@ class _Alarm:
 
     def __init__(self, ends_s: float | None) -> None:
         self.rang = False
+        self._over = False
+        self._lock = threading.Lock()  # it must not ring for a run that has ended
         self._timer = threading.Timer(max(0.0, ends_s - time.monotonic()), self._ring) if ends_s is not None else None
 
     def __enter__(self) -> "_Alarm":
@@ -153,12 +172,50 @@ class _Alarm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._over = True
         if self._timer is not None:
             self._timer.cancel()
 
     def _ring(self) -> None:
-        self.rang = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        with self._lock:
+            if not self._over:
+                self.rang = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Signals:
+    """SIGINT and SIGTERM: a run ends by them, where Chaos Toolkit has not taken them; between runs they are remembered.
+
+    So what was found up to then is told, whenever they come.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._in_a_run = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Signals":
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def ending_a_run(self) -> Iterator[None]:
+        """In its block a signal is an exception."""
+        try:
+            self._in_a_run = True
+            yield
+        finally:
+            self._in_a_run = False
+
+    def _take(self, *_: object) -> None:
+        self.came = True
+        if self._in_a_run:
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -192,17 +249,3 @@ def _run(item: Item) -> dict[str, Any]:
     # chaoslib takes what it uses out of the mapping
     variables: tuple[dict[str, Any], dict[str, Any]] = (dict(item.configuration), {})
     return dict(run_experiment(experiment, settings, variables, strategy, Schedule()))
-
-
-@contextmanager
-def _a_signal_ends_it() -> Iterator[None]:
-    """Between runs SIGTERM ends the gate as Ctrl-C does; in a run, Chaos Toolkit takes both."""
-
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -52,6 +52,7 @@ class LoadSpec:
         clock_offset_ns: of the run's clock.
         judged: whether its calls count in the windows of the verdict; those of a probe do not.
         workers: how many processes share it.
+        users_from: the ramp whose capacity its users are, for whoever reads it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LoadSpec:
     clock_offset_ns: int = 0
     judged: bool = True
     workers: int = 1
+    users_from: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON."""

@@ -1,0 +1,144 @@
+"""Whether a run is worse than earlier ones of the same experiment, by more than they differ among themselves.
+
+The method: a one-sided prediction interval. With the mean ``m`` and the standard deviation ``s`` of a figure in ``n``
+earlier runs, one further run of an unchanged server is expected to be worse than ``m + t * s * sqrt(1 + 1/n)`` with a
+probability of ``ALARM_FRACTION``, which all figures of the experiment share (Bonferroni); ``t`` is the quantile of
+Student's distribution with ``n - 1`` degrees of freedom. Source: Hahn and Meeker, Statistical Intervals (1991), section
+4.8. Times are compared as logarithms, as they are skewed and worse by a factor. A figure has to be worse by a least
+effect too, and its deviation counts as no smaller than what the machine leaves: five runs can be alike by chance.
+
+What of its false alarms and misses was measured is in docs/gate.md.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from mcp_chaos.gate.result import Comparison
+
+ALARM_FRACTION = 0.01
+FEWEST_RUNS = 5
+FEWEST_CALLS = 2
+"""One call that fails is no change of a success, however few there were."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that is compared.
+
+    Args:
+        unit: for people.
+        is_time: whether it is compared as a logarithm, and more is worse; else less is worse.
+        least_effect: by how much it has to be worse: as a fraction for times, else in its own unit.
+        least_deviation: what its standard deviation counts as at the least: of the logarithm for times.
+        added: to a time before its logarithm, so that next to nothing does not weigh as much as anything.
+        counted: for a fraction of calls, the name of the figure that says how many there were.
+    """
+
+    unit: str
+    is_time: bool
+    least_effect: float
+    least_deviation: float
+    added: float = 0.0
+    counted: str = ""
+
+    def scaled(self, value: float) -> float:
+        """On the scale of the comparison, on which more is worse."""
+        return math.log(max(value + self.added, 1e-9)) if self.is_time else -value
+
+    def original(self, scaled: float) -> float:
+        """Back from that scale."""
+        return math.exp(scaled) - self.added if self.is_time else -scaled
+
+    def effect(self, value: float, mean: float) -> float:
+        """By how much a value is worse than a mean, as ``least_effect`` counts it."""
+        return value / mean - 1 if self.is_time and mean > 0 else value - mean if self.is_time else mean - value
+
+
+FIGURES = {
+    "success_fraction": Figure("", False, 0.02, 0.005, counted="calls"),
+    "control_success_fraction": Figure("", False, 0.02, 0.005, counted="control_calls"),
+    "p50_ms": Figure("ms", True, 0.05, 0.015),
+    "p95_ms": Figure("ms", True, 0.10, 0.03),
+    "control_p50_ms": Figure("ms", True, 0.05, 0.015),
+    "control_p95_ms": Figure("ms", True, 0.10, 0.03),
+    "recovery_s": Figure("s", True, 0.5, 0.1, added=0.25),
+    "capacity_users": Figure("users", False, 0.5, 0.25),
+}
+"""What is compared: of calls outside of faults, on both lanes; the slowest recovery; what a ramp could hold."""
+
+WORK, LATE = "machine_work_ms", "machine_late_ms"
+"""What the machine's own pulse was."""
+
+
+def compared(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> Comparison:
+    """Regressions of a run; or doubts, where all of them may be the machine's."""
+    found = regressions(earlier, now)
+    slower, later_ms = _machine_was(earlier, now)
+    corrected = {
+        name: max(value / slower - later_ms, 0.0) if name.endswith("_ms") else value for name, value in now.items()
+    }
+    left = [sentence for name, sentence in found.items() if name in regressions(earlier, corrected)]
+    if left or not found:
+        return Comparison(left)
+    doubt = (
+        f"the machine itself was slower than before ({slower - 1:.0%}, and {later_ms:.1f} ms later), which may be why:"
+    )
+    return Comparison((), [doubt, *found.values()])
+
+
+def _machine_was(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> tuple[float, float]:
+    """How many times slower the machine was than in earlier runs, and how much later it woke, in milliseconds."""
+    work, late = ([run[name] for run in earlier if name in run] for name in (WORK, LATE))
+    before_ms = float(np.mean(work)) if work else 0.0
+    slower = now[WORK] / before_ms if before_ms > 0 and WORK in now else 1.0
+    later_ms = now[LATE] - float(np.mean(late)) if late and LATE in now else 0.0
+    return max(1.0, slower), max(0.0, later_ms)
+
+
+def regressions(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]) -> dict[str, str]:
+    """What of a run is worse than was to be expected after the earlier ones.
+
+    Args:
+        earlier: the figures of each earlier run.
+        now: those of this one.
+
+    Returns:
+        By the name of the figure, what became of it in words.
+    """
+    names = [name for name in FIGURES if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
+    found = {}
+    for name in names:
+        figure, values = FIGURES[name], [run[name] for run in earlier if name in run]
+        limit = limit_of(figure, values, ALARM_FRACTION / len(names))
+        mean = figure.original(float(np.mean([figure.scaled(value) for value in values])))
+        if figure.scaled(now[name]) > limit and _tells(figure, now, now[name], mean):
+            found[name] = _sentence(name, now[name], mean, figure.original(limit), len(values))
+    return found
+
+
+def _tells(figure: Figure, now: Mapping[str, float], value: float, mean: float) -> bool:
+    """Whether it is worse by enough to matter."""
+    effect = figure.effect(value, mean)
+    calls = now.get(figure.counted, math.inf)
+    return effect >= figure.least_effect and (not figure.counted or effect * calls > FEWEST_CALLS - 0.5)
+
+
+def limit_of(figure: Figure, values: Sequence[float], alarm_fraction: float) -> float:
+    """The end of the prediction interval, on the figure's scale."""
+    scaled = [figure.scaled(value) for value in values]
+    deviation = max(float(np.std(scaled, ddof=1)), figure.least_deviation)
+    quantile = float(stdtrit(len(values) - 1, 1 - alarm_fraction))
+    return float(np.mean(scaled)) + quantile * deviation * math.sqrt(1 + 1 / len(values))
+
+
+def _sentence(name: str, now: float, mean: float, limit: float, runs: int) -> str:
+    unit = f" {FIGURES[name].unit}" if FIGURES[name].unit else ""
+    direction = "up to" if FIGURES[name].is_time else "down to"
+    return (
+        f"regression: {name} is {now:.4g}{unit}, in {runs} earlier runs it was {mean:.4g}{unit}, "
+        f"and {direction} {limit:.4g}{unit} was to be expected"
+    )
