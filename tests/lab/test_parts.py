@@ -36,7 +36,7 @@ def test_a_missing_extra_is_told_with_the_command_that_helps(monkeypatch: pytest
 
 def test_an_unknown_defect_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(defects.VARIABLE, "gremlins")
-    with pytest.raises(UsageError, match="no defect 'gremlins'; there are no_backend_recovery, hangs_after_cut"):
+    with pytest.raises(UsageError, match="no defect 'gremlins'; there are no_backend_recovery, blocks_on_backend, "):
         defects.planted_defect()
     monkeypatch.setenv(defects.VARIABLE, "")
     assert defects.planted_defect() is None

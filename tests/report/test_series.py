@@ -48,9 +48,19 @@ def test_quantiles_are_those_of_numpy() -> None:
             assert line.lanes["faulted"].latency_ms[name][index] == pytest.approx(np.quantile(mine, quantile), abs=2e-3)
 
 
-def test_a_part_of_a_bucket_at_the_end_is_a_rate_all_the_same() -> None:
-    line = time_line(calls_of(every(0.1, 0, 1.2)), 0, round(1.2 * S))
-    assert [round(rate) for rate in line.lanes["faulted"].calls_per_s] == [10] * 6
+@pytest.mark.parametrize("end_s", [6.0, 6.05, 6.3])
+def test_a_part_of_a_bucket_at_the_end_has_no_rate(end_s: float) -> None:
+    line = time_line(calls_of(every(0.1, 0.05, end_s)), 0, round(end_s * S))
+    rates = line.lanes["faulted"].calls_per_s
+    assert rates[:12] == [10] * 12
+    assert rates[12:] == [None] * (end_s > 6)
+    assert sum(line.lanes["faulted"].calls) == round(end_s * 10)
+
+
+def test_a_short_run_has_short_buckets() -> None:
+    line = time_line(calls_of(every(0.01, 0.005, 1.2)), 0, round(1.2 * S))
+    assert line.bucket_s == 0.2
+    assert line.lanes["faulted"].calls_per_s == pytest.approx([100] * 6)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 10, 1000, 100_000, 20_000_000])

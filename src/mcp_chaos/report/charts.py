@@ -1,5 +1,6 @@
 """Pure: the charts of a report as Plotly's JSON. Colours are names, which the page resolves for light and dark."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,10 +153,13 @@ def _heat(line: TimeLine, heat: Heat) -> Chart:
         "type": "heatmap",
         "x": line.times_s,
         "y": middles,
-        "z": [[count or None for count in row] for row in heat.counts],
+        # By the count's magnitude: one slow call is to be seen beside a hundred usual ones.
+        "z": [[round(math.log10(count), 2) if count else None for count in row] for row in heat.counts],
+        "zmin": 0,
+        "customdata": heat.counts,
         "colorscale": "--heat",
         "showscale": False,
-        "hovertemplate": "%{z} calls of about %{y:.1f} ms<extra></extra>",
+        "hovertemplate": "%{customdata} calls of about %{y:.1f} ms<extra></extra>",
         "hoverongaps": False,
     }
     hint = "How many calls of the faulted lane took how long; the fuller the colour, the more."

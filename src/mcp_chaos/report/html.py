@@ -102,7 +102,7 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
         target=str(manifest.get("target", "")),
         dialect=str(manifest.get("dialect", "")),
         verdict=verdict,
-        key_figures=_key_figures(verdict) if verdict.measured.loads else _load_figures(calls),
+        key_figures=_key_figures(verdict) if verdict.measured.loads else _load_figures(calls, list(spans.values())),
         bands=shaded,
         charts=drawn,
         lanes=list(line.lanes),
@@ -195,14 +195,13 @@ def _key_figures(verdict: Verdict) -> list[tuple[str, str, str]]:
     ]
 
 
-def _load_figures(calls: Calls) -> list[tuple[str, str, str]]:
-    """Of loads that no fault came to."""
-    seconds = float(np.ptp(calls["intended_ns"])) / _NS_PER_S if len(calls) else 0.0
-    found = figures(calls, seconds)
+def _load_figures(calls: Calls, spans: Sequence[Segment]) -> list[tuple[str, str, str]]:
+    """Of loads that no fault came to; a rate where there was one load only."""
+    found = figures(calls, spans[0].seconds if len(spans) == 1 else 0.0)
     return [
         ("calls", f"{found.calls:,}", ""),
         ("success", *_percent(found.success_fraction)),
-        ("calls", *_number(found.calls_per_s, 1, "/s")),
+        ("rate", *_number(found.calls_per_s, 1, "calls/s")),
         ("p50", *_number(found.p50_ms, 1, "ms")),
         ("p95", *_number(found.p95_ms, 1, "ms")),
         ("p99", *_number(found.p99_ms, 1, "ms")),
@@ -227,6 +226,11 @@ def _rows(line: TimeLine, shaded: Sequence[Mapping[str, Any]]) -> list[dict[str,
                 "calls": lane.calls[index],
                 "success": lane.success_fraction[index],
                 **{name: values[index] for name, values in lane.latency_ms.items()},
+                "not_ok": ", ".join(
+                    f"{counts[index]} {reason.replace('_', ' ')}"
+                    for reason, counts in lane.reasons.items()
+                    if reason != "ok" and counts[index]
+                ),
             }
             for lane in line.lanes.values()
         ]

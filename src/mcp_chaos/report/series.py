@@ -27,7 +27,7 @@ class LaneLines:
 
     Args:
         calls: how many were intended in it.
-        calls_per_s: the same as a rate.
+        calls_per_s: the same as a rate; ``None`` in a last bucket that is cut off, where few calls would make a peak.
         success_fraction: of those, 0 to 1.
         latency_ms: ``p50_ms``, ``p95_ms``, ``p99_ms`` of the successful ones, from their intended send.
         reasons: how many ended for each reason that came up, by its name.
@@ -85,7 +85,7 @@ def time_line(calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS
     fitting = [float(b) for b in _SHORT_S if b >= seconds / 10] + [float(b) for b in _BUCKETS_S if seconds / b <= most]
     bucket_s = next(iter(fitting), seconds / most)
     count = int(np.ceil(seconds / bucket_s))
-    last_s = seconds - (count - 1) * bucket_s  # what there is of the last bucket
+    whole = count if seconds >= count * bucket_s - 1e-6 else count - 1
     where = ((calls["intended_ns"] - start_ns) / _NS_PER_S // bucket_s).astype(np.int64)
     inside = (where >= 0) & (where < count)
     calls, where = calls[inside], where[inside]
@@ -93,16 +93,14 @@ def time_line(calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS
     for lane in Lane:
         mine = calls["lane"] == lane
         if mine.any():
-            lanes[lane.name.lower()] = _lines(calls[mine], where[mine], count, bucket_s, last_s)
+            lanes[lane.name.lower()] = _lines(calls[mine], where[mine], count, bucket_s, whole)
     faulted = calls["lane"] == Lane.FAULTED
     times_s = [round((index + 0.5) * bucket_s, 3) for index in range(count)]
     return TimeLine(start_ns, bucket_s, times_s, lanes, _heat(calls[faulted], where[faulted], count))
 
 
-def _lines(calls: Calls, where: NDArray[np.int64], count: int, bucket_s: float, last_s: float) -> LaneLines:
+def _lines(calls: Calls, where: NDArray[np.int64], count: int, bucket_s: float, whole: int) -> LaneLines:
     total = np.bincount(where, minlength=count)
-    lengths_s = np.full(count, bucket_s)
-    lengths_s[-1] = last_s
     ok = calls["outcome"] == Outcome.OK
     good = np.bincount(where[ok], minlength=count)
     reasons = {
@@ -112,7 +110,7 @@ def _lines(calls: Calls, where: NDArray[np.int64], count: int, bucket_s: float, 
     }
     return LaneLines(
         calls=total.tolist(),
-        calls_per_s=[round(float(rate), 3) for rate in total / lengths_s],
+        calls_per_s=[round(float(rate), 3) if n < whole else None for n, rate in enumerate(total / bucket_s)],
         success_fraction=[round(float(g / n), 5) if n else None for g, n in zip(good, total, strict=True)],
         latency_ms=_quantiles(_latencies_ms(calls[ok]), where[ok], count),
         reasons=reasons,

@@ -23,9 +23,11 @@
     line: { width: 1, color: shade(style.getPropertyValue("--band").trim(), 0.9), dash: band.felt ? "solid" : "dot" },
   }));
 
-  const font = (style) => style.getPropertyValue("font-family") || "system-ui, sans-serif";
+  const font = getComputedStyle(document.body).fontFamily;
   const pen = document.createElement("canvas").getContext("2d");
-  const wide = (text, style) => { pen.font = `12px ${font(style)}`; return pen.measureText(text).width; };
+  pen.font = `12px ${font}`;
+  const wide = (text) => pen.measureText(text).width;
+  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;"); // Plotly takes some HTML
   const margins = (run, chart) => ({
     l: narrow() ? 52 : 68, r: 12, t: run.bands.length ? 24 : 8, b: chart.traces.length > 1 ? 64 : 28, pad: 4,
   });
@@ -38,7 +40,7 @@
     bands.forEach((band, index) => {
       const at = Math.max(band.from_s, range[0]), last = groups[groups.length - 1];
       if (band.until_s < range[0] || at > range[1]) return;
-      if (last && place(at) - place(last.at) < wide(last.number, style) + 8) {
+      if (last && place(at) - place(last.at) < wide(last.number) + 8) {
         Object.assign(last, { number: `${last.first}–${index + 1}`, name: "" });
       } else groups.push({ at, first: index + 1, number: `${index + 1}`, name: band.name });
     });
@@ -47,7 +49,7 @@
       const full = `${group.number} ${group.name}`.trim();
       return {
         xref: "x", yref: "paper", x: group.at, y: 1, xanchor: "left", yanchor: "bottom", xshift: -2, showarrow: false, borderpad: 2,
-        text: wide(full, style) + 8 < place(end) - place(group.at) ? full : group.number,
+        text: wide(full) + 8 < place(end) - place(group.at) ? plain(full) : group.number,
         font: { size: 12, color: style.getPropertyValue("--band-ink").trim() },
       };
     });
@@ -67,12 +69,12 @@
     const style = colours();
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: "stack", bargap: 0,
-      font: { family: font(style), size: 12, color: style.getPropertyValue("--ink").trim() },
+      font: { family: font, size: 12, color: style.getPropertyValue("--ink").trim() },
       margin: margins(run, chart), hovermode: chart.name === "heat" ? "closest" : "x unified",
       hoverlabel: { bgcolor: style.getPropertyValue("--card").trim(), font: { color: style.getPropertyValue("--ink").trim() } },
       legend: { orientation: "h", y: -0.16, yanchor: "top", x: 0, font: { size: 12 } },
       showlegend: chart.traces.length > 1, dragmode: narrow() ? false : "zoom",
-      xaxis: { ...axis(style), range: [...range], ticksuffix: " s", hoverformat: ".1f", nticks: narrow() ? 5 : 10 },
+      xaxis: { ...axis(style), range: [...range], ticksuffix: " s", exponentformat: "none", hoverformat: ".1f", nticks: narrow() ? 5 : 10 },
       yaxis: { ...axis(style), ...chart.y_axis, fixedrange: true, nticks: 6 },
       shapes: shapes(run.bands, style), annotations: named(run, chart, element, range),
     };
