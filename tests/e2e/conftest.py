@@ -30,7 +30,7 @@ TINY = {
     "sustained_requests_per_user": 1,
     "call_deadline_s": 2.5,
     "baseline_s": 1.5,
-    "partition_s": 0.7,
+    "partition_s": 1.0,
     "healthy_s": 1.7,
     "black_hole_s": 0.5,
     "reset_s": 2.0,
