@@ -10,6 +10,7 @@ import pytest
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import History, JsonLines, RunFolder, read_calls
 from mcp_chaos.records import CALL, Clock, Outcome, Reason, outcome_of
+from mcp_chaos.verdict import lost_calls
 
 
 def test_a_call_takes_at_most_40_bytes() -> None:
@@ -97,6 +98,17 @@ def test_a_history_is_read_back_from_its_files(folder: RunFolder) -> None:
     history = History.read(folder)
     assert history.manifest["thresholds"] == {"fault": ["hung_calls == 0"]}
     assert len(history.calls["a"]) == 2
+
+
+def test_a_history_knows_how_many_calls_the_results_counted(folder: RunFolder) -> None:
+    for load in ("whole", "torn", "killed"):
+        folder.event(1, "load_started", load=load, lane="faulted", judged=True)
+        folder.calls_path(load).write_bytes(np.zeros(2, dtype=CALL).tobytes()[: -1 if load == "torn" else None])
+    for load in ("whole", "torn"):
+        folder.write(f"result-{load}.json", {"summary": {"calls": 2}})
+    history = History.read(folder)
+    assert history.expected_calls == {"whole": 2, "torn": 2}
+    assert lost_calls(history) == ["1 of 2 calls are in the files of the load 'torn'"]
 
 
 def test_a_file_that_is_not_json_is_an_error_that_names_it(folder: RunFolder) -> None:

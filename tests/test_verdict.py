@@ -1,5 +1,7 @@
 """Verdicts: three-valued, worst first, each with the reason a person needs."""
 
+from dataclasses import replace
+
 import pytest
 
 from mcp_chaos.records import Event, Lane, Reason
@@ -118,6 +120,15 @@ def test_what_chaos_toolkit_overlooks_makes_a_run_inconclusive(extra: Event, sai
     verdict = judge(a_history(SOUND, [*fault(3, 5), extra]))
     assert verdict.verdict == INCONCLUSIVE
     assert said in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("expected", [len(SOUND) - 1, len(SOUND) + 1])
+def test_calls_that_are_not_in_the_files_make_a_run_inconclusive(expected: int) -> None:
+    history = a_history(SOUND, fault(3, 5))
+    assert judge(replace(history, expected_calls={"sustained": len(SOUND)})).verdict == PASS
+    verdict = judge(replace(history, expected_calls={"sustained": expected}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == [f"{len(SOUND)} of {expected} calls are in the files of the load 'sustained'"]
 
 
 def test_evidence_outweighs_doubt() -> None:

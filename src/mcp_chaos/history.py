@@ -21,7 +21,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -239,6 +239,22 @@ class RunFolder:
         merged = np.concatenate(parts) if parts else np.empty(0, dtype=CALL)
         return merged[np.argsort(merged["done_ns"], kind="stable")]
 
+    def expected_calls(self, load: str) -> int | None:
+        """How many calls the result of a load counted; ``None`` where there is no result, as of a load that was killed.
+
+        Raises:
+            HistoryError: the result has no such count.
+        """
+        name = f"result-{load}.json"
+        if not (self.path / name).exists():
+            return None
+        result = self.read(name)
+        summary = result.get("summary") if isinstance(result, dict) else None
+        count = summary.get("calls") if isinstance(summary, dict) else None
+        if type(count) is not int or count < 0:
+            raise HistoryError(f"{self.path / name} does not say how many calls were made. It was left as it is.")
+        return count
+
     def load_names(self) -> list[str]:
         """The loads of the run, in the order they were started."""
         return [str(event.data["load"]) for event in self.events() if event.kind == "load_started"]
@@ -274,11 +290,13 @@ class History:
         manifest: what the run was told.
         events: in the order of their time.
         calls: by load name.
+        expected_calls: how many the result of each load counted; a load that was killed has none.
     """
 
     manifest: dict[str, Any]
     events: list[Event]
     calls: dict[str, Calls]
+    expected_calls: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: RunFolder) -> "History":
@@ -287,5 +305,7 @@ class History:
         Raises:
             HistoryError: the files are not those of a run.
         """
-        manifest = folder.manifest()
-        return cls(manifest, folder.events(), {load: folder.calls(load) for load in folder.load_names()})
+        manifest, names = folder.manifest(), folder.load_names()
+        counted = {load: folder.expected_calls(load) for load in names}
+        expected = {load: count for load, count in counted.items() if count is not None}
+        return cls(manifest, folder.events(), {load: folder.calls(load) for load in names}, expected)

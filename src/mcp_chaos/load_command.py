@@ -19,7 +19,7 @@ from mcp_chaos.metrics import Measured, measure
 from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.run import Run
 from mcp_chaos.settings import Settings, command_line
-from mcp_chaos.verdict import INCONCLUSIVE, Verdict, troubles
+from mcp_chaos.verdict import INCONCLUSIVE, Verdict, lost_calls, troubles
 
 KIND = "load"
 COMPLETE = "complete"
@@ -206,7 +206,7 @@ class Report:
         history = History.read(folder)
         names = [name for name in folder.load_names() if (folder.path / f"result-{name}.json").exists()]
         results = {name: _result(folder, name) for name in names}
-        doubts = troubles(history.events)
+        doubts = [*troubles(history.events), *lost_calls(history)]
         measured = measure(history)
         doubts += [
             f"the fault '{fault.name}' was not felt: {fault.doubt or 'no proof was made'}"

@@ -72,7 +72,8 @@ def judge(history: History) -> Verdict:
     measured = measure(history)
     thresholds = parse_thresholds(history.manifest["thresholds"])
     judgements = [_with_never(threshold.judge(measured.figures), measured) for threshold in thresholds]
-    doubts = [*_doubts(history.events), *_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
+    doubts = [*_doubts(history.events), *lost_calls(history)]
+    doubts += [*_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
     failures = _misses(judgements, before_fault=True)
     evidence = [*_broken_promises(history.events), *_misses(judgements, before_fault=False)]
     if _could_not_keep_up(history.events):
@@ -151,6 +152,15 @@ _DOUBTFUL = {
 def troubles(events: Sequence[Event]) -> list[str]:
     """What went wrong in a run besides what it tested, in words; each is a reason to doubt its result."""
     return [_DOUBTFUL[event.kind].format(**event.data) for event in events if event.kind in _DOUBTFUL]
+
+
+def lost_calls(history: History) -> list[str]:
+    """Loads whose calls are not all there, in words: what is missing may be just what failed."""
+    return [
+        f"{len(history.calls[load])} of {expected} calls are in the files of the load '{load}'"
+        for load, expected in history.expected_calls.items()
+        if len(history.calls[load]) != expected
+    ]
 
 
 def _doubts(events: Sequence[Event]) -> list[str]:
