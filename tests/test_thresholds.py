@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcp_chaos.errors import UsageError
 from mcp_chaos.metrics import WINDOWS, Figures, figures
 from mcp_chaos.records import CALL
-from mcp_chaos.thresholds import Threshold, parse_thresholds
+from mcp_chaos.thresholds import Threshold, number, parse_thresholds
 from tests.histories import calls_of, every
 
 NONE = figures(np.empty(0, dtype=CALL), 0)
@@ -103,3 +103,19 @@ def test_all_problems_come_at_once() -> None:
 def test_no_threshold_at_all_is_refused(block: object) -> None:
     with pytest.raises(UsageError, match="thresholds"):
         parse_thresholds(block)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("inf"), "never"),
+        (0.98765, "0.9877"),
+        (12, "12"),
+        (999.96, "1000"),
+        (12346.4, "12346"),
+        (-1e6, "-1000000"),
+    ],
+)
+def test_figures_are_written_for_people(value: float | None, text: str) -> None:
+    assert number(value) == text

@@ -7,6 +7,7 @@ from ``metrics.FIGURE_NAMES``, of its own window and the faulted lane unless it 
 
 import ast
 import difflib
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mcp_chaos.records import LANES
 
 _LONGEST = 300
 _LARGEST = 1e15
+_WHOLE_FROM = 1000
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] = {
     ast.LtE: ("<=", operator.le),
@@ -67,12 +69,17 @@ class Judgement:
             return f"{self.window}: '{self.text}' was missed: the service never became steady again"
         if self.outcome == "no_data":
             return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
-        against = "" if self.text.endswith(_number(self.right)) else f" against {_number(self.right)}"
-        return f"{self.window}: '{self.text}' was {self.outcome}, at {_number(self.left)}{against}"
+        against = "" if self.text.endswith(number(self.right)) else f" against {number(self.right)}"
+        return f"{self.window}: '{self.text}' was {self.outcome}, at {number(self.left)}{against}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+def number(value: float | None) -> str:
+    """A figure for people: a dash where there is none, *never* for a time that did not end, no power of ten."""
+    if value is None:
+        return "–"
+    if math.isinf(value):
+        return "never"
+    return f"{value:.4g}" if abs(value) < _WHOLE_FROM else f"{value:.0f}"
 
 
 @dataclass(frozen=True)

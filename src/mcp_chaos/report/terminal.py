@@ -4,6 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_chaos.report import tables
+from mcp_chaos.thresholds import number
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict
 
 _STYLES = {PASS: "bold green", FAIL: "bold red", INCONCLUSIVE: "bold yellow"}
@@ -35,6 +36,7 @@ def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
 def _thresholds(verdict: Verdict) -> Table:
     made = tables.table("Thresholds", "window", "threshold", "measured", "against", "outcome", left=(0, 1))
     for j in verdict.judgements:
-        left, right = ("–" if side is None else f"{side:.4g}" for side in (j.left, j.right))
-        made.add_row(j.window, j.text, left, right, Text(j.outcome.replace("_", " "), _OUTCOMES[j.outcome]))
+        made.add_row(
+            j.window, j.text, number(j.left), number(j.right), Text(j.outcome.replace("_", " "), _OUTCOMES[j.outcome])
+        )
     return made
