@@ -276,8 +276,6 @@ class Measured:
         figures: by window, then lane (``faulted``, ``control``).
         unseen_heals: how many heals were not followed by calls that show whether the service recovered.
         recoveries: by lane, how long after each heal the service was steady again, as ``recovery_s`` gives it.
-        never_steady: whether some heal was followed by calls that show that the service never became steady again;
-            its ``recovery_s`` is then ``None`` too, as JSON has no infinity.
     """
 
     faults: list[FaultSpan]
@@ -286,7 +284,18 @@ class Measured:
     figures: dict[str, dict[str, Figures]]
     recoveries: dict[str, list[float | None]]
     unseen_heals: int
-    never_steady: bool
+
+    @property
+    def never_steady(self) -> bool:
+        """Whether some heal was followed by calls that show that the service never became steady again.
+
+        The ``recovery_s`` of the figures is then ``None`` too, as JSON has no infinity.
+        """
+        return self.slowest_recovery_s("faulted") == math.inf
+
+    def slowest_recovery_s(self, lane: str) -> float | None:
+        """The slowest recovery that calls of a lane show; infinity when one never came, ``None`` when none is seen."""
+        return slowest(self.recoveries[lane])
 
 
 def measure(history: History) -> Measured:
@@ -322,7 +331,6 @@ def measure(history: History) -> Measured:
         measured,
         recoveries={lane.name.lower(): times for lane, times in recoveries.items()},
         unseen_heals=len(spans["fault"]) - seen,
-        never_steady=slowest(recoveries[Lane.FAULTED]) == math.inf,
     )
 
 

@@ -54,6 +54,7 @@ class Verdict:
             "verdict": self.verdict,
             "headline": self.headline,
             "reasons": self.reasons,
+            "never_steady": self.measured.never_steady,
             "windows": {
                 window: {
                     "segments": [asdict(segment) for segment in self.measured.windows[window]],

@@ -1,6 +1,8 @@
 """Past runs: the list, the trends, and two side by side."""
 
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,12 @@ from click.testing import CliRunner
 from mcp_chaos.cli import cli
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import History, RunFolder
-from mcp_chaos.records import Reason
-from mcp_chaos.report.past import UNFINISHED, differences, past_runs, render_runs
+from mcp_chaos.records import Outcome, Reason
+from mcp_chaos.report.past import UNFINISHED, compare, differences, past_runs, render_runs
+from mcp_chaos.report.terminal import render
 from mcp_chaos.verdict import judge
-from tests.report.runs import write_run
+from tests.histories import S
+from tests.report.runs import START_S, write_run
 
 
 def judged(folder: RunFolder) -> RunFolder:
@@ -34,6 +38,46 @@ def test_runs_are_listed_with_their_trends(tmp_path: Path) -> None:
     assert "network partition on embedded" in text
     assert "100%" in text
     assert "▄▄▄" in text
+
+
+def never_steady(root: Path) -> RunFolder:
+    """A run after whose heal every call of both lanes failed."""
+    folder = write_run(root, target="embedded")
+    calls = folder.calls("sustained")
+    after = calls["intended_ns"] >= (START_S + 5) * S
+    calls["reason"][after], calls["outcome"][after] = Reason.REFUSED, Outcome.FAIL
+    calls.tofile(folder.calls_path("sustained"))
+    return folder
+
+
+def test_a_service_that_never_became_steady_is_told_from_one_that_was_not_measured(tmp_path: Path) -> None:
+    judged(write_run(tmp_path, target="embedded"))
+    write_run(tmp_path, target="embedded")
+    judged(never_steady(tmp_path))
+    told = [(run["recovery_s"], run["never_steady"]) for run in (run.as_dict() for run in past_runs(tmp_path))]
+    assert told == [(pytest.approx(0.02), False), (None, False), (None, True)]
+    text = render_runs(past_runs(tmp_path), colour=False, width=160)
+    assert "▄·× never" in text
+    assert "▄·▄ 10" in text
+    assert re.search(r"fail +10\.0 +never", text)
+
+
+def test_a_trend_ends_in_the_newest_run_also_where_it_was_not_measured(tmp_path: Path) -> None:
+    judged(write_run(tmp_path, target="embedded"))
+    write_run(tmp_path, target="embedded")
+    assert "▄· –" in render_runs(past_runs(tmp_path), colour=False, width=160)
+    assert "·· –" not in render_runs(past_runs(tmp_path), colour=False, width=160)
+
+
+def test_never_is_said_side_by_side_and_at_the_end(tmp_path: Path) -> None:
+    sound, broken = write_run(tmp_path), never_steady(tmp_path)
+    verdicts = [judge(History.read(folder)) for folder in (sound, broken)]
+    found = {(d.lane, d.figure): d for d in differences(*verdicts) if d.window == "recovery"}
+    for lane in ("faulted", "control"):
+        assert found[lane, "recovery_s"].second == math.inf
+        assert found[lane, "recovery_s"].change_fraction is None
+        assert re.search(rf"recovery +{lane} .* never *\n", render(verdicts[1], colour=False))
+    assert re.search(r"recovery_s +0\.02 +never +–", compare(sound, broken, colour=False, width=120))
 
 
 def test_a_damaged_verdict_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs that have ended: a list with their trends, and two of them side by side."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ from rich.text import Text
 
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import History, RunFolder
-from mcp_chaos.metrics import WINDOWS, Figures
+from mcp_chaos.metrics import WINDOWS, Measured
 from mcp_chaos.report import tables
+from mcp_chaos.thresholds import number
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 
 UNFINISHED = "unfinished"
 
 _STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", UNFINISHED: "yellow"}
 _BARS = "▁▂▃▄▅▆▇█"
+_NEVER, _UNMEASURED = "×", "·"
 _SHOWN = ("calls", "success_fraction", "hung_calls", "calls_per_s", "p50_ms", "p95_ms", "p99_ms", "recovery_s")
 _MOST_IN_A_TREND = 12
 
@@ -32,7 +35,8 @@ class PastRun:
         verdict: pass, fail, inconclusive, or unfinished where there is none.
         reason: the gravest; empty where there is none.
         p95_ms: of the baseline, ``None`` where it was not measured.
-        recovery_s: the slowest, ``None`` where it was not measured.
+        recovery_s: the slowest, ``None`` where it was not measured, or never came.
+        never_steady: whether it never came.
     """
 
     path: Path
@@ -42,6 +46,12 @@ class PastRun:
     reason: str
     p95_ms: float | None
     recovery_s: float | None
+    never_steady: bool
+
+    @property
+    def slowest_recovery_s(self) -> float | None:
+        """The slowest recovery: infinity where it never came, which JSON does not have."""
+        return math.inf if self.never_steady else self.recovery_s
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -77,6 +87,7 @@ def _past_run(folder: RunFolder) -> PastRun | None:
             str((verdict.get("reasons") or [""])[0]),
             _figure(windows, "baseline", "p95_ms"),
             _figure(windows, "recovery", "recovery_s"),
+            verdict.get("never_steady") is True,
         )
     except (HistoryError, AttributeError, TypeError, KeyError):
         return None
@@ -92,15 +103,15 @@ def render_runs(runs: Sequence[PastRun], *, colour: bool, width: int) -> str:
     console = tables.console(colour=colour, width=width)
     listed = tables.table("Runs", "run", "experiment", "verdict", "p95 ms", "recovery s", "why", left=(0, 1, 2, 5))
     for run in runs:
-        figures = (tables.number(run.p95_ms), tables.number(run.recovery_s, 2))
+        figures = (tables.number(run.p95_ms), tables.number(run.slowest_recovery_s, 2))
         listed.add_row(
             run.path.name, run.experiment, Text(run.verdict, _STYLES.get(run.verdict, "")), *figures, run.reason
         )
     trends = tables.table("Trends", "experiment on target", "runs", "passed", "p95 ms", "recovery s", left=(0, 3, 4))
     for name, mine in _by_experiment(runs).items():
         passed = sum(run.verdict == PASS for run in mine)
-        p95, recovery = (_trend(getattr(run, figure) for run in mine) for figure in ("p95_ms", "recovery_s"))
-        trends.add_row(name, str(len(mine)), f"{passed / len(mine):.0%}", p95, recovery)
+        p95, recovery = [run.p95_ms for run in mine], [run.slowest_recovery_s for run in mine]
+        trends.add_row(name, str(len(mine)), f"{passed / len(mine):.0%}", _trend(p95), _trend(recovery))
     with console.capture() as captured:
         console.print(listed)
         console.print()
@@ -115,15 +126,26 @@ def _by_experiment(runs: Iterable[PastRun]) -> dict[str, list[PastRun]]:
     return found
 
 
-def _trend(values: Iterable[float | None]) -> str:
-    """The last values as bars between the least and the most of them, and the newest as a number."""
-    known = [value for value in values if value is not None][-_MOST_IN_A_TREND:]
-    if not known:
+def _trend(values: Sequence[float | None]) -> str:
+    """The last runs as bars between the least and the most of their values, and the newest as a number.
+
+    A run that does not have the value keeps its place: a cross where it never came, a dot where it was not measured.
+    """
+    newest = values[-_MOST_IN_A_TREND:]
+    known = [value for value in newest if value is not None and math.isfinite(value)]
+    if not known and math.inf not in newest:
         return "–"
-    low, high = min(known), max(known)
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    return f"{''.join(_mark(value, low, high) for value in newest)} {number(newest[-1])}"
+
+
+def _mark(value: float | None, low: float, high: float) -> str:
+    if value is None:
+        return _UNMEASURED
+    if math.isinf(value):
+        return _NEVER
     steps = len(_BARS) - 1
-    bars = [_BARS[round(steps * (value - low) / (high - low))] if high > low else _BARS[steps // 2] for value in known]
-    return f"{''.join(bars)} {known[-1]:.4g}"
+    return _BARS[round(steps * (value - low) / (high - low))] if high > low else _BARS[steps // 2]
 
 
 @dataclass(frozen=True)
@@ -134,7 +156,7 @@ class Difference:
         window: baseline, fault or recovery.
         lane: faulted or control.
         figure: its name.
-        first: in the first run; ``None`` where it was not measured.
+        first: in the first run; ``None`` where it was not measured, infinity for a recovery that never came.
         second: in the second.
     """
 
@@ -147,27 +169,31 @@ class Difference:
     @property
     def change_fraction(self) -> float | None:
         """How much more the second is, as a fraction of the first; ``None`` where that cannot be said."""
-        if self.first is None or self.second is None or not self.first:
+        if self.first is None or self.second is None or not self.first or math.inf in (self.first, self.second):
             return None
         return self.second / self.first - 1
 
 
 def differences(first: Verdict, second: Verdict) -> list[Difference]:
     """The figures of two runs side by side; those that neither has are left out."""
-    found = []
-    for window in WINDOWS:
-        for lane in first.measured.figures[window]:
-            one, other = first.measured.figures[window][lane], second.measured.figures[window][lane]
-            found += [
-                Difference(window, lane, name, _of(one, name), _of(other, name))
-                for name in _SHOWN
-                if one.calls or other.calls
-            ]
+    one, other = first.measured, second.measured
+    found = [
+        Difference(window, lane, name, _of(one, window, lane, name), _of(other, window, lane, name))
+        for window in WINDOWS
+        for lane in one.figures[window]
+        for name in _SHOWN
+    ]
     return [d for d in found if d.first is not None or d.second is not None]
 
 
-def _of(figures: Figures, name: str) -> float | None:
-    return getattr(figures, name) if figures.calls else None
+def _of(measured: Measured, window: str, lane: str, name: str) -> float | None:
+    figures = measured.figures[window][lane]
+    if not figures.calls:
+        return None
+    if (window, name) == ("recovery", "recovery_s"):
+        return measured.slowest_recovery_s(lane)
+    value: float | None = getattr(figures, name)
+    return value
 
 
 def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) -> str:
@@ -181,7 +207,7 @@ def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) ->
     made = tables.table("Figures", "window", "lane", "figure", "first", "second", "change", left=(0, 1, 2))
     for d in differences(*verdicts):
         change = "–" if d.change_fraction is None else f"{d.change_fraction:+.0%}"
-        made.add_row(d.window, d.lane, d.figure, _number(d.first), _number(d.second), change)
+        made.add_row(d.window, d.lane, d.figure, number(d.first), number(d.second), change)
     with console.capture() as captured:
         for name, folder, verdict in zip(("First", "Second"), (first, second), verdicts, strict=True):
             console.print(Text.assemble(f"{name}: {folder.path}  ", (verdict.verdict, _STYLES[verdict.verdict])))
@@ -189,7 +215,3 @@ def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) ->
         console.print()
         console.print(made)
     return captured.get()
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"

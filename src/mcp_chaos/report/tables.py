@@ -1,5 +1,6 @@
 """Tables that more than one report shows: windows and faults."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -34,8 +35,10 @@ def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number for people; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """A number for people; a dash where there is none, *never* for a time that did not end."""
+    if value is None:
+        return "–"
+    return "never" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def windows(measured: Measured) -> Table:
@@ -45,14 +48,15 @@ def windows(measured: Measured) -> Table:
         seconds = sum(segment.seconds for segment in measured.windows[window])
         for lane, figures in measured.figures[window].items():
             if lane == "faulted" or figures.calls:
-                made.add_row(window, lane, f"{seconds:.1f}", *_cells(figures))
+                recovery_s = measured.slowest_recovery_s(lane) if window == "recovery" else None
+                made.add_row(window, lane, f"{seconds:.1f}", *_cells(figures), number(recovery_s, 2))
     return made
 
 
 def _cells(figures: Figures) -> list[str]:
     success = "–" if figures.success_fraction is None else f"{figures.success_fraction:.1%}"
     times = (number(time_ms) for time_ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms))
-    return [str(figures.calls), success, *times, number(figures.recovery_s, 2)]
+    return [str(figures.calls), success, *times]
 
 
 def faults(measured: Measured) -> Table:
