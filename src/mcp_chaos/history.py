@@ -28,45 +28,22 @@ from typing import Any
 
 import numpy as np
 
+from mcp_chaos import strict_json
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.records import CALL, Calls, Event
+from mcp_chaos.records import CALL, Calls, Event, are_calls
 
 SCHEMA = 1
 _AT_A_TIME = 65_536
 
-_NEEDED = {
-    "load_started": ("load", "lane", "judged"),
-    "load_step": ("load", "users"),
-    "load_ended": ("load",),
-    "worker_died": ("load", "worker", "exit_code"),
-    "generator_overloaded": ("load", "why"),
-    "machine_overloaded": ("late_ms",),
-    "fault_injecting": ("fault_id", "name", "proxy", "toxics"),
-    "fault_injected": ("fault_id",),
-    "fault_proven": ("fault_id", "proof"),
-    "fault_unproven": ("fault_id", "doubt"),
-    "fault_refused": ("fault_id",),
-    "fault_healed": ("fault_id",),
-    "fault_ended": ("fault_id",),
-    "toxiproxy_ready": ("url", "embedded"),
-    "proxy_created": ("proxy",),
-    "proxy_removed": ("proxy",),
-    "hypothesis_checked": ("when",),
-    "hypothesis_missed": ("when", "probe"),
-}
-"""What an event of a kind has to carry, for those that judgements and clean-ups read."""
+_MAPPINGS = ("toxiproxy", "versions")
+"""What is a mapping in a manifest, where it is there at all."""
+
+_LOAD_NAME = re.compile(r"[\w-]{1,200}")
 
 
 def to_json(value: Any) -> str:
     """JSON with sorted keys and no NaN: an invalid number is a bug here, not in whoever reads the file."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
-
-
-def _json_of(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -107,16 +84,25 @@ class JsonLines:
         """The records in order; a last line without its end is left out.
 
         Raises:
-            HistoryError: a line in the middle is not a JSON object.
+            HistoryError: it cannot be read, or a line in the middle is not a JSON object.
         """
-        if not self.path.exists():
-            return
-        lines = self.path.read_bytes().split(b"\n")
+        try:
+            lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        except OSError as error:
+            raise HistoryError(f"{self.path} cannot be read ({error}). The run was left as it is.") from None
         for number, line in enumerate(lines[:-1], start=1):
-            record = _json_of(line)
-            if not isinstance(record, dict):
+            record = _record_of(line)
+            if record is None:
                 raise HistoryError(f"{self.path}, line {number}, is not a JSON object. The run was left as it is.")
             yield record
+
+
+def _record_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = strict_json.parse(line.decode("utf-8"))
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 class RunFolder:
@@ -180,7 +166,7 @@ class RunFolder:
             HistoryError: it is missing or not JSON.
         """
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            return strict_json.parse((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise HistoryError(f"{self.path / name} cannot be read ({error}). The run was left as it is.") from None
 
@@ -196,6 +182,11 @@ class RunFolder:
         if manifest.get("schema") != SCHEMA:
             raise HistoryError(
                 f"{self.path} was written by another version of mcp_chaos, whose files are not read here."
+            )
+        wrong = [name for name in _MAPPINGS if not isinstance(manifest.get(name) or {}, dict)]
+        if wrong:
+            raise HistoryError(
+                f"{self.path / 'manifest.json'} is damaged: '{wrong[0]}' is no mapping. It was left as it is."
             )
         return manifest
 
@@ -216,11 +207,13 @@ class RunFolder:
         """
         found = []
         for record in self.events_file.read():
-            at_ns, kind = record.pop("at_ns", None), record.pop("kind", None)
-            missing = [name for name in _NEEDED.get(str(kind), ()) if name not in record]
-            if not isinstance(at_ns, int) or not isinstance(kind, str) or missing:
-                raise HistoryError(f"{self.events_file.path} has an event that is not whole: {kind} at {at_ns}.")
-            found.append(Event(at_ns, kind, record))
+            event = Event(record.pop("at_ns", None), record.pop("kind", None), record)
+            if not event.is_whole:
+                raise HistoryError(
+                    f"{self.events_file.path} has an event that is not whole: {event.kind!r} at {event.at_ns!r}. "
+                    "The run was left as it is."
+                )
+            found.append(event)
         return sorted(found, key=lambda event: event.at_ns)
 
     def calls_path(self, load: str, worker: int = 0) -> Path:
@@ -256,8 +249,18 @@ class RunFolder:
         return count
 
     def load_names(self) -> list[str]:
-        """The loads of the run, in the order they were started."""
-        return [str(event.data["load"]) for event in self.events() if event.kind == "load_started"]
+        """The loads of the run, in the order they were started.
+
+        Raises:
+            HistoryError: one of them has a name that names no file.
+        """
+        names = [str(event.data["load"]) for event in self.events() if event.kind == "load_started"]
+        for name in names:
+            if not _LOAD_NAME.fullmatch(name):
+                raise HistoryError(
+                    f"{self.events_file.path} has a load that cannot be named {name[:80]!r}. The run was left as it is."
+                )
+        return names
 
 
 def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
@@ -267,12 +270,21 @@ def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
         path: of the file.
         first: how many records to pass over.
         most: how many to read at the most; ``None`` for all.
+
+    Raises:
+        HistoryError: it cannot be read, or holds what no load writes.
     """
     if not path.exists():
         return np.empty(0, dtype=CALL)
-    whole = max(0, path.stat().st_size // CALL.itemsize - first)
-    count = whole if most is None else min(most, whole)
-    return np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)
+    try:
+        whole = max(0, path.stat().st_size // CALL.itemsize - first)
+        count = whole if most is None else min(most, whole)
+        calls = np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be read ({error}). The run was left as it is.") from None
+    if not are_calls(calls):
+        raise HistoryError(f"{path} is damaged: it has records that are no calls. The run was left as it is.")
+    return calls
 
 
 def in_parts(path: Path, first: int = 0) -> Iterator[Calls]:

@@ -14,6 +14,7 @@ from mcp_chaos.actions import FAULTS
 from mcp_chaos.errors import HistoryError, UsageError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.history import History, RunFolder
+from mcp_chaos.load.results import has_summary
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
 from mcp_chaos.metrics import Measured, measure
 from mcp_chaos.proxies import CONTROL_PROXY
@@ -221,8 +222,8 @@ class Report:
 
 
 def _result(folder: RunFolder, name: str) -> dict[str, Any]:
-    result = folder.read(f"result-{name}.json")
-    if not isinstance(result, dict) or not isinstance(result.get("summary"), dict):
+    result: dict[str, Any] = folder.read(f"result-{name}.json")
+    if not has_summary(result):
         raise HistoryError(f"{folder.path / f'result-{name}.json'} is not the result of a load. It was left as it is.")
     return result
 

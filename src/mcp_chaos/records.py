@@ -31,6 +31,9 @@ RECORD = Struct("<qqqIHHHBBBH")
 
 Calls = NDArray[np.void]
 
+LATEST_NS = 2**62
+"""No moment of a run is as late: the year 2116, so that sums of times fit 64 bits."""
+
 
 class Outcome(IntEnum):
     """What is known of a call: it happened, it surely did not, or nobody can tell."""
@@ -67,6 +70,24 @@ class Lane(IntEnum):
 
 LANES = {lane.name.lower(): lane for lane in Lane}
 """The lanes by the names that people give them."""
+
+_BELOW = {
+    "intended_ns": LATEST_NS,
+    "sent_ns": LATEST_NS,
+    "done_ns": LATEST_NS,
+    "reason": len(Reason),
+    "outcome": len(Outcome),
+    "lane": len(Lane),
+}
+"""What fields of a call are below; none is negative."""
+
+
+def are_calls(records: Calls) -> bool:
+    """Whether all records are calls: a file that lost a byte, or holds something else, has others."""
+    return not len(records) or all(
+        records[name].min() >= 0 and records[name].max() < limit for name, limit in _BELOW.items()
+    )
+
 
 _UNKNOWN_ONCE_SENT = frozenset(
     {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
@@ -118,3 +139,46 @@ class Event:
     at_ns: int
     kind: str
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has a time, a kind, and what an event of its kind has to carry."""
+        if type(self.at_ns) is not int or not 0 <= self.at_ns < LATEST_NS or not isinstance(self.kind, str):
+            return False
+        needed = _NEEDED.get(self.kind, {})
+        return all(name in self.data and isinstance(self.data[name], kind) for name, kind in needed.items())
+
+
+_MAYBE_TEXT = (str, type(None))
+_NUMBER = (int, float)
+
+_NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "load_started": {"load": str, "lane": str, "judged": bool},
+    "load_step": {"load": str, "users": int},
+    "load_ended": {"load": str},
+    "load_failed": {"load": str, "error": str},
+    "worker_died": {"load": str, "worker": int, "exit_code": (int, type(None))},
+    "generator_overloaded": {"load": str, "why": _MAYBE_TEXT},
+    "machine_overloaded": {"late_ms": _NUMBER},
+    "fault_injecting": {"fault_id": str, "name": str, "proxy": str, "toxics": list},
+    "fault_injected": {"fault_id": str},
+    "fault_proven": {"fault_id": str, "proof": str},
+    "fault_unproven": {"fault_id": str, "doubt": str},
+    "fault_refused": {"fault_id": str},
+    "fault_healed": {"fault_id": str},
+    "fault_ended": {"fault_id": str},
+    "fault_skipped": {"name": str, "from_s": _NUMBER},
+    "heal_failed": {"error": str},
+    "toxiproxy_ready": {"url": str, "embedded": bool},
+    "proxy_created": {"proxy": str},
+    "proxy_removed": {"proxy": str},
+    "part_died": {"part": str},
+    "hypothesis_checked": {"when": str},
+    "hypothesis_missed": {"when": str, "probe": str},
+    "activity_failed": {"name": _MAYBE_TEXT, "error": str},
+    "control_failed": {"name": _MAYBE_TEXT, "error": str},
+    "control_missing": {"name": _MAYBE_TEXT},
+    "interrupted": {"why": str},
+    "unfinished": {"why": str},
+}
+"""What an event of a kind has to carry, for those that judgements and clean-ups read."""

@@ -1,13 +1,14 @@
 """What is done with the folders of runs that have ended."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from mcp_chaos.cli.loads import show_load, width
-from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
+from mcp_chaos.cli.loads import exit_code, load_text, width
+from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
 from mcp_chaos.history import History, RunFolder, to_json, write_atomically
 from mcp_chaos.load_command import KIND, Report
 from mcp_chaos.report.html import render_page, run_page
@@ -20,6 +21,25 @@ from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXIT_CODES = {PASS: EXIT_PASS, FAIL: EXIT_FAIL, INCONCLUSIVE: EXIT_INCONCLUSIVE}
+
+
+_UNTHOUGHT_OF = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+
+
+@contextmanager
+def reading(*folders: RunFolder) -> Iterator[None]:
+    """While folders are read: files that are damaged in a way that nobody thought of are no bug.
+
+    Raises:
+        HistoryError: one of them is damaged.
+    """
+    try:
+        yield
+    except _UNTHOUGHT_OF as error:
+        paths = " or ".join(str(folder.path) for folder in folders)
+        raise HistoryError(
+            f"{paths} is damaged: it has files that no run writes ({error!r}). They were left as they are."
+        ) from error
 
 
 def otel_exporter() -> Callable[[Sequence[RunFolder]], None]:
@@ -57,19 +77,21 @@ def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) ->
     """Judge a RUN folder again from its files, print the table and write its page; the exit code is the verdict's."""
     exporter = otel_exporter() if otel else None
     folder = RunFolder.open(run)
-    if folder.manifest().get("kind") == KIND:
-        if prometheus is not None or otel:
-            raise UsageError(
-                f"{folder.path} is a load by itself, with no verdict to export; its summary has a page only."
-            )
-        made = Report.read(folder)
-        answer, code = made.answer(), show_load(made)
-    else:
-        answer = judge(History.read(folder))
-        code = _EXIT_CODES[answer.verdict]
-        click.echo(render(answer, colour=sys.stdout.isatty(), width=width()))
-    shown = run_page(folder, answer)
-    write_text(html or folder.path / "report.html", render_page(shown.title, answer.verdict, [shown]))
+    with reading(folder):
+        if folder.manifest().get("kind") == KIND:
+            if prometheus is not None or otel:
+                raise UsageError(
+                    f"{folder.path} is a load by itself, with no verdict to export; its summary has a page only."
+                )
+            made = Report.read(folder)
+            answer, code, text = made.answer(), exit_code(made), load_text(made)
+        else:
+            answer = judge(History.read(folder))
+            code, text = _EXIT_CODES[answer.verdict], render(answer, colour=sys.stdout.isatty(), width=width())
+        shown = run_page(folder, answer)
+        page = render_page(shown.title, answer.verdict, [shown])
+    click.echo(text)
+    write_text(html or folder.path / "report.html", page)
     if prometheus is not None:
         write_text(prometheus, as_prometheus([shown]))
     if exporter is not None:
@@ -98,12 +120,13 @@ def runs(folder: Path | None, as_json: bool) -> None:
 def compare(first: Path, second: Path, html: Path | None) -> None:
     """Put two runs side by side: verdicts, and each figure with its change."""
     folders = [RunFolder.open(path) for path in (first, second)]
-    for folder in folders:
-        if folder.manifest().get("kind") == KIND:
-            raise UsageError(f"{folder.path} is a load by itself; runs of experiments can be compared.")
-    click.echo(side_by_side(*folders, colour=sys.stdout.isatty(), width=width()), nl=False)
+    with reading(*folders):
+        for folder in folders:
+            if folder.manifest().get("kind") == KIND:
+                raise UsageError(f"{folder.path} is a load by itself; runs of experiments can be compared.")
+        text = side_by_side(*folders, colour=sys.stdout.isatty(), width=width())
+        shown = [run_page(folder) for folder in folders] if html is not None else []
+    click.echo(text, nl=False)
     if html is not None:
-        shown = [run_page(folder) for folder in folders]
-        write_text(
-            html, render_page("Two runs", "compared", shown, differences=differences(*(s.verdict for s in shown)))
-        )
+        found = differences(*(page.verdict for page in shown))
+        write_text(html, render_page("Two runs", "compared", shown, differences=found))

@@ -109,8 +109,9 @@ def load(
         write_atomically(out.resolve(), text)
     if as_json:
         click.echo(text, nl=False)
-        raise SystemExit(_exit_code(made))
-    raise SystemExit(show_load(made))
+    else:
+        click.echo(load_text(made))
+    raise SystemExit(exit_code(made))
 
 
 def collected(problems: list[str], act: Callable[[], T]) -> T | None:
@@ -122,15 +123,14 @@ def collected(problems: list[str], act: Callable[[], T]) -> T | None:
         return None
 
 
-def show_load(made: Report) -> int:
-    """Print the report of a load; the exit code it means."""
-    colour = sys.stdout.isatty()
-    click.echo(render_load(made.results, made.measured, made.doubts, colour=colour, width=width()), nl=False)
-    click.echo(f"\nThe run is kept in {made.folder.path}")
-    return _exit_code(made)
+def load_text(made: Report) -> str:
+    """The report of a load for people."""
+    text = render_load(made.results, made.measured, made.doubts, colour=sys.stdout.isatty(), width=width())
+    return f"{text}\nThe run is kept in {made.folder.path}"
 
 
-def _exit_code(made: Report) -> int:
+def exit_code(made: Report) -> int:
+    """What the report of a load means."""
     if made.interrupted:
         return EXIT_ABORTED
     return EXIT_INCONCLUSIVE if made.doubts else EXIT_PASS

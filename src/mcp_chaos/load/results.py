@@ -16,6 +16,26 @@ _NS_PER_S = 1e9
 _NS_PER_MS = 1e6
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999, "max": 1.0}
 
+_MAYBE_NUMBER = (int, float, type(None))
+_LATENCIES = dict.fromkeys(_QUANTILES, _MAYBE_NUMBER)
+_READ: dict[str, Any] = {
+    "calls": int,
+    "busy_s": (int, float),
+    "calls_per_s": _MAYBE_NUMBER,
+    "outcomes": {"ok": int},
+    "reasons": dict,
+    "received_bytes": int,
+    "latency_ms": {"from_intended_send": _LATENCIES, "from_actual_send": _LATENCIES},
+    "generator": {
+        "cpu_share": _MAYBE_NUMBER,
+        "dropped_arrivals": int,
+        "kept_up": (bool, type(None)),
+        "send_error_ms": dict.fromkeys(("p50", "p99", "max"), _MAYBE_NUMBER),
+        "workers": list,
+    },
+}
+"""What reports read of a summary."""
+
 
 class Tally:
     """What is kept of any number of calls: counts, bytes, and the times of those that succeeded, 16 bytes each."""
@@ -87,6 +107,17 @@ def summary(tally: Tally, busy_s: float, generator: dict[str, Any]) -> dict[str,
         "latency_ms": tally.latency_ms(),
         "generator": generator,
     }
+
+
+def has_summary(result: Any) -> bool:
+    """Whether what a file has is the result of a load, as far as reports read it."""
+    return _fits(result, {"summary": _READ})
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if not isinstance(shape, dict):
+        return isinstance(value, shape)
+    return isinstance(value, dict) and all(name in value and _fits(value[name], shape[name]) for name in shape)
 
 
 def burst_result(tally: Tally, concurrent_limit: int, total_time_s: float) -> dict[str, Any]:

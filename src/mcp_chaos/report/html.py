@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mcp_chaos import __version__
+from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.metrics import WINDOWS, Segment, end_of, figures, load_spans, touched_by
 from mcp_chaos.records import CALL, LANES, Calls, Reason
@@ -297,10 +298,13 @@ def _faults(verdict: Verdict, start_ns: int) -> list[dict[str, Any]]:
 
 def _operations(folder: RunFolder, load: str) -> list[str]:
     """The names of a load's operations, in the order that its calls count them in."""
-    name = f"load-{load}.json"
-    workload = folder.read(name).get("workload", {}) if (folder.path / name).exists() else {}
-    found = [operation for kind in workload.get("kinds", []) for operation in kind.get("operations", [])]
-    return [f"GET {o['page']}" if o.get("page") else o.get("method") or o.get("tool") or "?" for o in found]
+    path = folder.path / f"load-{load}.json"
+    try:
+        workload = folder.read(path.name).get("workload", {}) if path.exists() else {}
+        found = [operation for kind in workload.get("kinds", []) for operation in kind.get("operations", [])]
+        return [f"GET {o['page']}" if o.get("page") else str(o.get("method") or o.get("tool") or "?") for o in found]
+    except (AttributeError, TypeError):
+        raise HistoryError(f"{path} is damaged: it is not the record of a load. It was left as it is.") from None
 
 
 def _facts(manifest: Mapping[str, Any], folder: RunFolder) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ def past_runs(root: Path) -> list[PastRun]:
         raise HistoryError(
             f"There is no folder {root}. Runs are kept where they were made, in runs/ or MCP_CHAOS_RUNS."
         )
-    found = (_past_run(RunFolder(path)) for path in sorted(root.iterdir()) if (path / "manifest.json").is_file())
+    found = (_past_run(RunFolder(path)) for path in sorted(root.iterdir()) if path.is_dir())
     return [run for run in found if run is not None]
 
 
@@ -89,13 +89,13 @@ def _past_run(folder: RunFolder) -> PastRun | None:
             _figure(windows, "recovery", "recovery_s"),
             verdict.get("never_steady") is True,
         )
-    except (HistoryError, AttributeError, TypeError, KeyError):
+    except (HistoryError, AttributeError, TypeError, KeyError):  # no run, or damaged
         return None
 
 
 def _figure(windows: dict[str, Any], window: str, name: str) -> float | None:
     value = windows.get(window, {}).get("faulted", {}).get(name)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def render_runs(runs: Sequence[PastRun], *, colour: bool, width: int) -> str:
