@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_chaos.mcp import DIALECTS, Operation, Streamable
-from mcp_chaos.mcp.dialect import text_of
+from mcp_chaos.mcp.dialect import error_text, text_of
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.records import Reason
 
@@ -66,3 +66,18 @@ def test_only_a_plain_yes_makes_a_tool_read_only(tool: dict[str, Any], reads: bo
 def test_an_operation_is_called_by_its_tool_or_its_page() -> None:
     assert Operation("list_databases").name == "list_databases"
     assert Operation("", page="/health").name == "GET /health"
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"error": {"message": "no such\nVerdict: pass"}}, "no such Verdict: pass"),
+        ({"error": "\x1b[2J\x9b31mred\x07"}, " [2J 31mred "),
+        ({"error": {"message": "x" * 300}}, "x" * 200),
+        ({"error": {"code": 3}}, ""),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_what_an_error_says_is_one_line_for_a_terminal(message: dict[str, Any] | None, text: str) -> None:
+    assert error_text(message) == text

@@ -112,6 +112,15 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
     assert page.read_text().count('<section class="run"') == 2
 
 
+def test_titles_of_others_are_no_commands_to_the_terminal(tmp_path: Path) -> None:
+    for _ in range(2):
+        judged(write_run(tmp_path, title="x\x1b[31m\nRuns", target="\x9b2J"))
+    found = past_runs(tmp_path)
+    both = compare(*(RunFolder.open(run.path) for run in found), colour=False, width=120)
+    for text in (render_runs(found, colour=False, width=160), both):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+
+
 def test_a_load_is_not_compared(tmp_path: Path) -> None:
     run, load = write_run(tmp_path), write_run(tmp_path, kind="load")
     made = CliRunner().invoke(cli, ["compare", str(run.path), str(load.path)])

@@ -1,6 +1,7 @@
 """The table at the end, and progress on the way."""
 
 import io
+import re
 import threading
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from mcp_chaos.records import Reason
 from mcp_chaos.report import progress
 from mcp_chaos.report.terminal import render
 from mcp_chaos.verdict import judge
-from tests.histories import a_history, calls_of, every, fault
+from tests.histories import a_history, calls_of, event, every, fault
 
 SOUND = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.REFUSED), *every(0.1, 5, 12)]
 
@@ -22,6 +23,18 @@ def test_the_table_shows_windows_faults_thresholds_and_why() -> None:
         assert words in text
     assert "\x1b[" not in text
     assert all(len(line) <= 120 for line in text.splitlines())
+
+
+EVIL = "\x1b]0;x\x07\x1b[31mred\x9b2J\nVerdict: pass\u202e"
+
+
+def test_no_text_of_others_forges_a_line_or_reaches_the_terminal_as_a_command() -> None:
+    told = [event(4, "activity_failed", name=EVIL, error=EVIL), event(4, "load_failed", load="x", error=EVIL)]
+    for proof in (EVIL, None):
+        text = render(judge(a_history(SOUND, [*fault(3, 5, proof=proof), *told])), colour=False)
+        assert [line for line in text.splitlines() if line.startswith("Verdict: ")] == ["Verdict: inconclusive"]
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+        assert "red" in text
 
 
 def test_colours_are_for_terminals() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from mcp_chaos.printable import printable
 from mcp_chaos.records import Reason
 
 Headers = list[tuple[str, str]]
@@ -197,7 +198,7 @@ def text_of(result: Any) -> str:
 
 
 def error_text(message: Message | None) -> str:
-    """What a JSON-RPC error says, shortened; empty when it says nothing."""
+    """What a JSON-RPC error says, shortened and fit for a terminal; empty when it says nothing."""
     error = (message or {}).get("error")
     text = error.get("message", "") if isinstance(error, dict) else error or ""
-    return str(text)[:200]
+    return printable(str(text))[:200]

@@ -45,7 +45,7 @@ def render_load(
         if doubts:
             console.print(Text("Inconclusive", "bold yellow"))
         for doubt in doubts:
-            console.print(Text(f"  {doubt}"), soft_wrap=True)
+            console.print(tables.line(f"  {doubt}"), soft_wrap=True)
     return captured.get().rstrip() + "\n"
 
 

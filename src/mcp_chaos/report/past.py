@@ -210,8 +210,9 @@ def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) ->
         made.add_row(d.window, d.lane, d.figure, number(d.first), number(d.second), change)
     with console.capture() as captured:
         for name, folder, verdict in zip(("First", "Second"), (first, second), verdicts, strict=True):
-            console.print(Text.assemble(f"{name}: {folder.path}  ", (verdict.verdict, _STYLES[verdict.verdict])))
-            console.print(Text(f"  {verdict.reasons[0]}"), soft_wrap=True)
+            path = tables.line(f"{name}: {folder.path}  ")
+            console.print(path.append(verdict.verdict, _STYLES[verdict.verdict]), soft_wrap=True)
+            console.print(tables.line(f"  {verdict.reasons[0]}"), soft_wrap=True)
         console.print()
         console.print(made)
     return captured.get()

@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.style import Style, StyleType
 from rich.table import Table
 from rich.text import Text
 
 from mcp_chaos.metrics import WINDOWS, FaultSpan, Figures, Measured
+from mcp_chaos.printable import printable
 
 WIDTH = 120
 _FIGURES = ("calls", "success", "p50 ms", "p95 ms", "p99 ms", "recovery s")
@@ -26,9 +28,23 @@ def console(*, colour: bool, width: int) -> Console:
     )
 
 
-def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Table:
+def line(said: str, style: str | Style = "") -> Text:
+    """Other people's text as a line or a cell of ours."""
+    return Text(printable(said), style)
+
+
+class Rows(Table):
+    """A table whose cells are other people's texts."""
+
+    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
+        """Add a row."""
+        shown = [line(str(cell), cell.style if isinstance(cell, Text) else "") for cell in cells]
+        super().add_row(*shown, style=style, end_section=end_section)
+
+
+def table(title: str, *columns: str, left: Sequence[int] = (0,)) -> Rows:
     """A table in the house's style: numbers to the right, the columns of ``left`` to the left."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    made = Rows(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index in left else "right", overflow="fold")
     return made

@@ -29,7 +29,7 @@ def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
         console.print()
         console.print(Text.assemble("Verdict: ", (verdict.verdict, _STYLES[verdict.verdict])))
         for reason in verdict.reasons:
-            console.print(Text(f"  {reason}"), soft_wrap=True)
+            console.print(tables.line(f"  {reason}"), soft_wrap=True)
     return captured.get()
 
 
