@@ -125,6 +125,7 @@ def test_a_report_with_a_fault_has_its_windows(tmp_path: Path) -> None:
     [
         ([event(3, "generator_overloaded", load="burst", why="it was busy")], "could not keep up.* it was busy"),
         ([event(3, "worker_died", load="burst", worker=1, exit_code=-9)], "worker 1 of the load 'burst' died"),
+        ([event(3, "interrupted", why="a signal came")], "the run was interrupted: a signal came"),
         ([event(12, "fault_skipped", name="partition both", from_s=30.0)], "partition both' was to come after 30 s"),
         (fault(3, 5, proof=None), "the fault 'partition' was not felt: nothing happened"),
     ],
@@ -135,6 +136,25 @@ def test_what_makes_a_result_doubtful_is_said(tmp_path: Path, events: list[Event
     assert re.search(doubt, said)
     assert not made.as_dict()["conclusive"]
     assert said in render_load(made.results, made.measured, made.doubts, colour=False)
+
+
+def test_a_load_that_was_killed_is_counted_from_its_calls(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    (folder.path / "result-burst.json").unlink()
+    made = Report.read(folder)
+    assert made.doubts == ["the result of the load 'burst' is missing; its calls were counted instead"]
+    assert made.as_dict()["loads"]["burst"]["summary"]["calls_per_s"] == pytest.approx(10)
+    assert made.answer().reasons[-1] == "120 calls were made, 120 of them were answered well"
+    assert "burst    120    12.0     10.0  100.00%" in render_load(
+        made.results, made.measured, made.doubts, colour=False
+    )
+
+
+def test_a_load_that_lost_calls_is_doubtful(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    path = folder.calls_path("burst")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert Report.read(folder).doubts == ["119 of 120 calls are in the files of the load 'burst'"]
 
 
 def test_a_load_without_a_call_says_nothing(tmp_path: Path) -> None:
@@ -169,6 +189,9 @@ def test_a_load_is_reported_again(
     doubtful = run_folder(tmp_path, event(3, "worker_died", load="burst", worker=1, exit_code=-9))
     assert report_command(doubtful, monkeypatch) == 3
     assert "Inconclusive" in capsys.readouterr().out
+    interrupted = run_folder(tmp_path, event(3, "interrupted", why="a signal came"))
+    assert Report.read(interrupted).interrupted
+    assert report_command(interrupted, monkeypatch) == 4
 
 
 def test_a_load_has_a_page_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

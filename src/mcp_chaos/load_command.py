@@ -14,9 +14,10 @@ from mcp_chaos.actions import FAULTS
 from mcp_chaos.errors import HistoryError, UsageError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.history import History, RunFolder
-from mcp_chaos.load.results import has_summary
+from mcp_chaos.load.health import generator
+from mcp_chaos.load.results import Tally, has_summary, summary
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
-from mcp_chaos.metrics import Measured, measure
+from mcp_chaos.metrics import Measured, end_of, load_spans, measure
 from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.run import Run
 from mcp_chaos.settings import Settings, command_line
@@ -198,26 +199,30 @@ class Report:
         return Verdict(INCONCLUSIVE if self.doubts else COMPLETE, [*self.doubts, said], self.measured, [])
 
     @classmethod
-    def read(cls, folder: RunFolder, *, interrupted: bool = False) -> "Report":
+    def read(cls, folder: RunFolder) -> "Report":
         """The report of a run, made from its files.
 
         Raises:
             HistoryError: the files are not those of a run.
         """
         history = History.read(folder)
-        names = [name for name in folder.load_names() if (folder.path / f"result-{name}.json").exists()]
-        results = {name: _result(folder, name) for name in names}
+        whole = history.expected_calls
+        results = {name: _result(folder, name) if name in whole else _counted(history, name) for name in history.calls}
         doubts = [*troubles(history.events), *lost_calls(history)]
+        doubts += [
+            f"the result of the load '{name}' is missing; its calls were counted instead"
+            for name in results
+            if name not in whole
+        ]
         measured = measure(history)
         doubts += [
             f"the fault '{fault.name}' was not felt: {fault.doubt or 'no proof was made'}"
             for fault in measured.faults
             if fault.proof is None
         ]
-        if interrupted:
-            doubts.insert(0, "it was interrupted")
         if not any(result["summary"]["calls"] for result in results.values()):
             doubts.append("no call was made")
+        interrupted = any(event.kind == "interrupted" for event in history.events)
         return cls(folder, results, measured, doubts, interrupted)
 
 
@@ -226,6 +231,13 @@ def _result(folder: RunFolder, name: str) -> dict[str, Any]:
     if not has_summary(result):
         raise HistoryError(f"{folder.path / f'result-{name}.json'} is not the result of a load. It was left as it is.")
     return result
+
+
+def _counted(history: History, name: str) -> dict[str, Any]:
+    """What the calls of a load tell that was killed before it wrote its result."""
+    span = load_spans(history.events, end_of(history)).get(name)
+    unmeasured = {**generator([]), "kept_up": None}
+    return {"summary": summary(Tally([history.calls[name]]), span.seconds if span else 0.0, unmeasured)}
 
 
 def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Report:
@@ -246,8 +258,10 @@ def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Rep
         try:
             _Player(run, plan, interrupted).play()
         finally:
+            if interrupted.is_set():
+                run.event("interrupted", why="a signal ended the load before its time")
             run.close()
-    return Report.read(run.folder, interrupted=interrupted.is_set())
+    return Report.read(run.folder)
 
 
 class _Player:

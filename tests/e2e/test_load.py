@@ -122,7 +122,7 @@ def test_interrupted_it_reports_what_it_has(load: Load, number: signal.Signals) 
         process.send_signal(number)
         code, out, _ = load.finish(process)
     assert code == 4
-    assert "it was interrupted" in out
+    assert "the run was interrupted: a signal ended the load before its time" in out
     assert load.runs()[0].read("result-constant.json")["total_requests"] > 20
 
 
