@@ -38,6 +38,7 @@ _AT_A_TIME = 65_536
 _MAPPINGS = ("toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
 
+_NAMED_AFTER = "%Y%m%dT%H%M%S.%fZ"
 _LOAD_NAME = re.compile(r"[\w-]{1,200}")
 
 
@@ -321,3 +322,15 @@ class History:
         counted = {load: folder.expected_calls(load) for load in names}
         expected = {load: count for load, count in counted.items() if count is not None}
         return cls(manifest, folder.events(), {load: folder.calls(load) for load in names}, expected)
+
+
+def began_ns(folder: RunFolder, history: History) -> int:
+    """When a run began: at its first event, or where it has none when its folder was made, as its name tells."""
+    if history.events:
+        return history.events[0].at_ns
+    moment = folder.run_id.partition("-")[0]
+    try:
+        made = datetime.strptime(moment, _NAMED_AFTER).replace(tzinfo=UTC)
+    except ValueError:  # somebody gave it another name
+        return (folder.path / "manifest.json").stat().st_mtime_ns
+    return round(made.timestamp() * 1e3) * 1_000_000

@@ -1,8 +1,10 @@
 """Runs as OpenTelemetry and as a Prometheus text file."""
 
+import math
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mcp_chaos.cli import cli
 from mcp_chaos.errors import TargetError
-from mcp_chaos.records import Reason
+from mcp_chaos.history import History, RunFolder, began_ns
+from mcp_chaos.records import Lane, Outcome, Reason
 from mcp_chaos.report.html import run_page
 from mcp_chaos.report.otel import export
 from mcp_chaos.report.prometheus import as_prometheus
-from tests.histories import S
+from tests.histories import S, event
 from tests.report.runs import HOSTILE, START_S, write_run
 
 
@@ -142,8 +145,16 @@ def test_without_the_extra_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "pip install 'chaostoolkit-mcp[otel]'" in str(made.exception)
 
 
+def prometheus(text: str, name: str) -> list[tuple[dict[str, str], float]]:
+    """The samples of a metric."""
+    families = text_string_to_metric_families(text)
+    return [(s.labels, float(s.value)) for family in families for s in family.samples if s.name == name]
+
+
 def test_a_prometheus_file_is_read_by_its_own_parser(tmp_path: Path) -> None:
-    text = as_prometheus([run_page(write_run(tmp_path)), run_page(write_run(tmp_path, title="again"))])
+    before = event(START_S - 2, "run_started")
+    runs = [write_run(tmp_path, more=[before]), write_run(tmp_path, title="again")]
+    text = as_prometheus([run_page(folder) for folder in runs])
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -157,10 +168,43 @@ def test_a_prometheus_file_is_read_by_its_own_parser(tmp_path: Path) -> None:
     assert value("verdict", verdict="pass") == 1
     assert value("verdict", verdict="fail") == 0
     assert value("success_ratio", window="fault", lane="faulted") == 0
-    assert value("latency_seconds", window="recovery", lane="faulted", quantile="0.95") == pytest.approx(0.02)
+    assert value("latency_seconds", window="recovery", lane="faulted", percentile="95") == pytest.approx(0.02)
     assert value("calls", window="fault", lane="faulted", outcome="fail") == 20
     assert value("faults", felt="true") == 1
-    assert value("run_timestamp_seconds") == START_S
+    assert value("run_timestamp_seconds") == START_S - 2
+
+
+@pytest.mark.parametrize("lane", [Lane.FAULTED, Lane.CONTROL])
+def test_a_service_that_never_became_steady_takes_for_ever(tmp_path: Path, lane: Lane) -> None:
+    folder = write_run(tmp_path)
+    calls = folder.calls("sustained")
+    after = (calls["intended_ns"] >= (START_S + 5) * S) & (calls["lane"] == lane)
+    calls["reason"][after], calls["outcome"][after] = Reason.REFUSED, Outcome.FAIL
+    calls.tofile(folder.calls_path("sustained"))
+    found = prometheus(as_prometheus([run_page(folder)]), "mcp_chaos_recovery_seconds")
+    assert {labels["lane"]: value for labels, value in found}[lane.name.lower()] == math.inf
+    assert sorted(value for _, value in found)[0] < 1
+
+
+def test_a_run_without_events_began_when_its_folder_was_made(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    folder.events_file.path.unlink()
+    named = folder.path.rename(tmp_path / "20260102T030405.678Z-x")
+    ((_, value),) = prometheus(as_prometheus([run_page(RunFolder.open(named))]), "mcp_chaos_run_timestamp_seconds")
+    assert value == pytest.approx(datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC).timestamp(), abs=1e-3)
+    other = RunFolder.open(named.rename(tmp_path / "renamed"))
+    assert began_ns(other, History.read(other)) == (other.path / "manifest.json").stat().st_mtime_ns
+
+
+def test_every_metric_is_documented_and_named_as_prometheus_wants_it(tmp_path: Path) -> None:
+    gate = {"plan": "p", "exit_code": 0, "began": "2026-01-01T00:00:00+00:00", "experiments": []}
+    text = as_prometheus([run_page(write_run(tmp_path))], gate)
+    page = Path("docs/gate.md").read_text()
+    for family in text_string_to_metric_families(text):
+        assert f"`{family.name}`" in page
+        labels = {label for sample in family.samples for label in sample.labels}
+        assert not labels & {"quantile", "le"}, "these are of summaries and histograms"
+        assert all(f"`{label}`" in page for label in labels)
 
 
 def test_report_writes_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history import History, RunFolder
+from mcp_chaos.history import History, RunFolder, began_ns
 from mcp_chaos.metrics import WINDOWS, Segment, end_of, figures, load_spans, touched_by
 from mcp_chaos.records import CALL, LANES, Calls, Reason
 from mcp_chaos.report.charts import Chart, bands, charts
@@ -88,7 +88,8 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
     history = History.read(folder)
     verdict = answer or judge(history)
     spans = load_spans(history.events, end_of(history))
-    whole = _whole(spans, verdict, history.events[0].at_ns if history.events else 0)
+    begin_ns = began_ns(folder, history)
+    whole = _whole(spans, verdict, begin_ns)
     loads = {name: calls for name, calls in history.calls.items() if name in spans}
     calls = np.concatenate(list(loads.values())) if loads else np.empty(0, dtype=CALL)
     line = time_line(calls, whole.start_ns, whole.end_ns)
@@ -98,8 +99,8 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
     return RunPage(
         title=str(manifest.get("experiment", "experiment")),
         anchor=folder.run_id,
-        began=datetime.fromtimestamp(whole.start_ns / _NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        start_s=whole.start_ns / _NS_PER_S,
+        began=datetime.fromtimestamp(begin_ns / _NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        start_s=begin_ns / _NS_PER_S,
         target=str(manifest.get("target", "")),
         dialect=str(manifest.get("dialect", "")),
         verdict=verdict,

@@ -1,6 +1,5 @@
 """Runs as a Prometheus text file, for the textfile collector of node_exporter or a Pushgateway."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -30,17 +29,19 @@ def as_prometheus(runs: Sequence[RunPage], gate: Mapping[str, Any] | None = None
         return Gauge(f"mcp_chaos_{name}", text, [*_RUN, *labels], registry=registry)
 
     verdict = gauge("verdict", "1 for the verdict of the last run, 0 for the others", "verdict")
-    ended = gauge("run_timestamp_seconds", "When the last run began, in seconds since the epoch")
+    began = gauge("run_timestamp_seconds", "When the last run began, in seconds since the epoch")
     calls = gauge("calls", "Calls of the last run", "window", "lane", "outcome")
     success = gauge("success_ratio", "The part of the calls that were answered well", "window", "lane")
-    latency = gauge("latency_seconds", "Latency of successful calls", "window", "lane", "quantile")
-    recovery = gauge("recovery_seconds", "How long after the slowest heal the service was steady again", "lane")
+    latency = gauge("latency_seconds", "Latency of successful calls", "window", "lane", "percentile")
+    recovery = gauge(
+        "recovery_seconds", "How long after a heal the service was steady again, the slowest; +Inf: never", "lane"
+    )
     faults = gauge("faults", "Faults of the last run, and whether the canary felt them", "felt")
     for run in {(run.title, run.target): run for run in runs}.values():
         where = (run.title, run.target)
         for name in (PASS, FAIL, INCONCLUSIVE):
             verdict.labels(*where, name).set(run.verdict.verdict == name)
-        ended.labels(*where).set(run.start_s)
+        began.labels(*where).set(run.start_s)
         measured = run.verdict.measured
         for felt in (True, False):
             faults.labels(*where, str(felt).lower()).set(sum((f.proof is not None) == felt for f in measured.faults))
@@ -48,10 +49,10 @@ def as_prometheus(runs: Sequence[RunPage], gate: Mapping[str, Any] | None = None
             for lane, figures in lanes.items():
                 if figures.calls:
                     _set(calls, success, latency, (*where, window, lane), figures)
-                if figures.recovery_s is not None:
-                    recovery.labels(*where, lane).set(figures.recovery_s)
-        if measured.never_steady:
-            recovery.labels(*where, "faulted").set(math.inf)
+        for lane in measured.recoveries:
+            slowest_s = measured.slowest_recovery_s(lane)
+            if slowest_s is not None:
+                recovery.labels(*where, lane).set(slowest_s)
     return generate_latest(registry).decode()
 
 
@@ -78,6 +79,7 @@ def _set(calls: Gauge, success: Gauge, latency: Gauge, where: tuple[str, ...], f
         calls.labels(*where, outcome).set(count)
     if figures.success_fraction is not None:
         success.labels(*where).set(figures.success_fraction)
-    for quantile, time_ms in {"0.5": figures.p50_ms, "0.95": figures.p95_ms, "0.99": figures.p99_ms}.items():
+    # A label named quantile is a summary's own.
+    for percentile, time_ms in {"50": figures.p50_ms, "95": figures.p95_ms, "99": figures.p99_ms}.items():
         if time_ms is not None:
-            latency.labels(*where, quantile).set(time_ms / _MS_PER_S)
+            latency.labels(*where, percentile).set(time_ms / _MS_PER_S)
