@@ -19,13 +19,14 @@ from opentelemetry.trace import StatusCode
 from prometheus_client.parser import text_string_to_metric_families
 
 from mcp_chaos.cli import cli
-from mcp_chaos.errors import TargetError
+from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history import History, RunFolder, began_ns
+from mcp_chaos.metrics import WINDOWS
 from mcp_chaos.records import Lane, Outcome, Reason
 from mcp_chaos.report.html import run_page
 from mcp_chaos.report.otel import export
 from mcp_chaos.report.prometheus import as_prometheus
-from tests.histories import S, event
+from tests.histories import S, calls_of, event, every
 from tests.report.runs import HOSTILE, START_S, write_run
 
 
@@ -56,7 +57,39 @@ def test_run_faults_and_windows_are_spans(tmp_path: Path) -> None:
     assert fault.parent is not None
     assert fault.parent.span_id == root.context.span_id
     assert {"window baseline", "window fault", "window recovery"} <= set(found)
-    assert found["window fault"].attributes["mcp_chaos.success_fraction"] == 0  # type: ignore[index]
+    assert root.attributes["mcp_chaos.fault.faulted.success_fraction"] == 0
+    assert root.attributes["mcp_chaos.baseline.control.p95_ms"] == pytest.approx(5)
+    assert not any(found[f"window {window}"].attributes for window in WINDOWS)
+
+
+def test_a_doubtful_run_is_no_error_and_says_nothing_in_its_status(tmp_path: Path) -> None:
+    spans = InMemorySpanExporter()
+    export([write_run(tmp_path, more=[event(START_S + 1, "interrupted", why="SIGTERM")])], spans, Reader())
+    (root,) = (span for span in spans.get_finished_spans() if span.parent is None)
+    assert (root.status.status_code, root.status.description) == (StatusCode.UNSET, None)
+
+
+def test_a_run_without_events_is_exported_at_its_own_time(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    folder.events_file.path.unlink()
+    spans = InMemorySpanExporter()
+    export([folder], spans, InMemoryMetricReader())
+    (root,) = spans.get_finished_spans()
+    assert root.start_time == root.end_time == began_ns(folder, History.read(folder)) > START_S
+
+
+def test_calls_of_loads_that_met_no_fault_are_no_metrics(tmp_path: Path) -> None:
+    aside = event(START_S + 1, "load_started", load="aside", lane="faulted", judged=False)
+    folder, reader = write_run(tmp_path, more=[aside]), Reader()
+    calls_of(every(0.1, START_S + 1, START_S + 2)).tofile(folder.calls_path("aside"))
+    export([folder], InMemorySpanExporter(), reader)
+    assert {point.attributes["load"] for point in reader.found["mcp_chaos.calls"]} == {"sustained"}
+
+
+def test_variables_that_make_no_sense_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+    with pytest.raises(UsageError, match=r"OpenTelemetry's variables.*OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"):
+        export([write_run(tmp_path)])
 
 
 def test_calls_are_metrics(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""A run as OpenTelemetry: the run, its faults and its windows as spans, its calls as metrics. Needs the extra ``otel``.
+"""A run as OpenTelemetry: run, faults and windows as spans, the judged calls as metrics. Needs the extra ``otel``.
 
 Where it goes is said by OpenTelemetry's own variables, such as ``OTEL_EXPORTER_OTLP_ENDPOINT``. Spans have the times of
 the run; metrics can have none but that of the export.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
 from mcp_chaos import __version__
-from mcp_chaos.errors import TargetError
-from mcp_chaos.history import History, RunFolder
-from mcp_chaos.metrics import end_of
+from mcp_chaos.errors import TargetError, UsageError
+from mcp_chaos.history import History, RunFolder, began_ns
+from mcp_chaos.metrics import Measured, Segment, end_of
 from mcp_chaos.records import Calls, Lane, Outcome, Reason
-from mcp_chaos.verdict import FAIL, PASS, Verdict, judge
+from mcp_chaos.verdict import FAIL, Verdict, judge
 
 _NAME = "mcp_chaos"
 _NS_PER_S = 1e9
@@ -44,19 +44,23 @@ def export(folders: Sequence[RunFolder], spans: SpanExporter | None = None, read
 
     Raises:
         HistoryError: the files are not those of a run.
+        UsageError: OpenTelemetry's variables make no sense.
         TargetError: nobody took them.
     """
     resource = Resource.create({"service.name": _NAME, "service.version": __version__})
-    watched = _Watched(spans or OTLPSpanExporter())
-    tracers = TracerProvider(resource=resource)
-    tracers.add_span_processor(SimpleSpanProcessor(watched))
-    metrics = _WatchedMetrics()
-    reader = reader or PeriodicExportingMetricReader(metrics, export_interval_millis=float("inf"))
-    meters = MeterProvider(metric_readers=[reader], resource=resource)
+    try:
+        watched, metrics = _Watched(spans or OTLPSpanExporter()), _WatchedMetrics()
+        tracers = TracerProvider(resource=resource)
+        tracers.add_span_processor(SimpleSpanProcessor(watched))
+        reader = reader or PeriodicExportingMetricReader(metrics, export_interval_millis=float("inf"))
+        meters = MeterProvider(metric_readers=[reader], resource=resource)
+    except ValueError as error:
+        raise UsageError(f"--otel: one of OpenTelemetry's variables (OTEL_...) cannot be used: {error}") from None
     for folder in folders:
         history = History.read(folder)
-        _spans(tracers.get_tracer(_NAME), history, judge(history), folder.run_id)
-        _metrics(meters, history)
+        verdict = judge(history)
+        _spans(tracers.get_tracer(_NAME), folder, history, verdict)
+        _metrics(meters, history, verdict.measured.loads)
     meters.force_flush()  # says that it went well whatever becomes of it
     meters.shutdown()
     tracers.shutdown()
@@ -101,37 +105,52 @@ class _WatchedMetrics(OTLPMetricExporter):
         return result
 
 
-def _spans(tracer: Tracer, history: History, verdict: Verdict, run_id: str) -> None:
-    begin_ns = history.events[0].at_ns if history.events else 0
-    manifest = history.manifest
-    facts = {"run": run_id, "target": str(manifest.get("target")), "dialect": str(manifest.get("dialect"))}
+def _spans(tracer: Tracer, folder: RunFolder, history: History, verdict: Verdict) -> None:
+    begin_ns = began_ns(folder, history)
+    manifest, measured = history.manifest, verdict.measured
+    facts: dict[str, Any] = {
+        "run": folder.run_id,
+        "target": str(manifest.get("target")),
+        "dialect": str(manifest.get("dialect")),
+        "verdict": verdict.verdict,
+        "reasons": list(verdict.reasons),
+        "never_steady": measured.never_steady,
+        **_figures(measured),
+    }
     root = tracer.start_span(
         f"experiment {manifest.get('experiment')}",
         start_time=begin_ns,
         attributes={f"{_NAME}.{key}": value for key, value in facts.items()},
     )
-    root.set_attribute(f"{_NAME}.verdict", verdict.verdict)
-    root.set_attribute(f"{_NAME}.reasons", list(verdict.reasons))
-    if verdict.verdict != PASS:
-        root.set_status(Status(StatusCode.ERROR if verdict.verdict == FAIL else StatusCode.UNSET, verdict.reasons[0]))
-    measured = verdict.measured
+    if verdict.verdict == FAIL:
+        root.set_status(Status(StatusCode.ERROR, verdict.reasons[0]))
     for fault in measured.faults:
         more = {"proxy": fault.proxy, "felt": fault.proof is not None, "proof": fault.proof or fault.doubt or ""}
-        _span(tracer, root, f"fault {fault.name}", fault.span.start_ns, fault.span.end_ns, more)
+        _span(tracer, root, f"fault {fault.name}", fault.span, more)
     for window, segments in measured.windows.items():
-        figures = measured.figures[window]["faulted"]
-        more = {name: value for name, value in figures.as_dict().items() if value is not None}
         for segment in segments:
-            _span(tracer, root, f"window {window}", segment.start_ns, segment.end_ns, more)
-    root.end(end_of(history))
+            _span(tracer, root, f"window {window}", segment, {})
+    root.end(max(begin_ns, end_of(history)))
 
 
-def _span(tracer: Tracer, parent: Span, name: str, start_ns: int, end_ns: int, more: Mapping[str, Any]) -> None:
+def _figures(measured: Measured) -> dict[str, float]:
+    """Those of a window are of all its segments together, so they are the run's and not of a segment's span."""
+    return {
+        f"{window}.{lane}.{name}": value
+        for window, lanes in measured.figures.items()
+        for lane, figures in lanes.items()
+        for name, value in figures.as_dict().items()
+        if figures.calls and value is not None
+    }
+
+
+def _span(tracer: Tracer, parent: Span, name: str, span: Segment, more: Mapping[str, Any]) -> None:
     attributes = {f"{_NAME}.{key}": value for key, value in more.items()}
-    tracer.start_span(name, set_span_in_context(parent), start_time=start_ns, attributes=attributes).end(end_ns)
+    made = tracer.start_span(name, set_span_in_context(parent), start_time=span.start_ns, attributes=attributes)
+    made.end(span.end_ns)
 
 
-def _metrics(meters: MeterProvider, history: History) -> None:
+def _metrics(meters: MeterProvider, history: History, judged: Iterable[str]) -> None:
     meter = meters.get_meter(_NAME)
     counter = meter.create_counter(f"{_NAME}.calls", unit="{call}", description="Calls by lane and how they ended")
     durations = meter.create_histogram(
@@ -141,7 +160,8 @@ def _metrics(meters: MeterProvider, history: History) -> None:
         explicit_bucket_boundaries_advisory=_BOUNDS_S,
     )
     experiment = str(history.manifest.get("experiment"))
-    for load, calls in history.calls.items():
+    for load in judged:
+        calls = history.calls[load]
         for lane in Lane:
             where = {"experiment": experiment, "load": load, "lane": lane.name.lower()}
             mine: Calls = calls[calls["lane"] == lane]
