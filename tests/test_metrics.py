@@ -37,6 +37,15 @@ def test_a_fault_that_toxiproxy_refused_is_none() -> None:
     assert fault_spans(events, 10 * S) == []
 
 
+def test_an_id_that_is_used_again_is_another_fault() -> None:
+    refused = [event(1, "fault_injecting", fault_id="a", name="x", proxy="mcp", toxics=[])]
+    refused += [event(2, "fault_refused", fault_id="a")]
+    (first, second) = fault_spans([*fault(3, 5, "a"), *fault(6, 8, "a", proof=None), *fault(9, 10, "b")], 12 * S)[:2]
+    assert (first.span.end_ns, second.span.end_ns) == (5 * S, 8 * S)
+    assert (first.proof, second.proof, second.doubt) == ("felt", None, "nothing happened")
+    assert fault_spans(refused, 12 * S) == []
+
+
 def test_a_call_stuck_in_a_fault_counts_where_it_was_intended() -> None:
     rows = [*every(0.1, 0, 3), call(3.5, Reason.TIMED_OUT, took_ms=4000), *every(0.1, 5, 12)]
     measured = measure(a_history(rows, fault(3, 5)))

@@ -99,28 +99,31 @@ class FaultSpan:
 
 def fault_spans(events: Sequence[Event], end_ns: int) -> list[FaultSpan]:
     """The faults of a run in the order they came. One that was never healed lasts until ``end_ns``."""
+    by_fault: dict[str, list[Event]] = {}
+    for event in events:
+        by_fault.setdefault(str(event.data.get("fault_id")), []).append(event)
     spans = []
     for event in events:
-        if event.kind != "fault_injecting":
-            continue
-        mine = [e for e in events if e.data.get("fault_id") == event.data["fault_id"] and e.at_ns >= event.at_ns]
-        if any(e.kind == "fault_refused" for e in mine):
-            continue
-        healed = next((e for e in mine if e.kind == "fault_healed"), None)
-        proven = next((e for e in mine if e.kind == "fault_proven"), None)
-        doubted = next((e for e in mine if e.kind == "fault_unproven"), None)
-        spans.append(
-            FaultSpan(
-                fault_id=event.data["fault_id"],
-                name=event.data["name"],
-                proxy=event.data["proxy"],
-                span=Segment(event.at_ns, healed.at_ns if healed else end_ns),
-                healed=healed is not None,
-                proof=proven.data["proof"] if proven else None,
-                doubt=doubted.data["doubt"] if doubted else None,
-            )
-        )
+        if event.kind == "fault_injecting":
+            after = [e for e in by_fault[event.data["fault_id"]] if e.at_ns >= event.at_ns]
+            if not any(e.kind == "fault_refused" for e in after):
+                spans.append(_fault_span(event, after, end_ns))
     return spans
+
+
+def _fault_span(event: Event, after: Sequence[Event], end_ns: int) -> FaultSpan:
+    healed, proven, doubted = (
+        next((e for e in after if e.kind == kind), None) for kind in ("fault_healed", "fault_proven", "fault_unproven")
+    )
+    return FaultSpan(
+        fault_id=event.data["fault_id"],
+        name=event.data["name"],
+        proxy=event.data["proxy"],
+        span=Segment(event.at_ns, healed.at_ns if healed else end_ns),
+        healed=healed is not None,
+        proof=proven.data["proof"] if proven else None,
+        doubt=doubted.data["doubt"] if doubted else None,
+    )
 
 
 def merged(segments: Iterable[Segment]) -> list[Segment]:
