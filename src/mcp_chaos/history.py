@@ -35,7 +35,7 @@ from mcp_chaos.records import CALL, Calls, Event, are_calls
 SCHEMA = 1
 _AT_A_TIME = 65_536
 
-_MAPPINGS = ("toxiproxy", "versions")
+_MAPPINGS = ("numbers", "toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
 
 _NAMED_AFTER = "%Y%m%dT%H%M%S.%fZ"
@@ -149,7 +149,7 @@ class RunFolder:
         """
         if not (path / "manifest.json").is_file():
             raise HistoryError(f"{path} is not a run folder: it has no manifest.json. Runs are kept in runs/.")
-        return cls(path)
+        return cls(path.resolve())
 
     @property
     def run_id(self) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -119,6 +120,38 @@ def test_titles_of_others_are_no_commands_to_the_terminal(tmp_path: Path) -> Non
     both = compare(*(RunFolder.open(run.path) for run in found), colour=False, width=120)
     for text in (render_runs(found, colour=False, width=160), both):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({}, ""),
+        ({"title": "another"}, "they have other experiments\n"),
+        ({"target": "elsewhere"}, "they have other targets\n"),
+        ({"numbers": {"a": 1, "b": 3}}, "they have other numbers (b)\n"),
+        ({"target": "elsewhere", "numbers": {"a": 1}}, "they have other targets and other numbers (b)\n"),
+    ],
+)
+def test_what_was_compared_is_named_and_whether_it_is_alike(tmp_path: Path, second: dict[str, Any], said: str) -> None:
+    same = {"title": "partition", "target": "embedded", "numbers": {"a": 1, "b": 2}}
+    folders = [write_run(tmp_path, **same), write_run(tmp_path, **{**same, **second})]
+    text = compare(*folders, colour=False, width=120)
+    assert text.count("  partition on embedded\n") + text.count("another on") + text.count("on elsewhere") == 2
+    assert ("not alike" in text) == bool(said)
+    assert said in text
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(tmp_path)
+    monkeypatch.chdir(folder.path)
+    made = CliRunner().invoke(cli, ["compare", ".", str(folder.path)])
+    assert "are the same run" in str(made.exception)
+
+
+def test_a_run_is_known_by_its_name_from_within_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(tmp_path)
+    monkeypatch.chdir(folder.path)
+    assert RunFolder.open(Path()).run_id == folder.run_id
 
 
 def test_a_load_is_not_compared(tmp_path: Path) -> None:

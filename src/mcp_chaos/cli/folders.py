@@ -120,6 +120,8 @@ def runs(folder: Path | None, as_json: bool) -> None:
 def compare(first: Path, second: Path, html: Path | None) -> None:
     """Put two runs side by side: verdicts, and each figure with its change."""
     folders = [RunFolder.open(path) for path in (first, second)]
+    if folders[0].path == folders[1].path:
+        raise UsageError(f"{first} and {second} are the same run. Two runs can be compared; mcp-chaos runs lists them.")
     with reading(*folders):
         for folder in folders:
             if folder.manifest().get("kind") == KIND:

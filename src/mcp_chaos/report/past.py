@@ -1,7 +1,7 @@
 """Runs that have ended: a list with their trends, and two of them side by side."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,17 +202,40 @@ def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) ->
     Raises:
         HistoryError: the files of one of them are not those of a run.
     """
-    verdicts = [judge(History.read(folder)) for folder in (first, second)]
+    histories = [History.read(folder) for folder in (first, second)]
+    verdicts = [judge(history) for history in histories]
     console = tables.console(colour=colour, width=width)
     made = tables.table("Figures", "window", "lane", "figure", "first", "second", "change", left=(0, 1, 2))
     for d in differences(*verdicts):
         change = "–" if d.change_fraction is None else f"{d.change_fraction:+.0%}"
         made.add_row(d.window, d.lane, d.figure, number(d.first), number(d.second), change)
+    lines = [*_head("First", first, histories[0], verdicts[0]), *_head("Second", second, histories[1], verdicts[1])]
+    unlike = _unlike(*(history.manifest for history in histories))
+    if unlike:
+        lines.append(tables.line(f"These runs are not alike: they have {unlike}", "yellow"))
     with console.capture() as captured:
-        for name, folder, verdict in zip(("First", "Second"), (first, second), verdicts, strict=True):
-            path = tables.line(f"{name}: {folder.path}  ")
-            console.print(path.append(verdict.verdict, _STYLES[verdict.verdict]), soft_wrap=True)
-            console.print(tables.line(f"  {verdict.reasons[0]}"), soft_wrap=True)
+        for line in lines:
+            console.print(line, soft_wrap=True)
         console.print()
         console.print(made)
     return captured.get()
+
+
+def _head(name: str, folder: RunFolder, history: History, verdict: Verdict) -> list[Text]:
+    path = tables.line(f"{name}: {folder.path}  ").append(verdict.verdict, _STYLES[verdict.verdict])
+    called = f"{history.manifest.get('experiment', '')} on {history.manifest.get('target', '')}"
+    return [path, *(tables.line(f"  {said}") for said in (called, verdict.reasons[0]))]
+
+
+def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """What two runs do not have in common of what their figures depend on, in words; empty when they are alike."""
+    differ = [
+        said
+        for key, said in (("experiment", "other experiments"), ("target", "other targets"))
+        if first.get(key) != second.get(key)
+    ]
+    one, other = (dict(manifest.get("numbers") or {}) for manifest in (first, second))
+    numbers = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    if numbers:
+        differ.append(f"other numbers ({', '.join(numbers)})")
+    return " and ".join(differ)
