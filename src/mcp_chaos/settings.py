@@ -138,6 +138,11 @@ def _without_values(words: Sequence[str]) -> Iterator[str]:
         yield f"{word[: word.index(key)]}{key}=..." if hidden else word
 
 
+def runs_folder(configuration: Mapping[str, Any] | None = None) -> Path:
+    """The folder for runs, whatever the other settings are."""
+    return Path(_given("mcp_chaos_runs", configuration or {}) or "runs")
+
+
 def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a run.
 
@@ -180,7 +185,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         arguments=arguments,
         toxiproxy_url=given["toxiproxy_url"] or None,
         proxy_listen=listen or None,
-        runs=Path(given["mcp_chaos_runs"] or "runs"),
+        runs=runs_folder(configuration),
         seed=int(seed),
         allowed_hosts=frozenset(allowed),
         allowed_tools=frozenset(names_of(given["mcp_chaos_allow_tools"])),

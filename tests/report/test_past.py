@@ -154,6 +154,15 @@ def test_a_run_is_known_by_its_name_from_within_its_folder(tmp_path: Path, monke
     assert RunFolder.open(Path()).run_id == folder.run_id
 
 
+def test_past_runs_need_no_setting_but_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(write_run(tmp_path))
+    monkeypatch.setenv("MCP_URL", "http://example.com")
+    monkeypatch.setenv("MCP_CHAOS_RUNS", str(tmp_path))
+    made = CliRunner().invoke(cli, ["runs"])
+    assert made.exit_code == 0, made.exception
+    assert "network partition" in made.output
+
+
 def test_a_load_is_not_compared(tmp_path: Path) -> None:
     run, load = write_run(tmp_path), write_run(tmp_path, kind="load")
     made = CliRunner().invoke(cli, ["compare", str(run.path), str(load.path)])

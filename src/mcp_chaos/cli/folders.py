@@ -16,7 +16,7 @@ from mcp_chaos.report.past import compare as side_by_side
 from mcp_chaos.report.past import differences, past_runs, render_runs
 from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.report.terminal import render
-from mcp_chaos.settings import resolve
+from mcp_chaos.settings import runs_folder
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -104,7 +104,7 @@ def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) ->
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON, and nothing else, on stdout.")
 def runs(folder: Path | None, as_json: bool) -> None:
     """List past runs with their verdicts, and how their figures went; those in FOLDER, or in runs."""
-    found = past_runs(folder or resolve().runs)
+    found = past_runs(folder or runs_folder())
     if as_json:
         click.echo(to_json([run.as_dict() for run in found]), nl=False)
     elif found:
