@@ -16,7 +16,7 @@ def parse(text: str) -> Any:
         ValueError: it is not JSON, or JSON that a run never writes.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+        value = _DECODER.decode(text)
         if "\\ud" in text.lower():
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except RecursionError:
@@ -35,3 +35,6 @@ def _finite(text: str) -> float:
 
 def _whole(text: str) -> int:
     return int(text) if len(text) < _LONGEST_WHOLE_NUMBER else _refuse(f"{text[:10]}...")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
