@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcp_chaos.history import History
-from mcp_chaos.metrics import FaultSpan, Measured, measure, slowest
-from mcp_chaos.records import Event
+from mcp_chaos.metrics import FaultSpan, Measured, measure
+from mcp_chaos.records import LANES, Event
 from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
 from mcp_chaos.wording import plainly
 
@@ -97,7 +97,7 @@ def judge(history: History) -> Verdict:
 
 def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
     """A recovery time that was not measured is an answer in itself when calls show that the service never recovered."""
-    never = {f"recovery.{lane}.recovery_s" for lane, times in measured.recoveries.items() if slowest(times) == math.inf}
+    never = {f"recovery.{lane}.recovery_s" for lane in LANES if measured.slowest_recovery_s(lane) == math.inf}
     return replace(judgement, outcome="missed") if judgement.missing in never else judgement
 
 

@@ -22,6 +22,7 @@ from mcp_chaos.records import CALL, LANES, Calls, Reason
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
+from mcp_chaos.thresholds import number
 from mcp_chaos.verdict import Verdict, judge
 
 _MOST_ROWS = 60
@@ -132,7 +133,7 @@ def render_page(
     outcome: str,
     runs: Sequence[RunPage],
     gate: Mapping[str, Any] | None = None,
-    differences: Sequence[Difference] = (),
+    differences: Sequence[Difference] | None = None,
 ) -> str:
     """The page.
 
@@ -141,11 +142,12 @@ def render_page(
         outcome: for the title bar.
         runs: to show, in order.
         gate: as ``GateResult.as_dict`` gives it, each experiment with the ``anchor`` of its run; ``None`` for one run.
-        differences: between two runs, where they are compared.
+        differences: between two runs; ``None`` where they are not compared.
     """
     environment = Environment(
         loader=PackageLoader("mcp_chaos.report", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["number"] = number
     page = files("mcp_chaos.report") / "page"
     script = files("plotly") / "package_data" / "plotly.min.js"
     return environment.get_template("report.html.j2").render(
