@@ -1,5 +1,8 @@
 """``mcp-chaos init`` writes a starting set for a server, over nothing that is there."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +11,11 @@ import yaml
 
 from mcp_chaos.cli import main
 from mcp_chaos.credentials import VARIABLES
-from mcp_chaos.init_command import EXPERIMENTS, WORKFLOW
+from mcp_chaos.init_command import EXPERIMENTS, WORKFLOW, told_of
 from mcp_chaos.load.workload_file import read_workload
-from mcp_chaos.settings import KEYS
+from mcp_chaos.settings import KEYS, resolve
 from tests.conftest import answer_always, serving
+from tests.real_servers.servers import ANY_SDK
 from tests.servers import answering, http, result_for, tools_server, well
 
 NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {"type": "object"}}
@@ -121,11 +125,69 @@ def test_what_keeps_it_from_it_is_told(init: Init, tmp_path: Path, argv: tuple[s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(init: Init) -> None:
+def test_half_a_set_is_not_left(init: Init, tmp_path: Path) -> None:
+    (tmp_path / ".github").write_text("no folder")
     with serving(tools_server([NOW])) as server:
-        code, _, errors = init("--url", f"http://127.0.0.1:{server.port}/mcp", "--folder", "/proc/nowhere")
+        code, _, errors = init("--url", f"http://127.0.0.1:{server.port}/mcp", "--folder", "deep/down")
     assert code == 2
-    assert "cannot be written" in errors
+    assert "cannot be written (Not a directory). Nothing was written." in errors
+    assert [path.name for path in tmp_path.rglob("*")] == [".github"]
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "../beside", "chaos/../..", "two\nlines"])
+def test_the_set_goes_below_this_folder(init: Init, tmp_path: Path, folder: str) -> None:
+    code, _, errors = init("--url", "http://127.0.0.1:1/mcp", "--folder", folder)
+    assert code == 2
+    assert "--folder: a folder below this one is needed, such as chaos" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "back"), [(".", ""), ("chaos", "cd .. && exec "), ("deep/down", "cd ../.. && exec ")]
+)
+def test_a_stdio_server_starts_where_it_was_started(init: Init, tmp_path: Path, folder: str, back: str) -> None:
+    shutil.copy(ANY_SDK, tmp_path / "my server.py")
+    words = [sys.executable, "my server.py", "0", "stdio", "x", "x"]
+    code, _, errors = init("--command", shlex.join(words), "--folder", folder)
+    assert code == 0, errors
+    command = yaml.safe_load((tmp_path / folder / "network_partition.yaml").read_text())["configuration"]["mcp_command"]
+    written = shlex.split(command["default"])
+    assert written == (["sh", "-c", back + shlex.join(words)] if back else words)
+    assert resolve({"mcp_command": command["default"]}).program == sys.executable
+
+
+def test_a_command_that_cannot_be_tried_where_it_will_run_is_told(init: Init, tmp_path: Path) -> None:
+    (tmp_path / "chaos").write_text("no folder")
+    code, _, errors = init("--command", "true")
+    assert code == 2
+    assert "chaos cannot be made (File exists)" in errors
+
+
+@pytest.mark.parametrize(
+    ("url", "dialect", "written"),
+    [
+        ("ws://127.0.0.1:8000/ws", "", {"mcp_url": "ws://127.0.0.1:8000/ws"}),
+        ("wss://127.0.0.1:8000/ws", "", {"mcp_url": "wss://127.0.0.1:8000/ws"}),
+        ("http://127.0.0.1:8000/ws", "websocket", {"mcp_url": "ws://127.0.0.1:8000/ws"}),
+        ("http://127.0.0.1:1/mcp/tools/call", "", {"mcp_url": "http://127.0.0.1:1/mcp/tools/call"}),
+        ("http://127.0.0.1:1/rpc", "jsonrpc", {"mcp_url": "http://127.0.0.1:1/rpc", "mcp_dialect": "jsonrpc"}),
+        ("http://127.0.0.1:1/mcp", "streamable", {"mcp_url": "http://127.0.0.1:1/mcp", "mcp_dialect": "streamable"}),
+        ("http://127.0.0.1:1/mcp", "auto", {"mcp_url": "http://127.0.0.1:1/mcp"}),
+    ],
+)
+def test_how_to_speak_to_it_is_kept(url: str, dialect: str, written: dict[str, str]) -> None:
+    settings = resolve({"mcp_url": url, "mcp_dialect": dialect})
+    told = told_of(settings)
+    assert told == {"mcp_workload": "workload.yaml", **written}
+    again = resolve({**told, "mcp_workload": ""})
+    assert (again.mcp_url, again.dialect) == (settings.mcp_url, settings.dialect)
+
+
+def test_what_was_allowed_is_kept() -> None:
+    host = "mcp.live.example.test"
+    allowed = {"mcp_chaos_allow_hosts": host, "mcp_chaos_allow_production": host}
+    told = told_of(resolve({"mcp_url": f"https://{host}/mcp", **allowed}))
+    assert told.items() >= allowed.items()
 
 
 def test_a_server_that_is_none_is_told(init: Init) -> None:

@@ -82,7 +82,7 @@ def _target(settings: Settings) -> Iterator[Check]:
 
 def _server(settings: Settings) -> Iterator[Check]:
     url = settings.mcp_url or ""
-    name = f"the stdio server {settings.command[0]}" if settings.command else shown(url)
+    name = f"the stdio server {settings.program}" if settings.command else shown(url)
     yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
     if settings.dialect == "jsonrpc":
         yield _attempt("call", lambda: _call(settings, []))

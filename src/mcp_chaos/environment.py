@@ -116,7 +116,7 @@ class Environment:
     @property
     def _target_name(self) -> str:
         # The words after the command may be secrets, and are in the environment of whoever runs this again.
-        return f"stdio: {self.settings.command[0]}" if self.settings.command else self.settings.mcp_url or "embedded"
+        return f"stdio: {self.settings.program}" if self.settings.command else self.settings.mcp_url or "embedded"
 
     @property
     def _own_url(self) -> str:

@@ -1,8 +1,10 @@
 """``mcp-chaos init``: a starting set of experiments in a person's own repository, for the server it was pointed at."""
 
 import shlex
+import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +19,7 @@ from mcp_chaos.history import write_atomically
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.target import check_answers
-from mcp_chaos.settings import Settings
+from mcp_chaos.settings import Settings, guess_dialect
 
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
 """Those that break the link between clients and server; others need to know of a backend."""
@@ -40,14 +42,16 @@ def starting_set(settings: Settings, folder: str, start: str, said: list[str]) -
         TargetError: the server does not answer, or offers nothing that can be called.
         UsageError: a tool was named that may change something, and was not allowed.
     """
-    with reachable(settings) as there:
+    where, target = _below(folder), _target(settings)
+    if settings.command:
+        settings = replace(settings, command=_started_above(settings.command, len(where.parts)))
+    # The command that the experiments will have is tried where they will be run.
+    with _inside(where) if settings.command else nullcontext(), reachable(settings) as there:
         if there.dialect == "jsonrpc":
             there = replace(there, auto_workload=False)  # it has no list of tools to choose from
         workload = choose_workload(there, there.mcp_url or "", said.append)
         check_workload(there, there.mcp_url or "", workload)
         workload = _answered_in_time(workload, there, said)
-    target = _target(settings)
-    where = Path(folder)
     made = {where / f"{name}.yaml": _experiment(name, settings) for name in EXPERIMENTS}
     made[where / "workload.yaml"] = _workload(workload, target)
     for name, path in {
@@ -72,12 +76,57 @@ def write(made: Mapping[Path, str], root: Path) -> None:
     if there:
         names = ", ".join(there)
         raise UsageError(f"{names} would be written over. Nothing was written; remove them, or see --folder.")
+    done: list[Path] = []
     try:
         for path, text in made.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            done += _make((root / path).parent)
             write_atomically(root / path, text)
+            done.append(root / path)
     except OSError as error:
-        raise UsageError(f"{error.filename} cannot be written ({error.strerror}).") from None
+        _remove(done)
+        raise UsageError(f"{error.filename} cannot be written ({error.strerror}). Nothing was written.") from None
+
+
+def _below(folder: str) -> Path:
+    """The folder of the set, below this one: how deep it is says the way back."""
+    where = Path(folder)
+    if where.is_absolute() or ".." in where.parts or not folder.isprintable():
+        raise UsageError(f"--folder: a folder below this one is needed, such as chaos, not {folder!r}.")
+    return where
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder; those that were not there yet, the outermost first."""
+    missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove(made: Sequence[Path]) -> None:
+    """Remove what was made, files and folders."""
+    for path in reversed(made):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def _inside(where: Path) -> Iterator[None]:
+    """In a folder, which is there for as long as the block lasts if it is not there yet."""
+    try:
+        made = _make(where.absolute())
+    except OSError as error:
+        raise UsageError(f"{where} cannot be made ({error.strerror}). Nothing was written.") from None
+    try:
+        with chdir(where):
+            yield
+    finally:
+        _remove(made)
+
+
+def _started_above(command: Sequence[str], levels: int) -> tuple[str, ...]:
+    """A command that starts in the folder it was given in, though it is run some levels below that."""
+    if not levels:
+        return tuple(command)
+    return ("sh", "-c", f"cd {'/'.join(['..'] * levels)} && exec {shlex.join(command)}")
 
 
 def _answered_in_time(workload: Workload, there: Settings, said: list[str]) -> Workload:
@@ -96,7 +145,7 @@ def _answered_in_time(workload: Workload, there: Settings, said: list[str]) -> W
 
 
 def _target(settings: Settings) -> str:
-    return f"`{' '.join(settings.command)}`" if settings.command else settings.mcp_url or ""
+    return f"`{shlex.join(settings.command)}`" if settings.command else settings.mcp_url or ""
 
 
 def _answers(settings: Settings) -> str:
@@ -119,18 +168,27 @@ def _start(command: str) -> str:
 def _experiment(name: str, settings: Settings) -> str:
     """A shipped experiment with its target set; the environment still wins."""
     text: str = (_folder() / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
-    target: dict[str, Any] = {"mcp_workload": "workload.yaml"}
-    if settings.command:
-        target["mcp_command"] = " ".join(settings.command)
-    else:
-        target["mcp_url"] = settings.mcp_url
-    if settings.allowed_tools:
-        target["mcp_chaos_allow_tools"] = ",".join(sorted(settings.allowed_tools))
-    if settings.allowed_hosts:
-        target["mcp_chaos_allow_hosts"] = ",".join(sorted(settings.allowed_hosts))
-    lines = [f"  {key}: {_from_environment(key, value)}\n" for key, value in target.items()]
+    lines = [f"  {key}: {_from_environment(key, value)}\n" for key, value in told_of(settings).items()]
     head, found, rest = text.partition(_CONFIGURATION)
     return head.replace(f"experiments/{name}.yaml", f"{name}.yaml") + found + "".join(lines) + rest
+
+
+def told_of(settings: Settings) -> dict[str, str]:
+    """What was said of the server, as settings of the runs in the folder."""
+    url = settings.mcp_url or ""
+    said_by_url = guess_dialect(url, settings.command)
+    if settings.dialect == "websocket":
+        url, said_by_url = f"ws{url.removeprefix('http')}", "websocket"
+    told = {
+        "mcp_workload": "workload.yaml",
+        "mcp_command": shlex.join(settings.command),
+        "mcp_url": url,
+        "mcp_dialect": settings.dialect if settings.dialect != said_by_url else "",
+        "mcp_chaos_allow_tools": ",".join(sorted(settings.allowed_tools)),
+        "mcp_chaos_allow_hosts": ",".join(sorted(settings.allowed_hosts)),
+        "mcp_chaos_allow_production": ",".join(sorted(settings.allowed_production)),
+    }
+    return {key: value for key, value in told.items() if value}
 
 
 def _from_environment(key: str, value: Any) -> str:

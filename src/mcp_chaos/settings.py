@@ -30,6 +30,9 @@ _STDIO_DIALECTS = ("streamable", "modern")
 
 _PRODUCTION = re.compile(r"(^|[.-])(prod|prd|production|live)\d*([.-]|$)", re.IGNORECASE)
 
+_FROM_ELSEWHERE = re.compile(r"sh -c cd [./]+ && exec ('[^']+'|\S+).*", re.DOTALL)
+"""What ``mcp-chaos init`` makes of the command of a stdio server."""
+
 _SECRET = re.compile(r"key|token|secret|passw|auth|sig(nature)?$|credential", re.IGNORECASE)
 
 KEYS = {
@@ -67,6 +70,7 @@ class Settings:
         seed: of the workload.
         allowed_hosts: that may be tested besides this machine.
         allowed_tools: that may be called though they are not marked as read-only; ``*`` stands for all.
+        allowed_production: those of the hosts whose name looks like production.
         workload: what the load calls; ``None`` for a choice.
         auto_workload: whether it is made from what the server says of its tools.
         websocket_path: where WebSockets are opened.
@@ -84,6 +88,7 @@ class Settings:
     seed: int
     allowed_hosts: frozenset[str] = frozenset()
     allowed_tools: frozenset[str] = frozenset()
+    allowed_production: frozenset[str] = frozenset()
     workload: Workload | None = None
     auto_workload: bool = False
     websocket_path: str = "/ws"
@@ -99,6 +104,12 @@ class Settings:
     def tls(self) -> bool:
         """Whether the server speaks TLS."""
         return (self.mcp_url or "").lower().startswith("https:")
+
+    @property
+    def program(self) -> str:
+        """The program of a stdio server, also where its command goes to another folder first."""
+        moved = _FROM_ELSEWHERE.fullmatch(" ".join(self.command))
+        return moved[1].strip("'") if moved else self.command[0]
 
     @property
     def embedded(self) -> bool:
@@ -180,7 +191,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(
         mcp_url=given["mcp_url"] or None,
-        dialect=_guess_dialect(given["mcp_url"], command) if dialect == AUTO else dialect,
+        dialect=guess_dialect(given["mcp_url"], command) if dialect == AUTO else dialect,
         tool=given["mcp_tool"],
         arguments=arguments,
         toxiproxy_url=given["toxiproxy_url"] or None,
@@ -189,6 +200,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         seed=int(seed),
         allowed_hosts=frozenset(allowed),
         allowed_tools=frozenset(names_of(given["mcp_chaos_allow_tools"])),
+        allowed_production=frozenset(production),
         workload=workload,
         auto_workload=given["mcp_workload"] == AUTO,
         websocket_path=given["mcp_websocket_path"] or "/ws",
@@ -274,7 +286,7 @@ def _with_http_url(given: dict[str, str]) -> dict[str, str]:
     return {**given, "mcp_url": url, "mcp_dialect": given["mcp_dialect"] or "websocket"}
 
 
-def _guess_dialect(url: str, command: tuple[str, ...]) -> str:
+def guess_dialect(url: str, command: tuple[str, ...]) -> str:
     """What can be said of a dialect without asking the server."""
     if command:
         return AUTO
