@@ -4,16 +4,18 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from mcp_chaos.cli import main
 from mcp_chaos.credentials import VARIABLES
-from mcp_chaos.init_command import EXPERIMENTS, WORKFLOW, told_of
+from mcp_chaos.init_command import EXPERIMENTS, InCi, told_of, workflow_steps
 from mcp_chaos.load.workload_file import read_workload
-from mcp_chaos.settings import KEYS, resolve
+from mcp_chaos.settings import KEYS, Settings, resolve
 from tests.conftest import answer_always, serving
 from tests.real_servers.servers import ANY_SDK
 from tests.servers import answering, http, result_for, tools_server, well
@@ -46,8 +48,9 @@ def init(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
 def test_the_set_is_for_the_server_it_was_pointed_at(init: Init, tmp_path: Path) -> None:
     with serving(tools_server([NOW, DROP])) as server:
         url = f"http://127.0.0.1:{server.port}/mcp"
-        code, output, _ = init("--url", url, "--folder", "resilience", "--start", "python -m mine")
+        code, output, _ = init("--url", url, "--folder", "resilience")
     assert code == 0
+    assert "no root of a git repository" in output
     assert "Not called: 'drop' is not marked as read-only" in output
     folder = tmp_path / "resilience"
     for name in EXPERIMENTS:
@@ -55,11 +58,8 @@ def test_the_set_is_for_the_server_it_was_pointed_at(init: Init, tmp_path: Path)
         assert configuration["mcp_url"] == {"type": "env", "key": "MCP_URL", "default": url}
         assert "experiments/" not in (folder / f"{name}.yaml").read_text()
     assert read_workload(str(folder / "workload.yaml")).tools == ("now",)
-    workflow = (tmp_path / WORKFLOW).read_text()
-    steps = yaml.safe_load(workflow)["jobs"]["resilience"]["steps"]
-    assert steps[3]["run"] == "nohup python -m mine > server.log 2>&1 &"
-    assert f"mcp-chaos doctor --url {url} && exit" in workflow
     assert "@" not in (folder / "README.md").read_text()
+    assert f"MCP_URL={url} mcp-chaos doctor" in (folder / "README.md").read_text()
     numbers = yaml.safe_load((folder / "profile.yaml").read_text())["configuration"]
     known = {
         key for name in EXPERIMENTS for key in yaml.safe_load((folder / f"{name}.yaml").read_text())["configuration"]
@@ -123,6 +123,68 @@ def test_what_keeps_it_from_it_is_told(init: Init, tmp_path: Path, argv: tuple[s
     assert found == code
     assert said in errors
     assert list(tmp_path.iterdir()) == []
+
+
+STARTS = [
+    "PORT=8000 python -m x",
+    "cd server && python -m x",
+    "x --title 'a: b'",
+    "echo one\necho two",
+    "echo one #two",
+    'echo "$HOME" \\ `true`',
+]
+
+
+def steps_of(workflow: Path) -> dict[str, dict[str, Any]]:
+    content = yaml.safe_load(workflow.read_text())
+    return {step.get("name", step.get("uses")): step for step in content["jobs"]["resilience"]["steps"]}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_the_workflow_starts_a_server_as_a_shell_would(init: Init, tmp_path: Path, start: str) -> None:
+    with serving(tools_server([NOW])) as server:
+        assert init("--url", f"http://127.0.0.1:{server.port}/mcp", "--install", start, "--start", start)[0] == 0
+    steps = steps_of(tmp_path / ".github/workflows/mcp-chaos.yml")
+    assert steps["what the server needs"]["run"] == start
+    assert shlex.split(steps["the server"]["run"]) == ["nohup", "sh", "-c", start, ">", "server.log", "2>&1", "&"]
+    assert "server.log" in steps["actions/upload-artifact@v5"]["with"]["path"].split()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("chaos", "mcp-chaos"),
+        (".", "mcp-chaos"),
+        ("chaos/second", "mcp-chaos-chaos-second"),
+        ("a: b #c", "mcp-chaos-a-b-c"),
+        ("it's", "mcp-chaos-it-s"),
+    ],
+)
+def test_each_folder_has_a_workflow_of_its_own(init: Init, tmp_path: Path, folder: str, name: str) -> None:
+    with serving(tools_server([NOW])) as server:
+        assert init("--url", f"http://127.0.0.1:{server.port}/mcp", "--folder", folder)[0] == 0
+    workflow = tmp_path / f".github/workflows/{name}.yml"
+    assert yaml.safe_load(workflow.read_text())["name"] == name
+    steps = steps_of(workflow)
+    assert steps["the gate"]["working-directory"] == steps["the server answers"]["working-directory"] == folder
+    assert steps["actions/upload-artifact@v5"]["with"]["path"].splitlines()[1] == str(Path(folder) / "runs")
+    (line,) = [line for line in (tmp_path / folder / "README.md").read_text().splitlines() if line[:7] == "    cd "]
+    assert shlex.split(line) == ["cd", folder]
+
+
+@pytest.mark.parametrize(("launcher", "hinted"), [("python", True), ("uvx", False)])
+def test_where_the_servers_own_install_goes_is_said(launcher: str, hinted: bool, tmp_path: Path) -> None:
+    settings = replace(Settings.embedded_by_default(), command=(f"/usr/bin/{launcher}", "server"))
+    assert any("pip install -e ." in step for step in workflow_steps(settings, Path("chaos"), InCi())) is hinted
+    assert "the server answers" not in "".join(workflow_steps(settings, Path("chaos"), InCi()))
+
+
+def test_the_workflow_waits_as_it_was_allowed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_CHAOS_ALLOW_HOSTS", "mcp.example.test")
+    settings = resolve({"mcp_url": "https://mcp.example.test/mcp"})
+    (answers,) = [step for step in workflow_steps(settings, Path("chaos"), InCi()) if "doctor" in step]
+    told = {"MCP_URL": "https://mcp.example.test/mcp", "MCP_CHAOS_ALLOW_HOSTS": "mcp.example.test"}
+    assert yaml.safe_load(answers)[0]["env"] == {"MCP_WORKLOAD": "workload.yaml", **told}
 
 
 def test_half_a_set_is_not_left(init: Init, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """``mcp-chaos init``: a starting set of experiments in a person's own repository, for the server it was pointed at."""
 
+import re
 import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,40 @@ from mcp_chaos.settings import Settings, guess_dialect
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
 """Those that break the link between clients and server; others need to know of a backend."""
 
-WORKFLOW = Path(".github/workflows/mcp-chaos.yml")
+_WORKFLOWS = Path(".github/workflows")
+_MCP_CHAOS = '"$RUNNER_TEMP/mcp-chaos/bin/mcp-chaos"'
+_OUTPUTS = '--junit mcp-chaos.xml --html mcp-chaos.html --markdown "$GITHUB_STEP_SUMMARY"'
+_HINT = """\
+      # What the server itself needs goes here, such as:
+      # - run: pip install -e .
+"""
+_LAUNCHERS = ("uvx", "npx")
+"""They obtain what they start."""
+
 _DEADLINE_S = 1.0
 _CONFIGURATION = "configuration:\n"
 
 
-def starting_set(settings: Settings, folder: str, start: str, said: list[str]) -> dict[Path, str]:
+@dataclass(frozen=True)
+class InCi:
+    """What a pipeline does about the server, as a shell's commands.
+
+    Args:
+        install: what installs it; empty where nothing has to be, or nobody knows.
+        start: what starts it; empty where the run does it, or nobody knows.
+    """
+
+    install: str = ""
+    start: str = ""
+
+
+def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) -> dict[Path, str]:
     """The files of a starting set, by path; nothing is written.
 
     Args:
         settings: that say which server it is for.
         folder: for all of it but the workflow.
-        start: the command that starts the server in CI; empty where the run does it, or nobody knows.
+        in_ci: what the workflow does about the server.
         said: gets a sentence for each tool that the load will not call.
 
     Raises:
@@ -54,16 +77,19 @@ def starting_set(settings: Settings, folder: str, start: str, said: list[str]) -
         workload = _answered_in_time(workload, there, said)
     made = {where / f"{name}.yaml": _experiment(name, settings) for name in EXPERIMENTS}
     made[where / "workload.yaml"] = _workload(workload, target)
-    for name, path in {
-        "profile.yaml": where / "profile.yaml",
-        "weekly.yaml": where / "weekly.yaml",
-        "gitignore": where / ".gitignore",
-        "README.md": where / "README.md",
-        "workflow.yml": WORKFLOW,
-    }.items():
-        values = {"TARGET": target, "START": _start(start), "ANSWERS": _answers(settings), "FOLDER": folder}
-        made[path] = _filled(name, values)
+    name = _name(where)
+    values = {"TARGET": target, "DOCTOR": _doctor(settings), "FOLDER": shlex.quote(str(where)), "NAME": name}
+    values["STEPS"] = "".join(workflow_steps(settings, where, in_ci))
+    made |= {where / each: _filled(each, values) for each in ("profile.yaml", "weekly.yaml", "README.md")}
+    made[where / ".gitignore"] = _filled("gitignore", values)
+    made[_WORKFLOWS / f"{name}.yml"] = _filled("workflow.yml", values)
     return made
+
+
+def _name(where: Path) -> str:
+    """Of the workflow: each folder has one of its own, as a second server would."""
+    folder = re.sub(r"[^A-Za-z0-9._-]+", "-", str(where)).strip("-.")
+    return "mcp-chaos" if folder in ("", "chaos") else f"mcp-chaos-{folder}"
 
 
 def write(made: Mapping[Path, str], root: Path) -> None:
@@ -148,21 +174,47 @@ def _target(settings: Settings) -> str:
     return f"`{shlex.join(settings.command)}`" if settings.command else settings.mcp_url or ""
 
 
-def _answers(settings: Settings) -> str:
-    """The step that waits for a server; one over stdio is started by the run."""
-    if settings.command:
-        return ""
-    doctor = f"mcp-chaos doctor --url {shlex.quote(settings.mcp_url or '')}"
-    wait = f"for second in $(seq 60); do {doctor} && exit; sleep 1; done; exit 1"
-    step: dict[str, Any] = {"name": "the server answers", "working-directory": "@FOLDER@"}
-    step |= {"env": {"MCP_WORKLOAD": "workload.yaml"}, "run": wait}
-    return textwrap.indent(yaml.safe_dump([step], sort_keys=False, width=1000), "      ")
+def _doctor(settings: Settings) -> str:
+    given = " ".join(f"{key.upper()}={shlex.quote(value)}" for key, value in told_of(settings).items())
+    return f"{given} mcp-chaos doctor"
 
 
-def _start(command: str) -> str:
-    if not command:
-        return ""
-    return f"      - name: the server\n        run: nohup {command} > server.log 2>&1 &\n"
+def workflow_steps(settings: Settings, where: Path, in_ci: InCi) -> Iterator[str]:
+    """The steps of the workflow that are of this server."""
+    folder = str(where)
+    if in_ci.install:
+        yield _step({"name": "what the server needs", "run": in_ci.install})
+    elif not (settings.command and Path(settings.program).name in _LAUNCHERS):
+        yield _HINT
+    if in_ci.start:
+        yield _step({"name": "the server", "run": f"nohup sh -c {shlex.quote(in_ci.start)} > server.log 2>&1 &"})
+    if not settings.command:  # one over stdio is started by the run
+        log = ['cat "$GITHUB_WORKSPACE/server.log"'] if in_ci.start else []
+        wait = [f"for second in $(seq 60); do {_MCP_CHAOS} doctor && exit; sleep 1; done", *log, "exit 1"]
+        told = {key.upper(): value for key, value in told_of(settings).items()}
+        step = {"name": "the server answers", "working-directory": folder, "env": told, "run": "\n".join(wait)}
+        yield _step(step)
+    # In place of the shell, so that it hears of it when the job is cancelled: it heals and reports.
+    gate = f"exec {_MCP_CHAOS} gate {_OUTPUTS}"
+    yield _step({"name": "the gate", "working-directory": folder, "run": gate})
+    kept = [str(where / "mcp-chaos.*"), str(where / "runs"), *(["server.log"] if in_ci.start else [])]
+    artifact = {"name": "mcp-chaos", "path": "\n".join(kept)}
+    yield _step({"uses": "actions/upload-artifact@v5", "if": "always()", "with": artifact})
+
+
+class _Lines(yaml.SafeDumper):
+    """Writes what has several lines as such."""
+
+
+_Lines.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
+def _step(step: dict[str, Any]) -> str:
+    text: str = yaml.dump([step], Dumper=_Lines, sort_keys=False, allow_unicode=True, width=1000)
+    return textwrap.indent(text, "      ")
 
 
 def _experiment(name: str, settings: Settings) -> str:

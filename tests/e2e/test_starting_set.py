@@ -48,9 +48,12 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def commands_of(workflow: Path) -> list[dict[str, Any]]:
-    """The steps that the workflow's own shell runs; the package is installed here already."""
+    """The steps that the workflow's own shell runs; the package is not installed but taken from here."""
     steps = yaml.safe_load(workflow.read_text())["jobs"]["resilience"]["steps"]
-    return [step for step in steps if "run" in step and not step["run"].startswith("pip install")]
+    install = '"$RUNNER_TEMP/mcp-chaos/bin/pip" install --quiet chaostoolkit-mcp'
+    here = f'ln -s {Path(sys.executable).with_name("mcp-chaos")} "$RUNNER_TEMP/mcp-chaos/bin/mcp-chaos"'
+    assert sum(install in step.get("run", "") for step in steps) == 1
+    return [{**step, "run": step["run"].replace(install, here)} for step in steps if "run" in step]
 
 
 @pytest.mark.e2e
@@ -61,7 +64,8 @@ def test_the_gate_of_a_clean_clone_runs_by_the_workflows_own_commands(chaos: Cha
     repository.mkdir()
     git(repository, "init", "-q")
     url = f"http://127.0.0.1:{port.number}/mcp"
-    init = [sys.executable, "-m", "mcp_chaos.cli", "init", "--url", url, "--start", server]
+    init = [sys.executable, "-m", "mcp_chaos.cli", "init", "--url", url]
+    init += ["--install", "touch installed", "--start", f"test -e installed && A=b exec {server}"]
     with subprocess.Popen(server.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         wait = [sys.executable, "-m", "mcp_chaos.cli", "doctor", "--url", url]
         while subprocess.run(wait, env=environment({}), capture_output=True).returncode:
@@ -83,6 +87,8 @@ def test_the_gate_of_a_clean_clone_runs_by_the_workflows_own_commands(chaos: Cha
         **environment({}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GITHUB_STEP_SUMMARY": str(chaos.folder / "summary.md"),
+        "GITHUB_WORKSPACE": str(clone),
+        "RUNNER_TEMP": str(chaos.folder),
     }
     try:
         for step in commands_of(clone / ".github/workflows/mcp-chaos.yml"):
@@ -101,4 +107,4 @@ def test_the_gate_of_a_clean_clone_runs_by_the_workflows_own_commands(chaos: Cha
     assert JUnitXml.fromfile(str(clone / "chaos/mcp-chaos.xml")).tests == 3
     assert (clone / "chaos/mcp-chaos.html").exists()
     status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True).stdout
-    assert status.split() == ["??", "server.log"]
+    assert status.split() == ["??", "installed", "??", "server.log"]

@@ -1,6 +1,7 @@
 """The command ``mcp-chaos``: arguments and exit codes only."""
 
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from io import TextIOWrapper
@@ -18,7 +19,7 @@ from mcp_chaos.doctor import examine
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history import RunFolder, to_json
-from mcp_chaos.init_command import EXPERIMENTS, starting_set, write
+from mcp_chaos.init_command import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.load.workload_file import AUTO
 from mcp_chaos.records import Clock
@@ -76,8 +77,9 @@ def doctor(url: str | None, as_json: bool) -> None:
 @click.option("--url", help="The MCP endpoint of your server (or MCP_URL).")
 @click.option("--command", help="The command of your stdio server (or MCP_COMMAND).")
 @click.option("--folder", default="chaos", show_default=True, help="Where the experiments go.")
+@click.option("--install", default="", help="The command that installs your server in CI, such as 'pip install -e .'.")
 @click.option("--start", default="", help="The command that starts your server in CI, where it is not over stdio.")
-def init(url: str | None, command: str | None, folder: str, start: str) -> None:
+def init(url: str | None, command: str | None, folder: str, install: str, start: str) -> None:
     """Write experiments, a workload, a profile and a CI workflow for your server into this repository."""
     settings = resolve(
         {"mcp_url": url, "mcp_command": command, "mcp_workload": "" if os.environ.get("MCP_TOOL") else AUTO}
@@ -85,12 +87,14 @@ def init(url: str | None, command: str | None, folder: str, start: str) -> None:
     if settings.embedded:
         raise UsageError("Say which server it is for: --url http://127.0.0.1:8000/mcp, or --command 'uvx my-server'.")
     left_out: list[str] = []
-    made = starting_set(settings, folder, start, left_out)
+    made = starting_set(settings, folder, InCi(install, start), left_out)
     write(made, Path())
     for sentence in left_out:
         click.echo(f"Not called: {sentence}")
     click.echo("\n".join(f"Wrote {path}" for path in made))
-    click.echo(f"Next: cd {folder} && chaos run {EXPERIMENTS[0]}.yaml")
+    if not Path(".git").exists():
+        click.echo("This folder is no root of a git repository, where GitHub looks for .github/workflows.")
+    click.echo(f"Next: cd {shlex.quote(folder)} && chaos run {EXPERIMENTS[0]}.yaml")
 
 
 @cli.command()
