@@ -1,7 +1,9 @@
 """What the documentation gives people to use, checked by what will read it."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +66,40 @@ def test_an_action_gives_its_inputs_to_the_shell_as_variables() -> None:
     """An expression inside a script would be run as a part of it, whatever is in it."""
     for step in yaml.safe_load(Path("action.yml").read_text())["runs"]["steps"]:
         assert "${{" not in step.get("run", "")
+
+
+GATE = """#!/bin/sh
+trap 'sleep 0.2; exit 4' INT TERM
+touch started
+while :; do sleep 0.05; done
+"""
+
+
+def shell_of(where: str) -> str:
+    """What a pipeline's shell is given to run the gate."""
+    if where == "action.yml":
+        steps = yaml.safe_load(Path(where).read_text())["runs"]["steps"]
+        return str(next(step["run"] for step in steps if step.get("name") == "the gate"))
+    script = yaml.safe_load(Path(where).read_text())[".mcp-chaos"]["script"]
+    return "\n".join(line for line in script if "python -m venv" not in line and "pip" not in line)
+
+
+@pytest.mark.parametrize("where", ["action.yml", "ci/mcp-chaos.gitlab-ci.yml"])
+def test_a_job_that_is_cancelled_waits_until_the_gate_has_healed(where: str, tmp_path: Path) -> None:
+    gate = tmp_path / ("mcp-chaos" if where == "action.yml" else ".mcp-chaos") / "bin/mcp-chaos"
+    gate.parent.mkdir(parents=True)
+    gate.write_text(GATE)
+    gate.chmod(0o755)
+    folders = {"RUNNER_TEMP": str(tmp_path), "CI_PROJECT_DIR": str(tmp_path), "MCP_CHAOS_FOLDER": "."}
+    env = {"PATH": os.environ["PATH"], "GITHUB_OUTPUT": str(tmp_path / "output"), **folders}
+    with subprocess.Popen(["bash", "-eo", "pipefail", "-c", shell_of(where)], cwd=tmp_path, env=env) as shell:
+        while not (tmp_path / "started").exists():
+            assert shell.poll() is None
+        shell.send_signal(signal.SIGINT)
+        shell.send_signal(signal.SIGTERM)  # as GitHub does when the first is not enough
+        assert shell.wait(10) == 4
+    if where == "action.yml":
+        assert (tmp_path / "output").read_text() == "exit-code=4\n"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
