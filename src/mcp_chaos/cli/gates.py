@@ -20,7 +20,7 @@ from mcp_chaos.control import undisturbed
 from mcp_chaos.errors import EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import HYPOTHESIS, Item, make_plan, read, read_profile
+from mcp_chaos.gate.plan import Item, is_experiment, make_plan, read_profile
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
@@ -53,8 +53,6 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "html": ("one page for people, which needs no network", _as_html),
     "prometheus": ("a Prometheus text file", lambda result: as_prometheus(_shown(result), result.as_dict())),
 }
-_OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls", "rollbacks"}
-"""What tells an experiment from a plan or a profile, also when something is misspelt or missing."""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
 
@@ -223,19 +221,10 @@ def _experiments_here() -> tuple[Path, ...]:
     """The experiments of the folder ``experiments``, or else of this one."""
     for folder in (Path("experiments"), Path()):
         found = [path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".json")]
-        found = [path for path in found if _has_method(path)]
+        found = [path for path in found if is_experiment(path)]
         if found:
             return tuple(found)
     raise UsageError("There is no experiment in the folder experiments, nor in this one; say which to run.")
-
-
-def _has_method(path: Path) -> bool:
-    """Whether a file is an experiment."""
-    try:
-        content = read(path)
-    except UsageError:
-        return True  # it may be one, so that it is told what is wrong with it
-    return isinstance(content, dict) and bool(_OF_EXPERIMENTS & content.keys())
 
 
 def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:

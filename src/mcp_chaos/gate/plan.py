@@ -27,6 +27,8 @@ from mcp_chaos.preflight import check_run
 from mcp_chaos.settings import KEYS
 
 HYPOTHESIS = "steady-state-hypothesis"
+_OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls", "rollbacks"}
+"""What tells an experiment from a plan or a profile, also when something is misspelt or missing."""
 _RETRIES = 1
 
 
@@ -207,6 +209,15 @@ def read(path: Path) -> Any:
     except (ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError) as error:
         # the last three are PyYAML's own, for a tag such as !!int on what is none
         raise UsageError(f"{path} is neither JSON nor YAML ({' '.join(str(error).split())})") from None
+
+
+def is_experiment(path: Path) -> bool:
+    """Whether a file is an experiment; one that cannot be read may be, so that it is told what is wrong with it."""
+    try:
+        content = read(path)
+    except UsageError:
+        return True
+    return isinstance(content, dict) and bool(_OF_EXPERIMENTS & content.keys())
 
 
 def read_profile(path: Path) -> dict[str, Any]:
