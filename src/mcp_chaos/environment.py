@@ -54,6 +54,7 @@ class Environment:
         clock: of the run.
         say: told what goes on, a line at a time.
         direct: whether clients go to the server itself, without Toxiproxy in between.
+        loaded: whether there will be loads; else a server of one's own needs no tool that one can call.
     """
 
     settings: Settings
@@ -61,6 +62,7 @@ class Environment:
     clock: Clock
     say: Callable[[str], None]
     direct: bool = False
+    loaded: bool = True
     ways: dict[str, Way] = field(default_factory=dict)
     parts: dict[str, lab.Part] = field(default_factory=dict)
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
@@ -158,7 +160,7 @@ class Environment:
         return {
             "target": self._target_name,
             "dialect": self.settings.dialect,
-            "operations": operations_as_json(self.workload.operations),
+            "operations": operations_as_json(self.workload.operations) if self.loaded else [],
             "seed": self.settings.seed,
             "defect": self._defect.value if self._defect else None,
             "toxiproxy": None if self.direct else {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
@@ -250,6 +252,8 @@ class Environment:
         self._own = (where.hostname or "", where.port or (443 if self.settings.tls else 80))
         if self.settings.dialect == AUTO:
             self.settings = replace(self.settings, dialect=find_dialect(url, DEADLINE_S))
+        if not self.loaded:
+            return
         self._choose_workload()
         self.operation = next(operation for operation in self.workload.operations if not operation.page)
         check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)

@@ -10,17 +10,20 @@ Everything else is imported when it is needed: pytest loads this module in every
 import fnmatch
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from mcp_chaos.gate.plan import Item
     from mcp_chaos.run import Run
 
 _EXPERIMENTS = "mcp_chaos_experiments"
 _PROFILE = "mcp_chaos_profile"
+_WHICH = "Which server? Define a fixture mcp_target that returns its URL, or set MCP_URL."
+_WILD = frozenset("*?[")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,63 +32,128 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(_PROFILE, "a profile with numbers for them, a path from the root", "string", "")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse names of files that are not there, whose experiments would be missed by nobody."""
+    missing = [n for n in config.getini(_EXPERIMENTS) if not _WILD & set(n) and not (config.rootpath / n).is_file()]
+    if missing:
+        raise pytest.UsageError(f"{_EXPERIMENTS}: there is no {', '.join(missing)} in {config.rootpath}")
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "ExperimentFile | None":
-    """Take the files that were named as experiments."""
-    root = parent.config.rootpath
-    if not file_path.is_relative_to(root):
-        return None
-    path = str(file_path.relative_to(root))
-    if not any(fnmatch.fnmatch(path, pattern) for pattern in parent.config.getini(_EXPERIMENTS)):
-        return None
+    """Take the files that were named as experiments, and those that a pattern finds and that are some."""
+    from mcp_chaos.gate.plan import is_experiment
+
+    root, names = parent.config.rootpath, parent.config.getini(_EXPERIMENTS)
+    if not any(file_path == root / name for name in names):
+        if not file_path.is_relative_to(root):
+            return None
+        path = str(file_path.relative_to(root))
+        if not (any(fnmatch.fnmatch(path, name) for name in names) and is_experiment(file_path)):
+            return None
     return ExperimentFile.from_parent(parent, path=file_path)
 
 
-class ExperimentFile(pytest.File):
-    """A file with an experiment."""
+class ExperimentFile(pytest.Module):
+    """A file with an experiment. To pytest it is a module, so that fixtures of every scope can be had."""
+
+    obj = None
 
     def collect(self) -> Iterable[pytest.Item]:
-        """Its one test."""
-        yield ExperimentItem.from_parent(self, name="experiment")
+        """Its one test.
+
+        Raises:
+            CollectError: it is a plan, or something else.
+        """
+        from mcp_chaos.gate.plan import is_experiment
+
+        if not is_experiment(self.path):
+            raise self.CollectError(
+                f"{self.path} is no experiment. Instead of a plan, name its experiments; mcp-chaos gate runs plans."
+            )
+        yield ExperimentItem.from_parent(self, name="experiment", callobj=_run)
 
 
 class DidNotPassError(Exception):
     """An experiment did not pass; the message says why, and where its run is kept."""
 
 
-class ExperimentItem(pytest.Item):
+def _run(request: pytest.FixtureRequest) -> None:
+    """Run the experiment of a file.
+
+    Raises:
+        DidNotPassError: it failed, or proves nothing.
+    """
+    from mcp_chaos.errors import EXIT_PASS, McpChaosError
+    from mcp_chaos.gate.plan import make_plan, read_profile
+    from mcp_chaos.gate.result import ABORTED, Comparison
+    from mcp_chaos.gate.runner import run_plan
+
+    path, profile = request.path, request.config.getini(_PROFILE)
+    try:
+        numbers = read_profile(request.config.rootpath / profile) if profile else {}
+        # its folder is where its workload is, and where it is run by hand
+        with _aimed_at(_target_of(request)) as aim, chdir(path.parent):
+            plan = make_plan([path], {**numbers, **aim})
+            plan.check()
+            _check_target(plan.items[0])
+            result = run_plan(plan, print, lambda title, attempt: Comparison())
+    except McpChaosError as error:
+        raise DidNotPassError(str(error)) from None
+    (experiment,) = result.experiments
+    if experiment.outcome == ABORTED:
+        raise KeyboardInterrupt  # it was for pytest as well
+    if result.exit_code != EXIT_PASS:
+        kept = f"The run is kept in {experiment.run}" if experiment.run else "No run was made"
+        raise DidNotPassError("\n".join([f"{experiment.title}: {experiment.outcome}", *experiment.reasons, kept]))
+
+
+def _target_of(request: pytest.FixtureRequest) -> str:
+    """The server that the suite's own fixture names; empty where there is none."""
+    try:
+        url = str(request.getfixturevalue("mcp_target"))
+    except pytest.fail.Exception as failure:
+        if str(failure) != _WHICH:
+            raise
+        return ""
+    return "" if url == os.environ.get("MCP_URL") else url
+
+
+@contextmanager
+def _aimed_at(url: str) -> Iterator[dict[str, str]]:
+    """The server of an experiment, whichever way it says that itself; nothing is changed where none is given."""
+    if not url:
+        yield {}
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCP_URL", url)
+        patch.delenv("MCP_COMMAND", raising=False)
+        yield {"mcp_url": url, "mcp_command": ""}
+
+
+def _check_target(item: "Item") -> None:
+    """Check that an experiment has a server: the embedded one is not what a suite is there to test.
+
+    Raises:
+        DidNotPassError: it has none.
+    """
+    from chaoslib.configuration import load_configuration
+
+    from mcp_chaos.preflight import check_run
+
+    experiment = item.load()
+    configuration = load_configuration(experiment.get("configuration", {}), dict(item.configuration))
+    if check_run(experiment, configuration)[0].embedded:
+        raise DidNotPassError(f"{_WHICH} Or the experiment's configuration says mcp_url, or mcp_command.")
+
+
+class ExperimentItem(pytest.Function):
     """An experiment as a test: it passes when its verdict is *pass*."""
-
-    def runtest(self) -> None:
-        """Run it.
-
-        Raises:
-            DidNotPassError: it failed, or proves nothing.
-        """
-        from mcp_chaos.errors import EXIT_PASS, McpChaosError
-        from mcp_chaos.gate.plan import make_plan, read_profile
-        from mcp_chaos.gate.result import ABORTED, Comparison
-        from mcp_chaos.gate.runner import run_plan
-
-        profile = self.config.getini(_PROFILE)
-        try:
-            plan = make_plan([self.path], read_profile(self.config.rootpath / profile) if profile else {})
-            with chdir(self.path.parent):  # where its workload is, and where it is run by hand
-                plan.check()
-                result = run_plan(plan, print, lambda title, attempt: Comparison())
-        except McpChaosError as error:
-            raise DidNotPassError(str(error)) from None
-        (experiment,) = result.experiments
-        if experiment.outcome == ABORTED:
-            raise KeyboardInterrupt  # it was for pytest as well
-        if result.exit_code != EXIT_PASS:
-            kept = f"The run is kept in {experiment.run}" if experiment.run else "No run was made"
-            raise DidNotPassError("\n".join([f"{experiment.title}: {experiment.outcome}", *experiment.reasons, kept]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The message alone: a traceback of ours tells nobody anything."""
         if isinstance(excinfo.value, DidNotPassError):
             return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it is, and what it is called."""
@@ -95,18 +163,34 @@ class ExperimentItem(pytest.Item):
 @pytest.fixture(scope="session")
 def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the API of a Toxiproxy: that of TOXIPROXY_URL, or one that runs while the tests do."""
+    from mcp_chaos.faults.watchdog import Watchdog
+    from mcp_chaos.history import RunFolder
     from mcp_chaos.lab import parts, toxiproxy_server
+    from mcp_chaos.records import Clock
 
     if os.environ.get("TOXIPROXY_URL"):
         yield os.environ["TOXIPROXY_URL"]
         return
-    part = parts.toxiproxy(toxiproxy_server.ensure(print), tmp_path_factory.mktemp("toxiproxy"))
-    part.start()
-    try:
-        part.wait_until_it_answers()
+    with ExitStack() as stack:
+        with _told_plainly():
+            folder = RunFolder.create(tmp_path_factory.mktemp("toxiproxy"), "pytest")
+            part = parts.toxiproxy(toxiproxy_server.ensure(print), folder.path)
+            stack.callback(Watchdog(folder, Clock.start()).dismiss)  # which ends it when pytest is killed
+            stack.callback(part.stop)
+            part.start()
+            part.wait_until_it_answers()
         yield f"http://{parts.LOOPBACK}:{part.port.number}"
-    finally:
-        part.stop()
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """What keeps a fixture from it is told as it is: a traceback of ours tells nobody anything."""
+    from mcp_chaos.errors import McpChaosError
+
+    try:
+        yield
+    except McpChaosError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +198,7 @@ def mcp_target() -> str:
     """The URL of the MCP endpoint under test; define a fixture of this name, or set MCP_URL."""
     url = os.environ.get("MCP_URL")
     if not url:
-        pytest.fail("Which server? Define a fixture mcp_target that returns its URL, or set MCP_URL.", pytrace=False)
+        pytest.fail(_WHICH, pytrace=False)
     return url
 
 
@@ -187,11 +271,11 @@ def faulted_lane(mcp_target: str, toxiproxy: str, tmp_path: Path) -> Iterator[Fa
     from mcp_chaos.run import Run
     from mcp_chaos.settings import resolve
 
-    settings = resolve(
-        {"mcp_url": mcp_target, "toxiproxy_url": toxiproxy, "mcp_chaos_runs": str(tmp_path / "mcp_chaos_runs")}
-    )
-    run = Run(settings, "pytest", {}, print)
-    run.start()
+    runs = str(tmp_path / "mcp_chaos_runs")
+    with _told_plainly():
+        settings = resolve({"mcp_url": mcp_target, "toxiproxy_url": toxiproxy, "mcp_chaos_runs": runs})
+        run = Run(settings, "pytest", {}, print, loaded=False)
+        run.start()
     try:
         yield FaultedLane(run)
     finally:

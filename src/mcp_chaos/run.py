@@ -43,14 +43,22 @@ class Run:
         thresholds: as written in the experiment; kept in the manifest.
         say: told what goes on, a line at a time.
         direct: whether the load goes to the server itself; there are no faults then, and no Toxiproxy.
+        loaded: whether there will be loads; without any, no call is chosen.
     """
 
     def __init__(
-        self, settings: Settings, experiment: str, thresholds: dict[str, Any], say: Say, *, direct: bool = False
+        self,
+        settings: Settings,
+        experiment: str,
+        thresholds: dict[str, Any],
+        say: Say,
+        *,
+        direct: bool = False,
+        loaded: bool = True,
     ) -> None:
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
-        self.environment = Environment(settings, self.folder, self.clock, say, direct)
+        self.environment = Environment(settings, self.folder, self.clock, say, direct, loaded)
         self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
         self.say = say
         self._loads: dict[str, LoadProcess] = {}
