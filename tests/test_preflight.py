@@ -8,7 +8,7 @@ import yaml
 from chaoslib.configuration import load_configuration
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.preflight import check, missing_controls
+from mcp_chaos.preflight import check, check_run, missing_controls
 from mcp_chaos.settings import Settings
 
 EMBEDDED = Settings.embedded_by_default()
@@ -115,3 +115,16 @@ def test_controls_that_cannot_be_imported_are_found(experiment: dict[str, Any]) 
     ghost = {"name": "ghost", "provider": {"type": "python", "module": "no.such.module"}}
     experiment["controls"].append(ghost)
     assert missing_controls(experiment) == ["ghost"]
+
+
+def test_a_variable_that_nobody_has_given_is_as_if_it_were_not_there(
+    experiment: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, other = "http://127.0.0.1:1/mcp", "http://127.0.0.1:2/mcp"
+    experiment["configuration"]["mcp_url"] = {"type": "env", "key": "MCP_URL", "default": url}
+    experiment["configuration"]["mcp_chaos_runs"] = {"type": "env", "key": "MCP_CHAOS_RUNS"}
+    monkeypatch.setenv("MCP_CHAOS_RUNS", "")
+    for given, aimed_at in (("", url), (other, other)):
+        monkeypatch.setenv("MCP_URL", given)
+        settings, _ = check_run(experiment, load_configuration(experiment["configuration"]))
+        assert (settings.mcp_url, settings.runs) == (aimed_at, Path("runs"))

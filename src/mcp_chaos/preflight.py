@@ -1,6 +1,7 @@
 """What is checked of an experiment before anything is touched: thresholds, activities, arguments, all at once."""
 
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from mcp_chaos import actions, probes
 from mcp_chaos.arguments import STARTS, Known, argument_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.shape import number_problems
-from mcp_chaos.settings import Settings, resolve
+from mcp_chaos.settings import KEYS, Settings, resolve
 from mcp_chaos.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"
@@ -39,7 +40,7 @@ def check_run(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -
     """
     problems: list[str] = []
     try:
-        settings = resolve(configuration)
+        settings = resolve(_with_defaults(experiment, configuration))
     except UsageError as error:
         problems += error.problems
         settings = Settings.embedded_by_default()
@@ -50,6 +51,21 @@ def check_run(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -
     if problems:
         raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
     return settings, thresholds
+
+
+def _with_defaults(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose empty variables are as if they were not there: pipelines set those that nobody has given.
+
+    Chaos Toolkit takes the empty text over the default, and the run would have no target, or another.
+    """
+    declared = experiment.get("configuration") or {}
+    empty = [
+        key
+        for key in KEYS
+        if configuration.get(key) == "" and isinstance(declared.get(key), Mapping)
+        if os.environ.get(str(declared[key].get("key"))) == ""
+    ]
+    return {**configuration, **{key: declared[key].get("default") for key in empty}}
 
 
 def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
