@@ -116,6 +116,7 @@ def test_the_crontab_has_a_time_a_user_and_a_command() -> None:
     lines = [line for line in Path("docs/scheduling/crontab").read_text().splitlines() if line and line[0] != "#"]
     *settings, job = lines
     assert all(re.fullmatch(r"[A-Z_]+=\S+", line) for line in settings)
+    assert "timeout --preserve-status " in job  # the exit code is the answer, also of a gate that was ended
     assert re.fullmatch(r"(\S+ ){5}mcp-chaos cd /srv/mcp-chaos && .*mcp-chaos gate weekly.yaml .*", job)
 
 
