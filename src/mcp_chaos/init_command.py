@@ -32,8 +32,8 @@ _HINT = """\
       # What the server itself needs goes here, such as:
       # - run: pip install -e .
 """
-_LAUNCHERS = ("uvx", "npx")
-"""They obtain what they start."""
+_LAUNCHERS = {"uvx": "pip install uv", "npx": ""}
+"""They obtain what they start; what obtains them, where a runner does not have them."""
 
 _DEADLINE_S = 1.0
 _CONFIGURATION = "configuration:\n"
@@ -182,9 +182,10 @@ def _doctor(settings: Settings) -> str:
 def workflow_steps(settings: Settings, where: Path, in_ci: InCi) -> Iterator[str]:
     """The steps of the workflow that are of this server."""
     folder = str(where)
-    if in_ci.install:
-        yield _step({"name": "what the server needs", "run": in_ci.install})
-    elif not (settings.command and Path(settings.program).name in _LAUNCHERS):
+    launcher = _LAUNCHERS.get(Path(settings.program).name) if settings.command else None
+    if in_ci.install or launcher:
+        yield _step({"name": "what the server needs", "run": in_ci.install or launcher})
+    elif launcher is None:
         yield _HINT
     if in_ci.start:
         yield _step({"name": "the server", "run": f"nohup sh -c {shlex.quote(in_ci.start)} > server.log 2>&1 &"})
