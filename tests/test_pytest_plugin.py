@@ -234,3 +234,16 @@ def test_nothing_is_collected_that_was_not_named(inner: pytest.Pytester) -> None
     (inner.path / "sound.json").write_text(json.dumps(short_experiment()))
     inner.makepyfile("def test_it(): pass")
     run(inner).assert_outcomes(passed=1)
+
+
+def test_who_does_not_ask_for_it_pays_nothing_for_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_was_imported():
+            mine = {name for name in sys.modules if name.startswith(("mcp_chaos", "chaoslib", "numpy"))}
+            assert mine == {"mcp_chaos", "mcp_chaos.pytest_plugin"}
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:locust").assert_outcomes(passed=1)

@@ -41,16 +41,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "ExperimentFile | None":
     """Take the files that were named as experiments, and those that a pattern finds and that are some."""
+    root, names = parent.config.rootpath, parent.config.getini(_EXPERIMENTS)
+    named = any(file_path == root / name for name in names)
+    if named or (_is_found(file_path, root, names) and _is_experiment(file_path)):
+        return ExperimentFile.from_parent(parent, path=file_path)
+    return None
+
+
+def _is_found(path: Path, root: Path, patterns: Iterable[str]) -> bool:
+    return path.is_relative_to(root) and any(fnmatch.fnmatch(str(path.relative_to(root)), each) for each in patterns)
+
+
+def _is_experiment(path: Path) -> bool:
     from mcp_chaos.gate.plan import is_experiment
 
-    root, names = parent.config.rootpath, parent.config.getini(_EXPERIMENTS)
-    if not any(file_path == root / name for name in names):
-        if not file_path.is_relative_to(root):
-            return None
-        path = str(file_path.relative_to(root))
-        if not (any(fnmatch.fnmatch(path, name) for name in names) and is_experiment(file_path)):
-            return None
-    return ExperimentFile.from_parent(parent, path=file_path)
+    return is_experiment(path)
 
 
 class ExperimentFile(pytest.Module):
@@ -64,9 +69,7 @@ class ExperimentFile(pytest.Module):
         Raises:
             CollectError: it is a plan, or something else.
         """
-        from mcp_chaos.gate.plan import is_experiment
-
-        if not is_experiment(self.path):
+        if not _is_experiment(self.path):
             raise self.CollectError(
                 f"{self.path} is no experiment. Instead of a plan, name its experiments; mcp-chaos gate runs plans."
             )
