@@ -17,29 +17,31 @@ def write_run(
     title: str = "network partition",
     reason: Reason = Reason.REFUSED,
     more: Sequence[Event] = (),
+    seconds: float = 12,
     **manifest: Any,
 ) -> RunFolder:
-    """A run of 12 s with a partition from 3 to 5 s, in which calls failed; with text that would like to be a script.
+    """A run with a partition from 3 to 5 s, in which calls failed; with text that would like to be a script.
 
     Args:
         root: of runs.
         title: of the experiment.
         reason: why the calls failed.
         more: events, such as other faults.
+        seconds: how long it takes.
         manifest: what else is in it.
     """
     at = START_S
     rows = [
         *every(0.1, at, at + 3),
         *every(0.1, at + 3, at + 5, reason=reason),
-        *every(0.1, at + 5, at + 12, took_ms=20),
-        *every(0.5, at, at + 12, lane=Lane.CONTROL, took_ms=5),
+        *every(0.1, at + 5, at + seconds, took_ms=20),
+        *every(0.5, at, at + seconds, lane=Lane.CONTROL, took_ms=5),
     ]
     made = a_history(
         rows,
         [*fault(at + 3, at + 5, proof=f"refused {HOSTILE}"), *more],
         {"recovery": ["success_fraction >= 0.99"], "fault": ["success_fraction >= 0"]},
-        (at, at + 12),
+        (at, at + seconds),
     )
     folder = RunFolder.create(root, title)
     folder.write(

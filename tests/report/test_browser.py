@@ -124,6 +124,28 @@ def test_names_of_faults_never_overlap(browser: Browser, tmp_path: Path) -> None
         opened.page.close()
 
 
+def test_a_short_fault_of_a_long_run_can_be_looked_at(browser: Browser, tmp_path: Path) -> None:
+    folder = write_run(tmp_path, seconds=600)
+    shown = run_page(folder)
+    path = tmp_path / "report.html"
+    path.write_text(render_page(shown.title, "pass", [shown]))
+    opened = Opened(browser.new_page(), path)
+    times = "document.querySelector('[data-chart=success]').data[0].x"
+    coarse = opened.page.evaluate(times)
+    opened.page.get_by_role("button", name="zoom in on partition").click()
+    opened.wait_for_range("heat", 6)  # 1 to 7 s
+    opened.page.wait_for_function(f"() => {times}[1] - {times}[0] === 0.5")
+    fine = opened.page.evaluate(times)
+    success = opened.page.evaluate("document.querySelector('[data-chart=success]').data[0].y")
+    assert {y for x, y in zip(fine, success, strict=True) if 3 < x < 5} == {0}
+    assert {y for x, y in zip(fine, success, strict=True) if not 3 < x < 5} == {1}
+    opened.page.get_by_role("group", name="Success: part shown").get_by_role("button", name="all").click()
+    opened.wait_for_range("heat", 600)
+    assert opened.page.evaluate(times) == coarse
+    assert opened.troubles == []
+    opened.page.close()
+
+
 def test_hover_tells_the_figures(opened: Opened) -> None:
     chart = opened.page.locator("[data-chart=success]")
     chart.scroll_into_view_if_needed()

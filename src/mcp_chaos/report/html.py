@@ -20,6 +20,7 @@ from mcp_chaos.history import History, RunFolder, began_ns
 from mcp_chaos.metrics import WINDOWS, Segment, end_of, figures, load_spans, touched_by
 from mcp_chaos.records import CALL, LANES, Calls, Reason
 from mcp_chaos.report.charts import Chart, bands, charts
+from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
 from mcp_chaos.thresholds import number
@@ -120,6 +121,7 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
         data=_in_html(
             {
                 "charts": [chart.as_dict() for chart in drawn],
+                "details": details(calls, whole, verdict.measured.faults, line.bucket_s),
                 "bands": shaded,
                 "bucket_s": line.bucket_s,
                 "until_s": round(len(line.times_s) * line.bucket_s, 3),

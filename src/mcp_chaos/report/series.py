@@ -60,7 +60,7 @@ class TimeLine:
     Args:
         start_ns: the moment that is 0 s.
         bucket_s: how long a bucket is.
-        times_s: the middle of each bucket, from the start.
+        times_s: the middle of each bucket, from that moment.
         lanes: by the name of the lane; only those with calls.
         heat: of the faulted lane.
     """
@@ -72,7 +72,9 @@ class TimeLine:
     heat: Heat
 
 
-def time_line(calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS) -> TimeLine:
+def time_line(
+    calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS, zero_ns: int | None = None
+) -> TimeLine:
     """The lines of some calls.
 
     Args:
@@ -80,6 +82,7 @@ def time_line(calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS
         start_ns: of the time to show.
         end_ns: its end.
         most: buckets that there may be.
+        zero_ns: the moment that is 0 s, where it is another than the start.
     """
     seconds = max(0.1, (end_ns - start_ns) / _NS_PER_S)
     fitting = [float(b) for b in _SHORT_S if b >= seconds / 10] + [float(b) for b in _BUCKETS_S if seconds / b <= most]
@@ -95,8 +98,9 @@ def time_line(calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS
         if mine.any():
             lanes[lane.name.lower()] = _lines(calls[mine], where[mine], count, bucket_s, whole)
     faulted = calls["lane"] == Lane.FAULTED
-    times_s = [round((index + 0.5) * bucket_s, 3) for index in range(count)]
-    return TimeLine(start_ns, bucket_s, times_s, lanes, _heat(calls[faulted], where[faulted], count))
+    zero_ns = start_ns if zero_ns is None else zero_ns
+    times_s = [round((start_ns - zero_ns) / _NS_PER_S + (index + 0.5) * bucket_s, 3) for index in range(count)]
+    return TimeLine(zero_ns, bucket_s, times_s, lanes, _heat(calls[faulted], where[faulted], count))
 
 
 def _lines(calls: Calls, where: NDArray[np.int64], count: int, bucket_s: float, whole: int) -> LaneLines:

@@ -83,22 +83,29 @@
   const start = (section) => {
     const run = JSON.parse(section.querySelector("script.data").textContent);
     const whole = [0, run.until_s];
-    let range = [...whole], syncing = false;
+    let range = [...whole], syncing = false, closer;
+    const least = Math.min(run.bucket_s, ...run.details.map((detail) => detail.bucket_s));
     const plots = run.charts.map((chart) => [chart, section.querySelector(`[data-chart="${chart.name}"]`)]);
 
+    // Around a fault there may be finer buckets: they are drawn once all that is shown is in their time.
+    const traces = (chart) => (closer?.charts.find((finer) => finer.name === chart.name) ?? chart).traces;
     const draw = () => Promise.all(plots.map(([chart, element]) => Plotly.react(
-      element, chart.traces.map((trace) => resolved(trace, colours())), layout(run, chart, element, range),
+      element, traces(chart).map((trace) => resolved(trace, colours())), layout(run, chart, element, range),
       { responsive: true, displayModeBar: false, doubleClick: false, scrollZoom: false },
     )));
 
     const show = (from, until) => {
-      const length = Math.min(Math.max(until - from, run.bucket_s), whole[1]);
+      const length = Math.min(Math.max(until - from, least), whole[1]);
       const begin = Math.min(Math.max(from, 0), whole[1] - length);
       range = [begin, begin + length];
+      const finer = run.details.find((detail) => detail.from_s <= range[0] && range[1] <= detail.until_s);
+      const changed = finer !== closer;
+      closer = finer;
       syncing = true;
-      return Promise.all(plots.map(([chart, element]) => Plotly.relayout(element, {
+      const moved = () => Promise.all(plots.map(([chart, element]) => Plotly.relayout(element, {
         "xaxis.range": [...range], annotations: named(run, chart, element, range),
-      }))).finally(() => { syncing = false; });
+      })));
+      return (changed ? draw() : moved()).finally(() => { syncing = false; });
     };
     const zoom = (factor) => {
       const middle = (range[0] + range[1]) / 2, half = (range[1] - range[0]) / 2 * factor;
@@ -124,6 +131,12 @@
       }
       section.querySelectorAll("[data-act]").forEach((button) => {
         button.addEventListener("click", () => acts[button.dataset.act]());
+      });
+      section.querySelectorAll("[data-band]").forEach((button) => {
+        const { from_s: from, until_s: until } = run.bands[button.dataset.band];
+        const more = Math.max(until - from, 1);
+        button.addEventListener("click", () => show(from - more, until + more));
+        button.disabled = false;
       });
       section.dataset.drawn = "yes";
     });
