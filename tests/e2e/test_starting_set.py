@@ -33,13 +33,17 @@ def test_the_set_for_a_stdio_server_gives_a_verdict_at_once(chaos: Chaos) -> Non
     short = {key: TINY.get(key, value) for key, value in profile.items()}
     (folder / "profile.yaml").write_text(yaml.safe_dump({"configuration": short}))
     chaos_command = [str(Path(sys.executable).with_name("chaos")), "--no-version-check"]
-    for arguments in (["validate"], ["run", "--var-file", "profile.yaml"]):
-        said = subprocess.run(
-            [*chaos_command, *arguments, "network_partition.yaml"],
-            cwd=folder, env=environment({}), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert said.returncode == 0, said.stdout + said.stderr
-    assert "Verdict: pass" in said.stdout + said.stderr
+
+    def toolkit(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*chaos_command, *arguments, "network_partition.yaml"]
+        return subprocess.run(command, cwd=folder, env=environment({}), capture_output=True, text=True, check=False)
+
+    assert toolkit("validate").returncode == 0
+    said = toolkit("run", "--var-file", "profile.yaml")
+    if "too busy" in said.stdout or "could not keep up" in said.stdout:  # which proves nothing
+        said = toolkit("run", "--var-file", "profile.yaml")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "Verdict: pass" in said.stdout
 
 
 def git(folder: Path, *arguments: str) -> None:
