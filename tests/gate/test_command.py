@@ -144,3 +144,18 @@ def test_a_reader_that_has_gone_decides_nothing(gate: Gate, tmp_path: Path, read
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads((tmp_path / "o.json").read_text())["outcome"] == "fail"
+
+
+def test_an_output_that_cannot_be_made_keeps_the_others_from_nothing(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(result: GateResult) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(gates._FORMATS, "junit", ("JUnit XML", broken))
+    result = gate("x.yaml", "--junit", "o.xml", "--json", "o.json")
+    assert (result.exit_code, "has a bug: ZeroDivisionError()" in result.output) == (5, True)
+    assert (tmp_path / "o.json").exists()
+    result = gate("x.yaml", "--json", "/dev/full", "--markdown", "o.md")
+    assert (result.exit_code, "No space left" in result.output) == (2, True)
+    assert (tmp_path / "o.md").exists()

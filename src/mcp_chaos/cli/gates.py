@@ -17,10 +17,10 @@ from chaoslib import convert_vars
 from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected, width
 from mcp_chaos.control import undisturbed
-from mcp_chaos.errors import EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
+from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import Item, is_experiment, make_plan, read_profile
+from mcp_chaos.gate.plan import Plan, is_experiment, make_plan, read_profile
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
@@ -97,7 +97,7 @@ def gate(
     \b
     Exit code   0  pass            every experiment passed, or failed as expected
                 1  fail            one failed, or passes though it is expected to fail
-                2  usage           nothing was touched
+                2  usage           nothing was touched; or a file could not be written
                 3  inconclusive    one proves nothing, or there was no time for it
                 4  aborted         by a person or a signal; everything was healed
                 5  internal error  a bug of mcp_chaos
@@ -108,38 +108,66 @@ def gate(
     earlier = None if baseline is None else collected(problems, lambda: Baseline.read(baseline))
     if save is not None:
         collected(problems, lambda: _kept(save))
+    given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
+    if plan is not None:
+        plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+        problems += _plan_problems(plan, variables, earlier)
     written = {name: path.absolute() for name, path in outputs.items() if path is not None}
     inputs = [*sources, *files, *(item.path for item in (plan.items if plan is not None else []))]
     problems += _output_problems(written, {"baseline": baseline, "save-baseline": save}, inputs)
-    given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
-    if budget_s is not None and not math.isfinite(budget_s):
-        problems.append("--budget-s: a number of seconds is needed")
-    if plan is not None:
-        plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
-        collected(problems, plan.check)
-        known = [item for item in plan.items if collected([], item.title) is not None]
-        problems += [f"--var: no experiment has '{key}'" for key in _keys(variables) if not _is_known(key, known)]
-        if earlier is not None and known:
-            problems += earlier.problems([item.title() for item in known])
     exporter = collected(problems, otel_exporter) if otel else None
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
     result = run_plan(plan, partial(_say, err=True), judge)
-    outputs_to_make: list[Callable[[], object]] = [
-        partial(lambda path, make: write_text(path, make(result)), written[name], make)
-        for name, (_, make) in _FORMATS.items()
-        if name in written
-    ]
-    if save is not None:
-        outputs_to_make.append(partial(_keep, save, result))
-    if exporter is not None:
-        outputs_to_make.append(lambda: exporter(_folders(result)))
     with undisturbed():  # there is nothing left that a signal could end
         # The answer first: whatever becomes of the files, it has been told.
         _say(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
-        missing = [output for output in outputs_to_make if not _made(output)]
-        raise SystemExit(result.exit_code or (EXIT_USAGE if missing else EXIT_PASS))
+        codes = [_made(output) for output in _outputs(result, written, save, exporter)]
+        raise SystemExit(result.exit_code or max(codes, default=EXIT_PASS))
+
+
+def _plan_problems(plan: Plan, variables: Sequence[str], earlier: Baseline | None) -> list[str]:
+    """What is wrong with a plan as it is to be run."""
+    problems: list[str] = []
+    if plan.budget_s is not None and not math.isfinite(plan.budget_s):
+        problems.append("--budget-s: a number of seconds is needed")
+    collected(problems, plan.check)
+    known = [item for item in plan.items if collected([], item.title) is not None]
+    keys = [(text.partition("=")[0].rpartition(":")[0] or text.partition("=")[0]) for text in variables]
+    if known:
+        problems += [f"--var: no experiment has '{key}'" for key in keys if not any(i.knows(key) for i in known)]
+        problems += earlier.problems([item.title() for item in known]) if earlier is not None else []
+    return problems
+
+
+def _outputs(
+    result: GateResult,
+    written: Mapping[str, Path],
+    save: Path | None,
+    exporter: Callable[[Sequence[RunFolder]], None] | None,
+) -> Iterator[Callable[[], object]]:
+    """What is made of a result besides the answer."""
+    for name, (_, make) in _FORMATS.items():
+        if name in written:
+            yield partial(lambda path, make: write_text(path, make(result)), written[name], make)
+    if save is not None:
+        yield partial(_keep, save, result)
+    if exporter is not None:
+        yield lambda: exporter(_folders(result))
+
+
+def _made(output: Callable[[], object]) -> int:
+    """Make an output; what that means for the exit code. One that cannot be made keeps the others from nothing."""
+    try:
+        output()
+    except (McpChaosError, OSError) as error:
+        _say(f"Error: {error}", err=True)
+        return EXIT_USAGE
+    except Exception as error:
+        _say(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)
+        return EXIT_INTERNAL
+    return EXIT_PASS
 
 
 def _say(text: str, *, err: bool = False, nl: bool = True) -> None:
@@ -169,25 +197,6 @@ def _output_problems(
             problems.append(f"--{name}: {path} is {taken[where]}")
         taken[where] = f"that of --{name}"
     return problems
-
-
-def _keys(variables: Sequence[str]) -> list[str]:
-    """Of what a person gave as ``key[:type]=value``."""
-    return [text.partition("=")[0].rpartition(":")[0] or text.partition("=")[0] for text in variables]
-
-
-def _is_known(key: str, items: Sequence[Item]) -> bool:
-    return not items or any(item.knows(key) for item in items)
-
-
-def _made(output: Callable[[], object]) -> bool:
-    """Whether an output could be made; one that could not does not keep the others from it, nor from the answer."""
-    try:
-        output()
-    except (McpChaosError, OSError) as error:
-        click.echo(f"Error: {error}", err=True)
-        return False
-    return True
 
 
 def _kept(path: Path) -> Baseline:
