@@ -39,6 +39,8 @@ def test_runs_are_listed_with_their_trends(tmp_path: Path) -> None:
     assert "network partition on embedded" in text
     assert "100%" in text
     assert "▄▄▄" in text
+    narrow = render_runs(found, colour=False, width=100)
+    assert all(run.path.name in narrow for run in found)  # whole, so that it can be copied
 
 
 def never_steady(root: Path) -> RunFolder:

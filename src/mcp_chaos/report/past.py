@@ -19,6 +19,7 @@ UNFINISHED = "unfinished"
 
 _STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", UNFINISHED: "yellow"}
 _BARS = "▁▂▃▄▅▆▇█"
+_LONGEST_NAME = 50
 _NEVER, _UNMEASURED = "×", "·"
 _SHOWN = ("calls", "success_fraction", "hung_calls", "calls_per_s", "p50_ms", "p95_ms", "p99_ms", "recovery_s")
 _MOST_IN_A_TREND = 12
@@ -102,6 +103,8 @@ def render_runs(runs: Sequence[PastRun], *, colour: bool, width: int) -> str:
     """A table of runs, and for each experiment how its verdicts and figures went from run to run."""
     console = tables.console(colour=colour, width=width)
     listed = tables.table("Runs", "run", "experiment", "verdict", "p95 ms", "recovery s", "why", left=(0, 1, 2, 5))
+    # whole on one line, so that it can be copied
+    listed.columns[0].min_width = min(_LONGEST_NAME, max((len(run.path.name) for run in runs), default=0))
     for run in runs:
         figures = (tables.number(run.p95_ms), tables.number(run.slowest_recovery_s, 2))
         listed.add_row(
