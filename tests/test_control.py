@@ -41,9 +41,7 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     return folder
 
 
-def test_a_reader_that_has_gone_does_not_change_the_verdict(
-    ended: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_reader_that_has_gone_does_not_change_the_verdict(ended: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Gone())
     journal: dict[str, Any] = {"status": "completed"}
     control.after_experiment_control({}, journal)
@@ -53,7 +51,7 @@ def test_a_reader_that_has_gone_does_not_change_the_verdict(
     assert (ended.path / "journal.json").exists()
 
 
-@pytest.mark.parametrize("output", [10**30, "\ud800", object()])
+@pytest.mark.parametrize("output", [10**30, "\ud800", object(), {(1, 2): 3}])
 def test_whatever_an_activity_returned_is_kept(ended: RunFolder, output: Any) -> None:
     journal: dict[str, Any] = {"status": "completed", "run": [{"output": output, "status": "succeeded"}]}
     control.after_experiment_control({}, journal)

@@ -22,8 +22,15 @@ BAND = "p95_ms <= 3 * baseline.p95_ms + 200"
         ("recovery", "success_fraction >= 0.99", 0.3333, 0.99, f"{AFTER}, {THIRD}"),
         ("fault", "control.success_fraction >= 0.99", 0.3333, 0.99, f"{FAULT}{ASIDE}{THIRD}"),
         ("recovery", "baseline.control.max_ms <= 5", 7.0, 5.0, f"{BEFORE}{ASIDE}the slowest call took 7 ms"),
-        ("fault", "hung_calls == 0", 50.0, 0.0, f"{FAULT}, 50 calls hung until their deadline, and none may"),
-        ("fault", "hung_calls <= 3", 50.0, 3.0, f"{FAULT}, 50 calls hung until their deadline, and 3 at most may"),
+        ("fault", "hung_calls == 0", 50.0, 0.0, f"{FAULT}, 50 of the calls hung until their deadline, and none may"),
+        ("fault", "rate_limited_calls == 0", 1.0, 0.0, f"{FAULT}, 1 of the calls got HTTP 429, and none may"),
+        (
+            "fault",
+            "hung_calls <= 3",
+            50.0,
+            3.0,
+            f"{FAULT}, 50 of the calls hung until their deadline, and 3 at most may",
+        ),
         ("recovery", "recovery_s <= 3", None, None, f"{AFTER}, the service never became steady again"),
         ("recovery", "recovery_s <= 3", 4.25, 3.0, f"{AFTER}, the service took 4.25 s to become steady again"),
         (
@@ -57,7 +64,13 @@ BAND = "p95_ms <= 3 * baseline.p95_ms + 200"
             3.0,
             f"{AFTER}, the service took 3.004 s to become steady again, and 3 s",
         ),
-        ("fault", "hung_calls < 5", 5.0, 5.0, f"{FAULT}, 5 calls hung until their deadline, and fewer than 5 may"),
+        (
+            "fault",
+            "hung_calls < 5",
+            5.0,
+            5.0,
+            f"{FAULT}, 5 of the calls hung until their deadline, and fewer than 5 may",
+        ),
     ],
 )
 def test_in_plain_words(window: str, text: str, left: float | None, right: float | None, said: str) -> None:

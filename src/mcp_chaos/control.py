@@ -262,7 +262,9 @@ def _record_journal(run: runs.Run, journal: dict[str, Any]) -> None:
                 _record_hypothesis(run, when, state)
     for entry in [*(journal.get("run") or []), *(journal.get("rollbacks") or [])]:
         if entry.get("status") == "failed":
-            run.event("activity_failed", name=entry["activity"].get("name"), error=_last_line(entry.get("exception")))
+            run.event(
+                "activity_failed", name=str(entry["activity"].get("name")), error=_last_line(entry.get("exception"))
+            )
     if journal.get("status") in ("interrupted", "aborted"):
         run.event("interrupted", why=f"Chaos Toolkit's status is '{journal['status']}'")
     elif _watch is not None and _watch.terminated:
@@ -289,8 +291,8 @@ def _tell(folder: RunFolder, verdict: Verdict, journal: dict[str, Any]) -> None:
     for act in (partial(_report, folder, verdict), partial(_keep_journal, folder, journal)):
         try:
             act()
-        except OSError as error:
-            logger.error(f"The verdict is '{verdict.verdict}'; its report could not be written everywhere ({error}).")
+        except Exception as error:  # a disk that is full, or whatever an activity returned
+            logger.error(f"The verdict is '{verdict.verdict}'; its report could not be written everywhere ({error!r}).")
 
 
 def _report(folder: RunFolder, verdict: Verdict) -> None:
@@ -311,7 +313,7 @@ def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:
     try:
         text = orjson.dumps(journal, default=str, option=options)
     except TypeError:  # an integer of more than 64 bits, half a character: JSON has them, orjson does not
-        text = json.dumps(journal, default=str, indent=2).encode()
+        text = json.dumps(journal, default=str, indent=2, skipkeys=True).encode()
     (folder.path / "journal.json").write_bytes(text)
 
 

@@ -110,7 +110,9 @@ def write(made: Mapping[Path, str], root: Path) -> None:
             done.append(root / path)
     except OSError as error:
         _remove(done)
-        raise UsageError(f"{error.filename} cannot be written ({error.strerror}). Nothing was written.") from None
+        raise UsageError(
+            f"{error.filename or path} cannot be written ({error.strerror}). Nothing was written."
+        ) from None
 
 
 def _below(folder: str) -> Path:

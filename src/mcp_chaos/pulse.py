@@ -48,6 +48,6 @@ class Pulse:
             due_s = max(due_s, woken_s) + _EVERY_S
 
     def _note(self, late_s: float, work_s: float) -> None:
-        """A beat, and those that a stall left out: however long it lasts, it is one late beat."""
+        """A beat, and those that a stall left out, which would be one late beat, however long it lasted."""
         self._late_ms += [(late_s - n * _EVERY_S) * _MS_PER_S for n in range(1 + int(late_s / _EVERY_S))]
         self._work_ms.append(work_s * _MS_PER_S)

@@ -24,6 +24,7 @@ _EXPERIMENTS = "mcp_chaos_experiments"
 _PROFILE = "mcp_chaos_profile"
 _WHICH = "Which server? Define a fixture mcp_target that returns its URL, or set MCP_URL."
 _WILD = frozenset("*?[")
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +50,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "Experimen
 
 
 def _is_found(path: Path, root: Path, patterns: Iterable[str]) -> bool:
-    return path.is_relative_to(root) and any(fnmatch.fnmatch(str(path.relative_to(root)), each) for each in patterns)
+    if path.suffix not in _SUFFIXES or not path.is_relative_to(root):
+        return False
+    return any(fnmatch.fnmatch(str(path.relative_to(root)), each) for each in patterns)
 
 
 def _is_experiment(path: Path) -> bool:

@@ -11,12 +11,12 @@ _WHEN = {
     "recovery": "After the faults were gone",
 }
 _COUNTS = {
-    "hung_calls": "calls hung until their deadline",
-    "sessions_lost": "calls found their session lost",
-    "wrong_answers": "calls got a wrong answer",
-    "rate_limited_calls": "calls were turned away with HTTP 429",
-    "failed_calls": "calls failed",
-    "unknown_calls": "calls ended without anybody knowing whether they had happened",
+    "hung_calls": "hung until their deadline",
+    "sessions_lost": "found their session lost",
+    "wrong_answers": "got a wrong answer",
+    "rate_limited_calls": "got HTTP 429",
+    "failed_calls": "failed",
+    "unknown_calls": "ended without anybody knowing whether they had happened",
 }
 _TIMES = {
     "p50_ms": "half of the calls took longer than",
@@ -76,8 +76,9 @@ def _said(figure: str, operator: str, left: float | None, right: float | None) -
         got, asked = _apart(100 * left, 100 * right)
         return f"{got} % of the calls succeeded, and {more}{asked} % were asked for"
     if figure in _COUNTS and (operator in ("<", "<=") or (operator == "==" and right == 0)):
-        most = "none" if right == 0 else f"fewer than {right:g}" if operator == "<" else f"{right:g} at most"
-        return f"{left:g} {_COUNTS[figure]}, and {most} may"
+        got, asked = _apart(left, right)
+        most = "none" if right == 0 else f"fewer than {asked}" if operator == "<" else f"{asked} at most"
+        return f"{got} of the calls {_COUNTS[figure]}, and {most} may"
     if figure in _TIMES and operator in ("<", "<="):
         took, allowed = _apart(left, right)
         return f"{_TIMES[figure]} {took} ms, and {allowed} ms were allowed"

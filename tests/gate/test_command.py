@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from chaoslib.run import initialize_run_journal
 from click.testing import CliRunner, Result
 
 from mcp_chaos.cli import cli, gates
@@ -67,7 +68,7 @@ def test_the_first_run_of_a_setting_is_kept_though_it_cannot_be_compared(gate: G
     Path("b.json").write_text(json.dumps(kept))
     result = gate("x.yaml", "--baseline", "b.json", "--save-baseline", "b.json")
     assert result.exit_code == 3
-    assert "the machine differ from those of its runs" in result.output
+    assert "the machine of its runs are others" in result.output
     assert [len(entry["runs"]) for entry in Baseline.read(Path("b.json")).experiments["x"]] == [5, 1]
 
 
@@ -117,6 +118,11 @@ def test_all_that_is_wrong_with_the_arguments_is_told_at_once(gate: Gate) -> Non
     assert gate("x.yaml", "--var", "pause_s:int=3", "--var", "mcp_chaos_seed:int=3").exit_code == 0
 
 
+def test_what_chaos_toolkit_leaves_is_passed_over(gate: Gate) -> None:
+    Path("journal.json").write_text(json.dumps(initialize_run_journal({"title": "x"})))
+    assert gate().exit_code == 0
+
+
 def test_a_misspelt_experiment_is_not_passed_over(gate: Gate) -> None:
     content = short_experiment(title="y")
     content["methods"] = content.pop("method")
@@ -146,7 +152,7 @@ def test_a_reader_that_has_gone_decides_nothing(gate: Gate, tmp_path: Path, read
     assert json.loads((tmp_path / "o.json").read_text())["outcome"] == "fail"
 
 
-def test_an_output_that_cannot_be_made_keeps_the_others_from_nothing(
+def test_an_output_that_cannot_be_made_does_not_keep_the_others_from_being_made(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(result: GateResult) -> str:

@@ -159,6 +159,17 @@ def test_a_signal_before_chaos_toolkit_takes_it_ends_the_run(attempts: Try) -> N
     assert (experiment.outcome, experiment.reasons) == ("aborted", ["it was interrupted"])
 
 
+def test_a_signal_that_came_just_before_the_run_ends_it_too(attempts: Try, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.control, "forget", lambda: signal.raise_signal(signal.SIGINT))
+    (experiment,) = attempts(ends(PASSED)).experiments
+    assert experiment.outcome == "aborted"
+
+
+def test_a_signal_while_a_run_is_prepared_is_no_reason_to_try_again(attempts: Try) -> None:
+    (experiment,) = attempts(refused(EXIT_ABORTED), ends(PASSED), retries=3).experiments
+    assert (experiment.outcome, len(experiment.attempts)) == ("aborted", 1)
+
+
 def test_a_budget_that_ends_with_the_run_takes_nothing_of_it(attempts: Try) -> None:
     rang = threading.Event()
 

@@ -62,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
         UsageError: it cannot be written.
     """
     try:
-        write_atomically(path.resolve(), text)
+        write_atomically(path.absolute(), text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}).") from None
     click.echo(f"Wrote {path}")

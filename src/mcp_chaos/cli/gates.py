@@ -24,9 +24,10 @@ from mcp_chaos.gate.plan import Plan, is_experiment, make_plan, read_profile
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history import RunFolder, to_json
+from mcp_chaos.printable import printable
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
-from mcp_chaos.verdict import PASS
+from mcp_chaos.verdict import INCONCLUSIVE, PASS
 
 
 def _as_html(result: GateResult) -> str:
@@ -119,7 +120,7 @@ def gate(
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
-    result = run_plan(plan, partial(_say, err=True), judge)
+    result = run_plan(plan, lambda line: _say(printable(line), err=True), judge)
     with undisturbed():  # there is nothing left that a signal could end
         # The answer first: whatever becomes of the files, it has been told.
         _say(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
@@ -158,7 +159,7 @@ def _outputs(
 
 
 def _made(output: Callable[[], object]) -> int:
-    """Make an output; what that means for the exit code. One that cannot be made keeps the others from nothing."""
+    """Make an output; what that means for the exit code. The others are made, whether this one can be or not."""
     try:
         output()
     except (McpChaosError, OSError) as error:
@@ -189,6 +190,8 @@ def _output_problems(
     for name, path in {**written, **({"save-baseline": save.absolute()} if save is not None else {})}.items():
         if path.name == "-":
             problems.append(f"--{name}: a file is needed")
+        elif path.exists() and not path.is_file():  # a device or a pipe is written to as it is
+            problems += [] if os.access(path, os.W_OK) else [f"--{name}: {path} cannot be written"]
         elif not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             problems.append(f"--{name}: there is no folder {path.parent} that can be written")
     for name, path in written.items():
@@ -209,7 +212,7 @@ def _keep(path: Path, result: GateResult) -> None:
     with _alone_in(path.absolute().parent):  # another gate may have added to it meanwhile
         kept = _kept(path)
         for experiment in result.experiments:
-            new = bool(experiment.attempts) and experiment.attempts[-1].verdict == PASS and experiment.compared.is_new
+            new = experiment.outcome == INCONCLUSIVE and experiment.compared.is_new
             if experiment.run is not None and (experiment.outcome == PASS or new):
                 kept.add(experiment.title, RunFolder.open(experiment.run))
         kept.write(path)

@@ -106,7 +106,7 @@ def load(
     made = make_load(plan, resolved, lambda line: click.echo(line, err=True))
     text = to_json(made.as_dict())
     if out is not None:
-        write_atomically(out.resolve(), text)
+        write_atomically(out.absolute(), text)
     if as_json:
         click.echo(text, nl=False)
     else:

@@ -163,15 +163,15 @@ class Baseline:
         entry = next((entry for entry in entries if entry["setting"] == setting), None)
         if entry is None:
             different = _different(entries[-1]["setting"], setting)
-            doubt = f"the baseline cannot be compared with: {different} differ from those of its runs"
+            doubt = f"it cannot be compared with the baseline: {different} of its runs are others"
             return Comparison((), [f"{doubt}; --save-baseline adds this one"], is_new=True)
         if len(entry["runs"]) < FEWEST_RUNS:
-            doubt = f"the baseline has {len(entry['runs'])} runs of this setting, and {FEWEST_RUNS} are needed"
+            doubt = f"of the {FEWEST_RUNS} runs of this setting that are needed, the baseline has {len(entry['runs'])}"
             return Comparison((), [f"{doubt}; --save-baseline adds this one"], is_new=True)
         now = figures_of(folder)
         earlier = _comparable(entry, now)
         found, like_it = compared(earlier, now), sum("p50_ms" in run for run in earlier)
-        if found.regressions or like_it >= FEWEST_RUNS or "p50_ms" not in now:
+        if found.regressions or like_it >= FEWEST_RUNS or not {"p50_ms", "capacity_users"} <= now.keys():
             return found
         doubt = f"its ramp held {now['capacity_users']:g} users, as {like_it} of the earlier runs did"
         said = f"{doubt}, and {FEWEST_RUNS} are needed to compare how long calls took"

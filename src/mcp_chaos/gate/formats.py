@@ -29,7 +29,7 @@ def as_text(result: GateResult, *, colour: bool, width: int) -> str:
         console.print(made)
         console.print()
         console.print(Text.assemble("Gate: ", (result.outcome, _STYLES[result.exit_code])))
-        console.print(Text(f"  {result.sentence}"), soft_wrap=True)
+        console.print(tables.line(f"  {result.sentence}"), soft_wrap=True)
     return captured.get()
 
 

@@ -27,7 +27,7 @@ from mcp_chaos.preflight import check_run
 from mcp_chaos.settings import KEYS
 
 HYPOTHESIS = "steady-state-hypothesis"
-_OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls", "rollbacks"}
+_OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls"}
 """What tells an experiment from a plan or a profile, also when something is misspelt or missing."""
 _RETRIES = 1
 

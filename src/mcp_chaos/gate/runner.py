@@ -23,7 +23,7 @@ from chaoslib.settings import load_settings
 from chaoslib.types import Schedule, Strategy
 
 from mcp_chaos import control
-from mcp_chaos.errors import EXIT_INTERNAL, McpChaosError
+from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.gate.plan import Item, Plan
 from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, Comparison, ExperimentResult, GateResult
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
@@ -122,7 +122,8 @@ class _Gate:
             except Exception as error:
                 broke = error
         seconds = time.monotonic() - began_s
-        ended = ended or control.was_signalled() or self._signals.came or alarm.rang
+        stopped = (control.outcome() or {}).get("exit_code") == EXIT_ABORTED  # while it was prepared
+        ended = ended or stopped or control.was_signalled() or self._signals.came or alarm.rang
         if alarm.rang:
             self._signals.came = False  # it was ours
         by = f"the budget of {self._plan.budget_s:g} s ended it" if alarm.rang else _INTERRUPTED
@@ -208,6 +209,8 @@ class _Signals:
         """In its block a signal is an exception."""
         try:
             self._in_a_run = True
+            if self.came:  # a moment ago
+                raise KeyboardInterrupt
             yield
         finally:
             self._in_a_run = False

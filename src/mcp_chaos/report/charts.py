@@ -149,13 +149,15 @@ def _bars(line: TimeLine, lane: str, lanes: LaneLines) -> list[Trace]:
 
 def _heat(line: TimeLine, heat: Heat) -> Chart:
     middles = [round((low * high) ** 0.5, 4) for low, high in zip(heat.edges_ms, heat.edges_ms[1:], strict=False)]
+    magnitudes = [[round(math.log10(count), 2) if count else None for count in row] for row in heat.counts]
     trace = {
         "type": "heatmap",
         "x": line.times_s,
         "y": middles,
         # By the count's magnitude: one slow call is to be seen beside a hundred usual ones.
-        "z": [[round(math.log10(count), 2) if count else None for count in row] for row in heat.counts],
+        "z": magnitudes,
         "zmin": 0,
+        "zmax": max([1.0, *(value for row in magnitudes for value in row if value)]),
         "customdata": heat.counts,
         "colorscale": "--heat",
         "showscale": False,

@@ -121,10 +121,10 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
         data=_in_html(
             {
                 "charts": [chart.as_dict() for chart in drawn],
-                "details": details(calls, whole, verdict.measured.faults, line.bucket_s),
+                "details": details(calls, whole, verdict.measured.faults, line),
                 "bands": shaded,
                 "bucket_s": line.bucket_s,
-                "until_s": round(len(line.times_s) * line.bucket_s, 3),
+                "until_s": line.until_s,
             }
         ),
     )

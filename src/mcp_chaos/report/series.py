@@ -71,6 +71,11 @@ class TimeLine:
     lanes: dict[str, LaneLines]
     heat: Heat
 
+    @property
+    def until_s(self) -> float:
+        """The end of the last bucket."""
+        return round(self.times_s[-1] + self.bucket_s / 2, 3)
+
 
 def time_line(
     calls: Calls, start_ns: int, end_ns: int, most: int = MOST_BUCKETS, zero_ns: int | None = None

@@ -84,7 +84,7 @@
     const run = JSON.parse(section.querySelector("script.data").textContent);
     const whole = [0, run.until_s];
     let range = [...whole], syncing = false, closer;
-    const least = Math.min(run.bucket_s, ...run.details.map((detail) => detail.bucket_s));
+    const least = (at) => (run.details.find((detail) => detail.from_s <= at && at <= detail.until_s) ?? run).bucket_s;
     const plots = run.charts.map((chart) => [chart, section.querySelector(`[data-chart="${chart.name}"]`)]);
 
     // Around a fault there may be finer buckets: they are drawn once all that is shown is in their time.
@@ -95,7 +95,7 @@
     )));
 
     const show = (from, until) => {
-      const length = Math.min(Math.max(until - from, least), whole[1]);
+      const length = Math.min(Math.max(until - from, least((from + until) / 2)), whole[1]);
       const begin = Math.min(Math.max(from, 0), whole[1] - length);
       range = [begin, begin + length];
       const finer = run.details.find((detail) => detail.from_s <= range[0] && range[1] <= detail.until_s);
@@ -134,7 +134,7 @@
       });
       section.querySelectorAll("[data-band]").forEach((button) => {
         const { from_s: from, until_s: until } = run.bands[button.dataset.band];
-        const more = Math.max(until - from, 1);
+        const more = Math.max((until - from) / 2, 1);
         button.addEventListener("click", () => show(from - more, until + more));
         button.disabled = false;
       });
