@@ -161,3 +161,11 @@ def test_as_json_it_is_json_and_nothing_else(command: Run, capsys: pytest.Captur
     assert command("--json") == 0
     checks = json.loads(capsys.readouterr().out)
     assert {"name", "status", "found", "advice"} == set(checks[0])
+
+
+def test_the_name_of_a_tool_is_only_a_name(command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(tools_server([{**NOW, "name": "now\x1b[2J\nok"}])) as server:
+        command("--url", f"http://127.0.0.1:{server.port}/mcp")
+    said = capsys.readouterr().out
+    assert "now [2J ok" in said
+    assert "\x1b[2J" not in said

@@ -22,6 +22,7 @@ from mcp_chaos.history import RunFolder, to_json
 from mcp_chaos.init_command import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.load.workload_file import AUTO
+from mcp_chaos.printable import printable
 from mcp_chaos.records import Clock
 from mcp_chaos.settings import resolve
 
@@ -65,9 +66,10 @@ def doctor(url: str | None, as_json: bool) -> None:
     for check in examine({"mcp_url": url}):
         checks.append(check)
         if not as_json:
-            click.echo(f"{click.style(f'{check.status:5}', fg=_MARKS[check.status])}{check.name:10} {check.found}")
+            mark = click.style(f"{check.status:5}", fg=_MARKS[check.status])
+            click.echo(f"{mark}{check.name:10} {printable(check.found)}")
             if check.advice:
-                click.echo(f"{'':16}{check.advice}")
+                click.echo(f"{'':16}{printable(check.advice)}")
     if as_json:
         click.echo(to_json([asdict(check) for check in checks]), nl=False)
     raise SystemExit(EXIT_INCONCLUSIVE if any(check.status == FAILED for check in checks) else EXIT_PASS)
@@ -90,7 +92,7 @@ def init(url: str | None, command: str | None, folder: str, install: str, start:
     made = starting_set(settings, folder, InCi(install, start), left_out)
     write(made, Path())
     for sentence in left_out:
-        click.echo(f"Not called: {sentence}")
+        click.echo(f"Not called: {printable(sentence)}")
     click.echo("\n".join(f"Wrote {path}" for path in made))
     if not Path(".git").exists():
         click.echo("This folder is no root of a git repository, where GitHub looks for .github/workflows.")
