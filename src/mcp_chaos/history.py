@@ -20,7 +20,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,13 +249,13 @@ class RunFolder:
             raise HistoryError(f"{self.path / name} does not say how many calls were made. It was left as it is.")
         return count
 
-    def load_names(self) -> list[str]:
-        """The loads of the run, in the order they were started.
+    def load_names(self, events: Iterable[Event]) -> list[str]:
+        """The loads that events of the run tell of, in the order they were started.
 
         Raises:
             HistoryError: one of them has a name that names no file.
         """
-        names = [str(event.data["load"]) for event in self.events() if event.kind == "load_started"]
+        names = [str(event.data["load"]) for event in events if event.kind == "load_started"]
         for name in names:
             if not _LOAD_NAME.fullmatch(name):
                 raise HistoryError(
@@ -318,10 +318,11 @@ class History:
         Raises:
             HistoryError: the files are not those of a run.
         """
-        manifest, names = folder.manifest(), folder.load_names()
+        manifest, events = folder.manifest(), folder.events()
+        names = folder.load_names(events)
         counted = {load: folder.expected_calls(load) for load in names}
         expected = {load: count for load, count in counted.items() if count is not None}
-        return cls(manifest, folder.events(), {load: folder.calls(load) for load in names}, expected)
+        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected)
 
 
 def began_ns(folder: RunFolder, history: History) -> int:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mcp_chaos.gate.plan import Item
     from mcp_chaos.run import Run
 
 _EXPERIMENTS = "mcp_chaos_experiments"
@@ -101,7 +100,8 @@ def _run(request: pytest.FixtureRequest) -> None:
         with _aimed_at(_target_of(request)) as aim, chdir(path.parent):
             plan = make_plan([path], {**numbers, **aim})
             plan.check()
-            _check_target(plan.items[0])
+            if plan.items[0].settings().embedded:  # which is not what a suite is there to test
+                raise DidNotPassError(f"{_WHICH} Or the experiment's configuration says mcp_url, or mcp_command.")
             result = run_plan(plan, print, lambda title, attempt: Comparison())
     except McpChaosError as error:
         raise DidNotPassError(str(error)) from None
@@ -134,22 +134,6 @@ def _aimed_at(url: str) -> Iterator[dict[str, str]]:
         patch.setenv("MCP_URL", url)
         patch.delenv("MCP_COMMAND", raising=False)
         yield {"mcp_url": url, "mcp_command": ""}
-
-
-def _check_target(item: "Item") -> None:
-    """Check that an experiment has a server: the embedded one is not what a suite is there to test.
-
-    Raises:
-        DidNotPassError: it has none.
-    """
-    from chaoslib.configuration import load_configuration
-
-    from mcp_chaos.preflight import check_run
-
-    experiment = item.load()
-    configuration = load_configuration(experiment.get("configuration", {}), dict(item.configuration))
-    if check_run(experiment, configuration)[0].embedded:
-        raise DidNotPassError(f"{_WHICH} Or the experiment's configuration says mcp_url, or mcp_command.")
 
 
 class ExperimentItem(pytest.Function):

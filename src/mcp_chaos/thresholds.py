@@ -127,8 +127,8 @@ class Threshold:
     def names(self) -> list[tuple[str, str]]:
         """The windows and lanes whose figures it names."""
         nodes = [n for n in ast.walk(self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
-        found = [_place(ast.unparse(node), self.window) for node in nodes if _last(node) in FIGURE_NAMES]
-        return [(window, lane) for window, lane, _ in found]
+        places = [_place(ast.unparse(node), self.window) for node in nodes]
+        return [(window, lane) for window, lane, name in places if name in FIGURE_NAMES]
 
     def judge(self, figures: AllFigures) -> Judgement:
         """Compare it with what was measured."""
@@ -217,10 +217,6 @@ def _value(node: ast.expr, window: str, figures: AllFigures) -> float:
     if isinstance(node, ast.UnaryOp):
         return -_value(node.operand, window, figures)
     return _figure(ast.unparse(node), window, figures)
-
-
-def _last(node: ast.Name | ast.Attribute) -> str:
-    return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _place(dotted: str, window: str) -> tuple[str, str, str]:

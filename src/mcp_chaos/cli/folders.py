@@ -9,7 +9,7 @@ import click
 
 from mcp_chaos.cli.loads import exit_code, load_text, width
 from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
-from mcp_chaos.history import History, RunFolder, to_json, write_atomically
+from mcp_chaos.history import RunFolder, to_json, write_atomically
 from mcp_chaos.load_command import KIND, Report
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.past import compare as side_by_side
@@ -17,7 +17,7 @@ from mcp_chaos.report.past import differences, past_runs, render_runs
 from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.report.terminal import render
 from mcp_chaos.settings import runs_folder
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
+from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXIT_CODES = {PASS: EXIT_PASS, FAIL: EXIT_FAIL, INCONCLUSIVE: EXIT_INCONCLUSIVE}
@@ -84,12 +84,12 @@ def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) ->
                     f"{folder.path} is a load by itself, with no verdict to export; its summary has a page only."
                 )
             made = Report.read(folder)
-            answer, code, text = made.answer(), exit_code(made), load_text(made)
+            shown, code, text = run_page(folder, made.answer()), exit_code(made), load_text(made)
         else:
-            answer = judge(History.read(folder))
-            code, text = _EXIT_CODES[answer.verdict], render(answer, colour=sys.stdout.isatty(), width=width())
-        shown = run_page(folder, answer)
-        page = render_page(shown.title, answer.verdict, [shown])
+            shown = run_page(folder)
+            code = _EXIT_CODES[shown.verdict.verdict]
+            text = render(shown.verdict, colour=sys.stdout.isatty(), width=width())
+        page = render_page(shown.title, shown.verdict.verdict, [shown])
     click.echo(text)
     write_text(html or folder.path / "report.html", page)
     if prometheus is not None:

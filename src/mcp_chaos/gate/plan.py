@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.preflight import check_run
-from mcp_chaos.settings import KEYS
+from mcp_chaos.settings import KEYS, Settings
 
 HYPOTHESIS = "steady-state-hypothesis"
 _OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls"}
@@ -92,17 +92,25 @@ class Item:
         """
         return key in KEYS or key in (self.load().get("configuration") or {})
 
+    def settings(self) -> Settings:
+        """The settings of the experiment as it would be run, all of it checked.
+
+        Raises:
+            UsageError: it cannot be run; nothing was touched. Chaos Toolkit raises whatever it stumbles over.
+        """
+        experiment = self.load()
+        ensure_experiment_is_valid(experiment)
+        Strategy.from_string((experiment.get("runtime") or {}).get("hypothesis", {}).get("strategy", "default"))
+        configuration = load_configuration(experiment.get("configuration", {}), dict(self.configuration))
+        unknown = [f"it has no '{key}' in its configuration" for key in self.own if not self.knows(key)]
+        if unknown:
+            raise UsageError(unknown)
+        return check_run(experiment, configuration)[0]
+
     def problems(self) -> list[str]:
         """What is wrong with the experiment as it would be run."""
         try:
-            experiment = self.load()
-            ensure_experiment_is_valid(experiment)
-            Strategy.from_string((experiment.get("runtime") or {}).get("hypothesis", {}).get("strategy", "default"))
-            configuration = load_configuration(experiment.get("configuration", {}), dict(self.configuration))
-            unknown = [f"it has no '{key}' in its configuration" for key in self.own if not self.knows(key)]
-            if unknown:
-                raise UsageError(unknown)
-            check_run(experiment, configuration)
+            self.settings()
         except UsageError as error:
             return [f"{self.path.name}: {problem}" for problem in error.problems]
         except Exception as error:  # Chaos Toolkit looks into what it was given as if it were well formed
