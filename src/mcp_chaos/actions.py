@@ -8,6 +8,7 @@ where, and what the canary felt.
 from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
+from mcp_chaos.clients.fault import behaviour_names
 from mcp_chaos.face import guarded
 from mcp_chaos.faults.fault import (
     Bandwidth,
@@ -40,6 +41,7 @@ __all__ = [
     "restart",
     "slice_packets",
     "slow_close",
+    "start_clients",
     "start_load",
     "start_locust",
     "stop_load",
@@ -141,6 +143,21 @@ def flap(
 ) -> Dict[str, Any]:
     """Take the proxy down and up several times; returns after the last time, so run it in the background."""
     return current().inject(make_fault(Flap, **locals()))
+
+
+@guarded
+def start_clients(
+    behaviours: str = "all", clients: int = 8, for_s: float = 6.0, deadline_s: float = 5.0
+) -> Dict[str, Any]:
+    """Let clients misbehave for for_s (leave in calls, never read, never end); returns when they have gone."""
+    run = current()
+    names = behaviour_names(behaviours)
+    environment = run.environment
+    wire = run.wire(deadline_s)
+    receipt: Dict[str, Any] = run.client_faults.run(
+        wire, environment.operation, names, clients, for_s, environment.settings.seed
+    )
+    return receipt
 
 
 @guarded

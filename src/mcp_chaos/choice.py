@@ -1,11 +1,13 @@
 """What the load calls: chosen from what the server offers, kept to tools that only read unless a person allows more."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from mcp_chaos.errors import UsageError
+from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.load.auto import auto_workload
 from mcp_chaos.load.workload import Workload
+from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
 from mcp_chaos.settings import Settings
@@ -64,6 +66,22 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> None:
             "(annotations.readOnlyHint), and a load calls it again and again. If it is harmless, or the server is "
             f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={','.join(unknown)}. Nothing was started."
         )
+
+
+def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any], Operation]]:
+    """The tools that may be called (those that only read, and those that were allowed), each with a call of it.
+
+    Raises:
+        TargetError: the server does not list its tools.
+    """
+    found: list[tuple[Mapping[str, Any], Operation]] = []
+    for tool in list_tools(url, settings.dialect, DEADLINE_S):
+        name = str(tool.get("name"))
+        if is_read_only(tool) or {name, "*"} & settings.allowed_tools:
+            with suppress(TargetError):  # its arguments cannot be made from its schema
+                workload, _ = auto_workload([{**tool, "annotations": {"readOnlyHint": True}}])
+                found.append((tool, workload.operations[0]))
+    return found
 
 
 def only_reading(tools: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -14,12 +14,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import orjson
 from chaoslib.exceptions import InterruptExecution
+from chaoslib.hypothesis import within_tolerance
 
 from mcp_chaos import run as runs
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
@@ -153,6 +154,8 @@ def after_activity_control(context: dict[str, Any], state: Any) -> None:
         InterruptExecution: a signal was swallowed.
     """
     before_activity_control(context)
+    with suppress(McpChaosError):
+        runs.current().note_reason(str(context.get("name")))
 
 
 def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> None:
@@ -166,6 +169,7 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
             return  # it did not start; the reason has been told
         try:
             _record_journal(run, state)
+            _record_judged_probes(run, state)
             runs.end()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS
@@ -271,12 +275,26 @@ def _record_journal(run: runs.Run, journal: dict[str, Any]) -> None:
         run.event("interrupted", why="SIGTERM came and was swallowed")
 
 
+def _record_judged_probes(run: runs.Run, journal: dict[str, Any]) -> None:
+    """A probe of the method that has a tolerance is judged by it, which Chaos Toolkit leaves out."""
+    for entry in journal.get("run") or []:
+        activity = entry.get("activity") or {}
+        if activity.get("tolerance") is None or entry.get("status") != "succeeded":
+            continue
+        if not within_tolerance(activity["tolerance"], entry.get("output")):
+            name = str(activity.get("name"))
+            why = run.reasons.get(name) or f"it gave {entry.get('output')!r}"
+            run.event("probe_missed", name=name, why=why)
+
+
 def _record_hypothesis(run: runs.Run, when: str, state: dict[str, Any]) -> None:
     run.event("hypothesis_checked", when=when)
     if not state.get("steady_state_met"):
         missed = (state.get("probes") or [{}])[-1]
         name = missed.get("activity", {}).get("name", "no probe")
         output = f", it gave {missed.get('output')!r}" if missed.get("status") == "succeeded" else ""
+        if when == "after" and run.reasons.get(str(name)):
+            output = f": {run.reasons[name]}"
         run.event("hypothesis_missed", when=when, probe=f"'{name}'{output}")
 
 

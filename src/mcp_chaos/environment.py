@@ -1,7 +1,7 @@
 """Where everything is: starts what is missing, says how to reach it, takes down what it started."""
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_chaos.choice import DEADLINE_S, check_workload, choose_workload
+from mcp_chaos.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
@@ -145,6 +145,21 @@ class Environment:
         settings = self.settings
         websocket_path = self.path if settings.dialect == "websocket" else settings.websocket_path
         return Target(host, port, self.host_header, self.path, settings.dialect, websocket_path, tls=settings.tls)
+
+    @property
+    def own_target(self) -> Target:
+        """The server itself, without a proxy before it."""
+        return replace(self.target(Lane.CONTROL), connect_host=self._own[0], connect_port=self._own[1])
+
+    def callable_tools(self) -> list[tuple[Mapping[str, Any], Operation]]:
+        """The tools that may be called, each with a call of it whose arguments come from its schema.
+
+        Raises:
+            TargetError: the server does not list its tools.
+        """
+        if self.settings.dialect == "jsonrpc":
+            return []
+        return callable_tools(self.settings, self._own_url)
 
     def check_workload(self, workload: Workload) -> None:
         """Check that the server offers the tools of a workload, and that they may be called.

@@ -19,6 +19,8 @@ from mcp_chaos.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"
 CONTROL = "mcp_chaos.control"
+NEEDS = ("backend_proxy", "posts")
+"""What an experiment may need of a server: a proxy before its backend; a dialect whose every message is a POST."""
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
 _LONGEST_PAUSE_S = 24 * 3600.0
 
@@ -127,9 +129,14 @@ def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str,
     if len(blocks) != 1:
         problems.append(f"extensions: one block named '{EXTENSION}' with thresholds is needed; there are {len(blocks)}")
         return {}
-    unknown = sorted(set(blocks[0]) - {"name", "thresholds"})
+    unknown = sorted(set(blocks[0]) - {"name", "thresholds", "needs"})
     if unknown:
-        problems.append(f"extensions: the block '{EXTENSION}' has 'thresholds' and nothing called {', '.join(unknown)}")
+        problems.append(
+            f"extensions: the block '{EXTENSION}' has 'thresholds' and 'needs', and nothing called {', '.join(unknown)}"
+        )
+    needs = blocks[0].get("needs", [])
+    if not isinstance(needs, list) or not set(map(str, needs)) <= set(NEEDS):
+        problems.append(f"extensions: 'needs' is a list of {', '.join(NEEDS)}, not {needs!r}")
     thresholds = blocks[0].get("thresholds", {})
     try:
         parse_thresholds(thresholds)

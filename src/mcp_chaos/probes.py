@@ -1,8 +1,12 @@
 """What an experiment can ask: readings and judgements. A probe changes nothing; what it reads goes into the history."""
 
+import asyncio
 from dataclasses import asdict, replace
 from typing import Any, Dict
 
+from mcp_chaos.clients.crosstalk import cross_talk, find_echo
+from mcp_chaos.clients.rules import RULES, check_rules
+from mcp_chaos.clients.storm import fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.face import guarded
 from mcp_chaos.load.shape import check_load
@@ -12,11 +16,15 @@ from mcp_chaos.records import LANES, Lane
 from mcp_chaos.run import current
 
 __all__ = [
+    "answers_are_not_mixed_up",
     "burst",
     "burst_p95_ms",
     "burst_success_fraction",
+    "fresh_sessions_answer",
+    "fresh_sessions_were_served",
     "health_status",
     "load_reading",
+    "protocol_rules_are_kept",
     "proxy_is_clean",
     "server_answers",
     "server_counters",
@@ -82,6 +90,53 @@ def burst_p95_ms(requests: int = 50, concurrency: int = 10, deadline_s: float = 
     """The 95th percentile of the basic test's response times in ms; the deadline when nothing was answered."""
     p95_s = _burst(requests, concurrency, deadline_s, lane)["p95_response_time"]
     return float(1e3 * (deadline_s if p95_s is None else p95_s))
+
+
+@guarded
+def fresh_sessions_answer(sessions: int = 5, deadline_s: float = 5.0) -> bool:
+    """Whether new clients are served, one after the other: handshake, list of tools, one call, each in deadline_s."""
+    run = current()
+    found = asyncio.run(fresh_sessions(run.wire(deadline_s), run.environment.operation, sessions))
+    run.observe("fresh_sessions_answer", {"served_s": found.served, "why": found.why})
+    return not found.failures
+
+
+@guarded
+def fresh_sessions_were_served(least_fraction: float = 0.95) -> bool:
+    """Whether sessions that were opened beside the misbehaving clients of start_clients were served."""
+    run = current()
+    storm = run.client_faults.last
+    if storm is None:
+        raise UsageError("No start_clients has run yet, so no sessions were opened beside it.")
+    fresh = storm.fresh
+    run.observe("fresh_sessions_were_served", {"served_s": fresh.served, "why": fresh.why})
+    made = len(fresh.served) + len(fresh.failures)
+    return not made or len(fresh.served) >= least_fraction * made
+
+
+@guarded
+def protocol_rules_are_kept(rules: str = "all", deadline_s: float = 5.0) -> bool:
+    """Whether the server keeps the specification's rules on sessions, streams and cancellation."""
+    run = current()
+    names = tuple(RULES) if rules == "all" else tuple(name.strip() for name in rules.split(","))
+    unknown = [name for name in names if name not in RULES]
+    if unknown:
+        raise UsageError(f"rules: there is no {', '.join(unknown)}; there are {', '.join(RULES)}.")
+    broken, missing = asyncio.run(check_rules(run.wire(deadline_s), run.environment.operation, names))
+    run.observe("protocol_rules_are_kept", {"why": "; ".join(broken), "not_applicable": missing})
+    return not broken
+
+
+@guarded
+def answers_are_not_mixed_up(clients: int = 12, calls_per_client: int = 12, deadline_s: float = 5.0) -> bool:
+    """Whether every client gets the answer to its own question, while others hang up in the middle of theirs."""
+    run = current()
+    wire, environment = run.wire(deadline_s), run.environment
+    echo = asyncio.run(find_echo(wire, environment.callable_tools()))
+    found = asyncio.run(cross_talk(wire, echo, environment.operation, clients, calls_per_client))
+    asked = f"{echo.operation.tool}({echo.argument})" if echo else None
+    run.observe("answers_are_not_mixed_up", {"echo": asked, "answers": found.answers, "why": found.why})
+    return not found.why
 
 
 @guarded

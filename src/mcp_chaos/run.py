@@ -10,6 +10,8 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.child import end_children, identity
+from mcp_chaos.clients.exchange import Wire
+from mcp_chaos.clients.fault import ClientFaults, check_dialect
 from mcp_chaos.environment import Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
@@ -66,6 +68,9 @@ class Run:
         self._watchdog: Watchdog | None = None
         self._injector: Injector | None = None
         self._process_faults: ProcessFaults | None = None
+        self.client_faults = ClientFaults(self.folder, self.clock)
+        self.reasons: dict[str, str] = {}
+        self._reason = ""
         self._progress: Progress | None = None
         self._pulse: Pulse | None = None
         self._closing = threading.Lock()
@@ -109,7 +114,17 @@ class Run:
     def observe(self, probe: str, reading: Any) -> Any:
         """Append the reading of a probe to the history and return it."""
         self.folder.observation(self.clock.now_ns(), probe, reading)
+        self._reason = str(reading.get("why") or "") if isinstance(reading, dict) else ""
         return reading
+
+    def note_reason(self, activity: str) -> None:
+        """Keep why the probe that was just made gave what it gave, under the name of its activity."""
+        self.reasons[activity], self._reason = self._reason, ""
+
+    def wire(self, deadline_s: float) -> Wire:
+        """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""
+        check_dialect(self.environment.settings.dialect)
+        return Wire(self.environment.own_target, deadline_s)
 
     def inject(self, fault: Fault) -> dict[str, Any]:
         """Inject a network fault; see ``Injector.inject``."""
@@ -234,6 +249,7 @@ class Run:
         self._hurried = True
         if self._injector is not None:
             self._injector.stop_flapping()
+        self.client_faults.stop()
 
     def stop_loads(self) -> None:
         """End all loads properly; one that died is put on record."""

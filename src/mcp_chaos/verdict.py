@@ -120,7 +120,7 @@ def _could_not_keep_up(events: Sequence[Event]) -> bool:
 
 def _broken_promises(events: Sequence[Event]) -> list[str]:
     """What fails a run besides thresholds: its steady state, seen broken after or during the method."""
-    sentences = []
+    sentences = [f"the check '{e.data['name']}' failed: {e.data['why']}" for e in events if e.kind == "probe_missed"]
     for event in events:
         if event.kind == "hypothesis_missed" and event.data["when"] == "after":
             sentences.append(f"recovery: the steady state did not come back after the method: {event.data['probe']}")

@@ -111,7 +111,9 @@ def gate(
         collected(problems, lambda: _kept(save))
     given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
     if plan is not None:
-        plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+        plan = replace(
+            plan, **{name: value for name, value in given.items() if value is not None}, leaves_out=not sources
+        )
         problems += _plan_problems(plan, variables, earlier)
     written = {name: path.absolute() for name, path in outputs.items() if path is not None}
     inputs = [*sources, *files, *(item.path for item in (plan.items if plan is not None else []))]

@@ -8,7 +8,7 @@ from junitparser.junitparser import Properties, Property
 from rich.text import Text
 
 from mcp_chaos.errors import EXIT_FAIL, EXIT_PASS
-from mcp_chaos.gate.result import EXPECTED, NOT_RUN, ExperimentResult, GateResult
+from mcp_chaos.gate.result import EXPECTED, NOT_APPLICABLE, NOT_RUN, ExperimentResult, GateResult
 from mcp_chaos.report import tables
 
 _STYLES = {0: "bold green", 1: "bold red", 3: "bold yellow", 4: "bold yellow", 5: "bold red"}
@@ -55,7 +55,7 @@ def _case(result: GateResult, experiment: ExperimentResult, again: str) -> TestC
         _clean(experiment.title + again), f"mcp_chaos.{_clean(result.plan.title)}", round(experiment.seconds, 3)
     )
     first, text = _clean(experiment.headline), _clean("\n".join(experiment.reasons))
-    if experiment.outcome in (EXPECTED, NOT_RUN):
+    if experiment.outcome in (EXPECTED, NOT_APPLICABLE, NOT_RUN):
         case.result = [Skipped(first)]
     elif experiment.exit_code == EXIT_FAIL:
         case.result = [_with_text(Failure(first, experiment.outcome), text)]

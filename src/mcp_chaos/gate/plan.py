@@ -23,8 +23,9 @@ from chaoslib.types import Strategy
 from jsonschema import Draft202012Validator, ValidationError
 
 from mcp_chaos.errors import UsageError
+from mcp_chaos.gate.applies import why_not_applicable
 from mcp_chaos.preflight import check_run
-from mcp_chaos.settings import KEYS, Settings
+from mcp_chaos.settings import KEYS, Settings, resolve
 
 HYPOTHESIS = "steady-state-hypothesis"
 _OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls"}
@@ -107,6 +108,16 @@ class Item:
             raise UsageError(unknown)
         return check_run(experiment, configuration)[0]
 
+    def why_not_applicable(self) -> str:
+        """What the server lacks that the experiment needs, in words; empty when it applies."""
+        try:
+            experiment = self.load()
+            declared = {name: value for name, value in (experiment.get("configuration") or {}).items() if name in KEYS}
+            settings = resolve(load_configuration(declared, dict(self.configuration)))
+        except (UsageError, ChaosException, TypeError, AttributeError):
+            return ""  # checking it says what is wrong
+        return why_not_applicable(experiment, settings)
+
     def problems(self) -> list[str]:
         """What is wrong with the experiment as it would be run."""
         try:
@@ -154,6 +165,7 @@ class Plan:
         stop_on_first: whether the first experiment that does not pass is the last.
         retries: how many times an experiment is run again that came out inconclusive.
         window: of time; ``None`` for any time.
+        leaves_out: whether experiments that need what the server lacks are left out; else they are refused.
     """
 
     title: str
@@ -162,6 +174,7 @@ class Plan:
     stop_on_first: bool = False
     retries: int = _RETRIES
     window: Window | None = None
+    leaves_out: bool = False
 
     def check(self) -> None:
         """Check every experiment.
@@ -169,9 +182,13 @@ class Plan:
         Raises:
             UsageError: with every problem of all of them; nothing was touched.
         """
-        problems = [problem for item in self.items for problem in item.problems()]
+        problems = [problem for item in self.items if not self.left_out(item) for problem in item.problems()]
         if problems:
             raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
+
+    def left_out(self, item: Item) -> str:
+        """Why an experiment is left out; empty when it is run."""
+        return item.why_not_applicable() if self.leaves_out else ""
 
 
 def make_plan(sources: Sequence[Path], configuration: Mapping[str, Any]) -> Plan:

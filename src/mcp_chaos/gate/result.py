@@ -21,6 +21,7 @@ from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
 ABORTED = "aborted"
 ERROR = "error"
 NOT_RUN = "not run"
+NOT_APPLICABLE = "not applicable"
 EXPECTED = "expected failure"
 STALE = "stale"
 REGRESSED = "regressed"
@@ -30,6 +31,7 @@ SCHEMA = 1
 _EXIT_CODES = {
     PASS: EXIT_PASS,
     EXPECTED: EXIT_PASS,
+    NOT_APPLICABLE: EXIT_PASS,
     FAIL: EXIT_FAIL,
     STALE: EXIT_FAIL,
     REGRESSED: EXIT_FAIL,
@@ -94,6 +96,7 @@ class ExperimentResult:
         expected_failure: if it was known to fail.
         today: the day on which it was judged, for failures that are put up with for a time.
         compared: with the baseline.
+        left_out: what the server lacks that it needs; empty when it applies.
     """
 
     title: str
@@ -103,10 +106,13 @@ class ExperimentResult:
     reason: str = ""
     expected_failure: ExpectedFailure | None = None
     compared: Comparison = Comparison()
+    left_out: str = ""
 
     @property
     def outcome(self) -> str:
         """Its verdict, in view of what was expected and of the baseline."""
+        if self.left_out:
+            return NOT_APPLICABLE
         if not self.attempts:
             return NOT_RUN
         verdict = self.attempts[-1].verdict
@@ -126,7 +132,7 @@ class ExperimentResult:
     def reasons(self) -> list[str]:
         """Why its outcome is what it is, the gravest first; never empty."""
         if not self.attempts:
-            return [self.reason]
+            return [self.left_out or self.reason]
         found = list(self.attempts[-1].reasons)
         expected = self.expected_failure
         if self.outcome == STALE and expected is not None:
@@ -203,7 +209,7 @@ class GateResult:
     @property
     def exit_code(self) -> int:
         """The gravest of its experiments' exit codes."""
-        codes = {experiment.exit_code for experiment in self.experiments}
+        codes = {e.exit_code for e in self.experiments if e.outcome != NOT_APPLICABLE} or {EXIT_INCONCLUSIVE}
         return next(code for code in _GRAVEST_FIRST if code in codes)
 
     @property
@@ -216,9 +222,13 @@ class GateResult:
         """Why, in one sentence: the headline of the first experiment that is as grave as the whole."""
         if self.exit_code == EXIT_PASS:
             known = sum(experiment.outcome == EXPECTED for experiment in self.experiments)
-            passed = len(self.experiments) - known
+            left_out = sum(experiment.outcome == NOT_APPLICABLE for experiment in self.experiments)
+            applied = len(self.experiments) - left_out
             also = f", {known} failed as expected" if known else ""
-            return f"{passed} of {len(self.experiments)} experiments passed{also}"
+            also += f", {left_out} not applicable" if left_out else ""
+            return f"{applied - known} of {applied} experiments passed{also}"
+        if all(experiment.outcome == NOT_APPLICABLE for experiment in self.experiments):
+            return "no experiment applies to this server"
         gravest = next(experiment for experiment in self.experiments if experiment.exit_code == self.exit_code)
         return f"{gravest.title}: {gravest.headline}"
 

@@ -67,14 +67,17 @@ class _Gate:
             self._stopped = self._stopped or self._out_of_time()
             attempts: list[Attempt] = []
             compared = Comparison()
-            if not self._stopped and self._signals.came:
+            left_out = "" if self._stopped or self._signals.came else self._plan.left_out(item)
+            if left_out:
+                self._say(f"[{number}/{len(self._plan.items)}] {title}: not applicable, {left_out}")
+            elif not self._stopped and self._signals.came:
                 attempts = [Attempt(ABORTED, [f"{_INTERRUPTED} before it began"], 0.0, None)]
                 self._stop_after(attempts[0])
             elif not self._stopped:
                 self._say(f"[{number}/{len(self._plan.items)}] {title} ({item.path})")
                 attempts, compared = self._attempts(item, title)
             result = ExperimentResult(
-                title, item.path, attempts, datetime.now(), self._stopped, item.expected_failure, compared
+                title, item.path, attempts, datetime.now(), self._stopped, item.expected_failure, compared, left_out
             )
             results.append(result)
             if attempts and result.exit_code and self._plan.stop_on_first and not self._stopped:

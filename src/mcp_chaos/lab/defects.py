@@ -26,6 +26,18 @@ class Defect(Enum):
     BYPASSES_PROXY = "bypasses_proxy"
     """The load and the canary are pointed past Toxiproxy, straight at the server: no fault is ever delivered."""
 
+    KEEPS_PLACES_OF_LOST_CLIENTS = "keeps_places_of_lost_clients"
+    """A call takes one of six places; one whose client leaves before its answer never gives it back."""
+
+    KEEPS_DESCRIPTORS_OF_LOST_CLIENTS = "keeps_descriptors_of_lost_clients"
+    """Each client that leaves before its answer costs a file descriptor."""
+
+    ANSWERS_LOST_SESSIONS_400 = "answers_lost_sessions_400"
+    """A session that the server does not know is answered 400, so that its client never opens another."""
+
+    MIXES_UP_ANSWERS = "mixes_up_answers"
+    """Answers are kept by request id alone: clients with the same ids get each other's."""
+
     SLOWER_BY_A_FIFTH = "slower_by_a_fifth"
     """Every answer takes 20 % longer: too little for thresholds, and what a comparison with a baseline should find."""
 

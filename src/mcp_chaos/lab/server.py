@@ -17,6 +17,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ from mcp_chaos.lab.backend import Backend, BackendError, QueryError
 from mcp_chaos.lab.defects import Defect, planted_defect
 from mcp_chaos.lab.dialect import ToolsCall
 from mcp_chaos.lab.middleware import HangsAfterCut, RateLimit, RateLimiter, SlowerByAFifth
+from mcp_chaos.lab.planted import BITES, KeepsDescriptors, KeepsPlaces, MixesUpAnswers, RefusesLostSessions
 from mcp_chaos.lab.websocket import WebSocketSessions
 
 _HEALTH_DEADLINE_S = 1.0
@@ -126,7 +128,14 @@ def build(backend: Backend, rate_per_s: float, defect: Defect | None) -> ASGIApp
         return JSONResponse({"status": "healthy"})
 
     async def status(_: Request) -> Response:
-        return JSONResponse({**asdict(counters), "rate_limited": limiter.refused, "sessions": _sessions(server)})
+        return JSONResponse(
+            {
+                **asdict(counters),
+                "rate_limited": limiter.refused,
+                "sessions": _sessions(server),
+                "defect_bites": BITES.count,
+            }
+        )
 
     server.custom_route("/health", methods=["GET"])(health)
     server.custom_route("/status", methods=["GET"])(status)
@@ -140,9 +149,18 @@ def build(backend: Backend, rate_per_s: float, defect: Defect | None) -> ASGIApp
     )
     official.router.routes.append(WebSocketRoute("/ws", WebSocketSessions(server._lowlevel_server).serve))
     app: ASGIApp = RateLimit(official, limiter)
-    if defect is Defect.HANGS_AFTER_CUT:
-        return HangsAfterCut(app)
-    return SlowerByAFifth(app) if defect is Defect.SLOWER_BY_A_FIFTH else app
+    return _MIDDLEWARE[defect](app) if defect in _MIDDLEWARE else app
+
+
+_MIDDLEWARE: dict[Defect | None, Callable[[ASGIApp], ASGIApp]] = {
+    Defect.HANGS_AFTER_CUT: HangsAfterCut,
+    Defect.SLOWER_BY_A_FIFTH: SlowerByAFifth,
+    Defect.KEEPS_PLACES_OF_LOST_CLIENTS: KeepsPlaces,
+    Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS: KeepsDescriptors,
+    Defect.ANSWERS_LOST_SESSIONS_400: RefusesLostSessions,
+    Defect.MIXES_UP_ANSWERS: MixesUpAnswers,
+}
+"""The defects that stand before the server's endpoints."""
 
 
 def _sessions(server: MCPServer) -> int:

@@ -6,6 +6,8 @@ one piece with a head that is known byte for byte is not parsed again, which sav
 """
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import ClassVar, NamedTuple, Protocol, cast
 
 import httptools
@@ -118,6 +120,19 @@ class HttpConnection(asyncio.Protocol):
         self._listener = None
         if self._transport is not None:
             self._transport.abort()
+
+    def close_abruptly(self, linger: bytes | None = None) -> None:
+        """As :meth:`abandon`; with a ``SO_LINGER`` of no time the kernel sends RST instead of FIN."""
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if linger is not None and sock is not None:
+            with suppress(OSError):  # it is gone already
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.abandon()
+
+    def pause(self) -> None:
+        """Stop reading: what the server sends stays in the kernels' buffers until they are full."""
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes arrived, cut anywhere."""

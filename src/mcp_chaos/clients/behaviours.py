@@ -1,0 +1,221 @@
+"""How clients misbehave: one function per behaviour, registered by its name.
+
+Each is given a client whose session is open, and returns whether its call was really in flight when it misbehaved.
+Sources: python-sdk 1764, 2064, 1967, 2958, 1811; ``docs/experiments.md`` says which report each stands for.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from mcp_chaos.clients.exchange import FAILURES, Client, Reply, hang_up
+from mcp_chaos.mcp import Operation
+
+_HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What varies between one misbehaviour and the next.
+
+    Args:
+        operation: to call.
+        random: seeded.
+        usual_s: how long a call usually takes.
+    """
+
+    operation: Operation
+    random: random.Random
+    usual_s: float
+
+    @property
+    def reset(self) -> bool:
+        """Whether to leave by RST; else by FIN."""
+        return self.random.random() < 0.5
+
+    @property
+    def moment_s(self) -> float:
+        """A moment within a usual call."""
+        return self.random.uniform(0.0, 0.9) * min(self.usual_s, 0.5)
+
+
+Behaviour = Callable[[Client, Chance], Coroutine[Any, Any, bool]]
+
+BEHAVIOURS: dict[str, Behaviour] = {}
+"""Every behaviour by its name."""
+
+
+def behaviour(function: Behaviour) -> Behaviour:
+    """Register a behaviour under its function's name."""
+    BEHAVIOURS[function.__name__] = function
+    return function
+
+
+async def _send_and_leave(client: Client, data: bytes, chance: Chance, stay_s: float) -> bool:
+    """Send bytes, stay for a moment, hang up; whether no answer had come by then."""
+    reply = Reply()
+    async with asyncio.timeout(client.wire.deadline_s):
+        connection = await client.wire.connect(reply)
+        try:
+            connection.send(data)
+            await asyncio.sleep(stay_s)
+            return not reply.arrived
+        finally:
+            hang_up(connection, reset=chance.reset)
+
+
+@behaviour
+async def leave_during_call(client: Client, chance: Chance) -> bool:
+    """Send a call and hang up before its answer."""
+    _, request = client.call_request(chance.operation)
+    return await _send_and_leave(client, request, chance, chance.moment_s)
+
+
+@behaviour
+async def leave_at_once(client: Client, chance: Chance) -> bool:
+    """Send a call and hang up in the same moment."""
+    _, request = client.call_request(chance.operation)
+    return await _send_and_leave(client, request, chance, 0.002)
+
+
+@behaviour
+async def leave_in_body(client: Client, chance: Chance) -> bool:
+    """Hang up in the middle of the request's body."""
+    _, request = client.call_request(chance.operation)
+    head = request.index(_HEAD_END) + len(_HEAD_END)
+    cut = head + (len(request) - head) // 2
+    return await _send_and_leave(client, request[:cut], chance, 0.01)
+
+
+@behaviour
+async def leave_in_head(client: Client, chance: Chance) -> bool:
+    """Hang up in the middle of the request's head."""
+    _, request = client.call_request(chance.operation)
+    return await _send_and_leave(client, request[: request.index(_HEAD_END) // 2], chance, 0.01)
+
+
+@behaviour
+async def connect_and_leave(client: Client, chance: Chance) -> bool:
+    """Connect, send nothing, and leave, ten times at once."""
+    await asyncio.gather(*(_send_and_leave(client, b"", chance, 0.0) for _ in range(10)))
+    return False
+
+
+@behaviour
+async def send_garbage(client: Client, chance: Chance) -> bool:
+    """Send what is no JSON-RPC, and ask for a tool that is not there."""
+    with suppress(*FAILURES):
+        await client.exchange(b'{"jsonrpc": "2.0", "id": ')
+        await client.call(Operation("mcp_chaos_no_such_tool"))
+    return False
+
+
+@behaviour
+async def crowd_and_leave(client: Client, chance: Chance) -> bool:
+    """Make many calls at once, wait for a moment, and leave them all."""
+    calls = max(5, min(30, round(0.5 / max(chance.usual_s, 0.001))))
+    requests = [client.call_request(chance.operation)[1] for _ in range(calls)]
+    left = await asyncio.gather(
+        *(_send_and_leave(client, request, chance, chance.moment_s) for request in requests), return_exceptions=True
+    )
+    return True in left
+
+
+@behaviour
+async def cancel_call(client: Client, chance: Chance) -> bool:
+    """Send a call, cancel it as its protocol version has it, and hang up."""
+    call_id, request = client.call_request(chance.operation)
+    reply = Reply()
+    async with asyncio.timeout(client.wire.deadline_s):
+        connection = await client.wire.connect(reply)
+        try:
+            connection.send(request)
+            await asyncio.sleep(chance.moment_s)
+            in_flight = not reply.arrived
+            body = client.dialect.cancellation(call_id)
+            if body is not None:
+                await client.exchange(body)
+            return in_flight
+        finally:
+            hang_up(connection, reset=chance.reset)
+
+
+@behaviour
+async def end_session_during_call(client: Client, chance: Chance) -> bool:
+    """Send a call and end the session by DELETE while it runs."""
+    _, request = client.call_request(chance.operation)
+    reply = Reply()
+    async with asyncio.timeout(client.wire.deadline_s):
+        connection = await client.wire.connect(reply)
+        try:
+            connection.send(request)
+            await asyncio.sleep(chance.moment_s)
+            in_flight = not reply.arrived
+            await client.close()
+            return in_flight
+        finally:
+            client.dialect.forget()
+            hang_up(connection, reset=chance.reset)
+
+
+@behaviour
+async def ask_twice(client: Client, chance: Chance) -> bool:
+    """Send the same request on two connections and hang up on one of them."""
+    call_id, request = client.call_request(chance.operation)
+    left, again = await asyncio.gather(
+        _send_and_leave(client, request, chance, chance.moment_s),
+        client.send(client.call_request(chance.operation, call_id)[1]),
+        return_exceptions=True,
+    )
+    return left is True and not isinstance(again, FAILURES)
+
+
+@behaviour
+async def drop_the_stream(client: Client, chance: Chance) -> bool:
+    """Open the GET stream, as every official SDK does after its handshake, and hang up on it."""
+    target = client.wire.target
+    if client.session_id is None:
+        return False
+    headers = "".join(f"{name}: {value}\r\n" for name, value in client.dialect.headers() if name != "Content-Type")
+    head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n{headers}".encode("latin-1")
+    return await _send_and_leave(client, head + client.wire.credentials + b"\r\n", chance, 0.02)
+
+
+@behaviour
+async def drop_the_session(client: Client, chance: Chance) -> bool:
+    """Make a call, then never come back: no DELETE."""
+    with suppress(*FAILURES):
+        await client.call(chance.operation)
+    client.dialect.forget()
+    return False
+
+
+async def never_finish_the_request(client: Client, hold_s: float) -> None:
+    """Send half a head and nothing more, for ``hold_s``."""
+    head = client.request(b"{}")
+    connection = await client.wire.connect(Reply())
+    try:
+        connection.send(head[: len(head) // 2])
+        await asyncio.sleep(hold_s)
+    finally:
+        connection.abandon()
+
+
+async def never_read(client: Client, hold_s: float) -> None:
+    """Ask for the list of tools again and again on one connection and read nothing, for ``hold_s``."""
+    params = client.dialect.list_params()
+    headers = client.dialect.headers_of("tools/list")
+    connection = await client.wire.connect(Reply(), receive_bytes=4096)
+    try:
+        connection.pause()
+        for _ in range(300):
+            body = client.dialect.call_body(client.next_id(), (orjson.dumps("tools/list"), params))
+            connection.send(client.request(body, headers))
+        await asyncio.sleep(hold_s)
+    finally:
+        connection.abandon()

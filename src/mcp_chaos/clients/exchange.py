@@ -1,0 +1,231 @@
+"""One MCP client whose exchanges each have a connection of their own, with a deadline for all of each."""
+
+import asyncio
+import socket
+import ssl
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mcp_chaos.credentials import credential_headers
+from mcp_chaos.load.connection import Connection, Head, HttpConnection
+from mcp_chaos.load.spec import Target
+from mcp_chaos.load.user import LostError, header_lines, request_head
+from mcp_chaos.mcp import DIALECTS, DialectError, Operation
+from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
+from mcp_chaos.records import Reason
+from mcp_chaos.tls import client_context
+
+DIALECTS_OVER_HTTP = ("streamable", "modern", "jsonrpc")
+"""The dialects whose every message is a POST; the others keep a stream of their own."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Args:
+        status: of HTTP.
+        message: the JSON-RPC response, ``None`` where there was none.
+        session_id: of the answer's header.
+    """
+
+    status: int
+    message: Message | None
+    session_id: str | None
+
+    def __str__(self) -> str:
+        said = error_text(self.message)
+        return f"HTTP {self.status}" + (f" '{said}'" if said else "")
+
+
+class Reply:
+    """Listens on a connection for one answer: a body, or the first response of an event stream."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.messages: list[Message] = []
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the answer is there, or will never come."""
+        return self._future.done()
+
+    async def answer(self) -> Answer:
+        """The answer.
+
+        Raises:
+            LostError: the connection went first.
+        """
+        return await self._future
+
+    def got_event(self, connection: Connection, head: Head, data: bytes) -> None:
+        """A message on a stream; the first that is no request of the server's is the answer."""
+        message = parse_message(data)
+        if message is not None:
+            self.messages.append(message)
+            if "method" not in message:
+                self._settle(Answer(head.status, message, head.session_id))
+
+    def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
+        """The response is whole."""
+        self._settle(Answer(head.status, parse_message(body), head.session_id))
+
+    def got_lost(self, connection: Connection, reason: Reason) -> None:
+        """The connection is gone."""
+        if not self._future.done():
+            self._future.set_exception(LostError(reason))
+            self._future.exception()  # nobody has to ask for it
+
+    def _settle(self, answer: Answer) -> None:
+        if not self._future.done():
+            self._future.set_result(answer)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a server is reached.
+
+    Args:
+        target: the server itself.
+        deadline_s: of each exchange, the connecting included.
+    """
+
+    target: Target
+    deadline_s: float
+
+    @cached_property
+    def credentials(self) -> bytes:
+        """The headers that carry credentials."""
+        return header_lines(credential_headers())
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return client_context()
+
+    async def connect(self, listener: Reply, *, receive_bytes: int | None = None) -> HttpConnection:
+        """A connection of its own; ``receive_bytes`` is how much the kernel takes in for a client that does not read.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        target = self.target
+        tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": target.server_name} if target.tls else {}
+        where: dict[str, Any] = {"host": target.connect_host, "port": target.connect_port}
+        loop = asyncio.get_running_loop()
+        if receive_bytes is not None:
+            address = (await loop.getaddrinfo(*where.values(), type=socket.SOCK_STREAM))[0]
+            sock = socket.socket(address[0], socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            await loop.sock_connect(sock, address[4])
+            where = {"sock": sock}
+        _, connection = await loop.create_connection(lambda: HttpConnection(listener, endless=True), **where, **tls)
+        return connection
+
+
+class Client:
+    """One client: a dialect's state, and exchanges on fresh connections.
+
+    Args:
+        wire: to the server.
+        name: what it calls itself.
+    """
+
+    def __init__(self, wire: Wire, name: str) -> None:
+        self.wire = wire
+        self.dialect = DIALECTS[wire.target.dialect](name)
+        self._last_id = 0
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that the server gave, if any."""
+        return getattr(self.dialect, "session_id", None)
+
+    async def open(self) -> None:
+        """Do the handshake.
+
+        Raises:
+            DialectError: the server refused.
+            LostError, OSError, TimeoutError: there was no answer.
+        """
+        while (body := self.dialect.opening()) is not None:
+            answer = await self.exchange(body)
+            self.dialect.opened(answer.status, answer.session_id, answer.message)
+
+    async def close(self) -> int | None:
+        """End the session by DELETE; the HTTP status, or ``None`` where there is no session to end."""
+        if not self.dialect.closing():
+            return None
+        return (await self.exchange(b"", method="DELETE")).status
+
+    def next_id(self) -> int:
+        """The id of the next request, from 1 as in most clients."""
+        self._last_id += 1
+        return self._last_id
+
+    def call_request(self, operation: Operation, call_id: int | None = None) -> tuple[int, bytes]:
+        """A call as bytes, and its id."""
+        call_id = self.next_id() if call_id is None else call_id
+        body = self.dialect.call_body(call_id, self.dialect.params_of(operation))
+        return call_id, self.request(body, self.dialect.headers_of(operation.rpc_method, operation.tool))
+
+    async def call(self, operation: Operation) -> tuple[Reason, Answer]:
+        """Make a call and class its answer.
+
+        Raises:
+            LostError, OSError, TimeoutError: there was no answer.
+        """
+        call_id, request = self.call_request(operation)
+        answer = await self.send(request)
+        return self.dialect.judge(call_id, answer.status, answer.message, operation), answer
+
+    async def exchange(self, body: bytes, own_headers: Headers | None = None, method: str = "POST") -> Answer:
+        """Send a message and wait for its answer.
+
+        Raises:
+            LostError, OSError, TimeoutError: there was none.
+        """
+        return await self.send(self.request(body, own_headers, method))
+
+    async def send(self, request: bytes) -> Answer:
+        """Send bytes on a connection of their own and wait for the answer; raises as :meth:`exchange`."""
+        connection: HttpConnection | None = None
+        try:
+            async with asyncio.timeout(self.wire.deadline_s):
+                reply = Reply()
+                connection = await self.wire.connect(reply)
+                connection.send(request)
+                return await reply.answer()
+        finally:
+            if connection is not None:
+                connection.abandon()
+
+    def request(self, body: bytes, own_headers: Headers | None = None, method: str = "POST") -> bytes:
+        """A message as the bytes of an HTTP request."""
+        target = self.wire.target
+        head = request_head(method, target.path, target, self.dialect) + self.wire.credentials
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, header_lines(own_headers or []), len(body), body)
+
+
+def hang_up(connection: HttpConnection, *, reset: bool) -> None:
+    """Leave at once: with RST, as a process that is killed behind a gateway, or with FIN, as one that closes."""
+    connection.close_abruptly(_RESET_ON_CLOSE if reset else None)
+
+
+def why_failed(error: BaseException, deadline_s: float) -> str:
+    """What went wrong with an exchange, in words."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {deadline_s:g} s"
+    if isinstance(error, LostError):
+        return f"the connection was lost ({error.reason.name.lower()})"
+    if isinstance(error, DialectError):
+        return str(error)
+    return "the connection was refused" if isinstance(error, ConnectionRefusedError) else str(error)
+
+
+FAILURES = (LostError, DialectError, OSError, TimeoutError)
+"""What an exchange raises where a server does not answer as it should."""
