@@ -157,7 +157,8 @@ class Storm:
                 async with asyncio.timeout(self._wire.deadline_s):
                     if client.dialect.opening() is not None:
                         await client.open()
-                    self.result.in_flight[name] += await BEHAVIOURS[name](client, chance)
+                    in_flight = await BEHAVIOURS[name](client, chance)
+                    self.result.in_flight[name] += in_flight
             await asyncio.sleep(_PAUSE_S)
 
     async def _hold(self, number: int, for_s: float) -> None:
