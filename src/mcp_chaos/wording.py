@@ -13,6 +13,7 @@ _WHEN = {
 _COUNTS = {
     "hung_calls": "hung until their deadline",
     "sessions_lost": "found their session lost",
+    "sessions_renewed": "had to open a session anew",
     "wrong_answers": "got a wrong answer",
     "rate_limited_calls": "got HTTP 429",
     "failed_calls": "failed",

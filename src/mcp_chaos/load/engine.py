@@ -15,11 +15,12 @@ from mcp_chaos.credentials import credential_headers
 from mcp_chaos.credentials import fresh_for_s as fresh_for_s_of_credentials
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.load.arrivals import due_ns
+from mcp_chaos.load.request import header_lines
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.sse import SseUser
 from mcp_chaos.load.timer import ExactTimer
-from mcp_chaos.load.user import User, header_lines
+from mcp_chaos.load.user import User
 from mcp_chaos.load.websocket import WebSocketUser
 from mcp_chaos.load.workload import Choices
 from mcp_chaos.records import Clock

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.errand import deliver
-from mcp_chaos.load.spec import Target
-from mcp_chaos.mcp import DIALECTS, Dialect, DialectError, Operation
-from mcp_chaos.mcp.dialect import Headers, Message, parse_message
+from mcp_chaos.load.request import LostError, header_lines, request_head
+from mcp_chaos.mcp import DIALECTS, DialectError, Operation
+from mcp_chaos.mcp.dialect import Message, parse_message
 from mcp_chaos.records import RECORD, Reason, outcome_of
 
 if TYPE_CHECKING:
@@ -22,25 +22,6 @@ _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
 
 Answered = tuple[Head, Message | None]
-
-
-class LostError(Exception):
-    """The connection went away during a handshake."""
-
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
-        super().__init__(reason.name)
-
-
-def request_head(method: str, path: str, target: Target, dialect: Dialect) -> bytes:
-    """The head of a request, up to where headers of its own may follow."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {target.host_header}"]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n" + header_lines(dialect.headers())
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Headers as lines of a request."""
-    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
 
 
 class User:
@@ -68,6 +49,7 @@ class User:
         self._awaited: asyncio.Future[Answered] | None = None
         self._early: Answered | None = None
         self._verdict: Reason | None = None
+        self._renewed = False
         self.calling = False
         self.intended_ns = 0
         self._call_id = self._operation = self._sent_ns = self._done_ns = self._size_bytes = 0
@@ -77,6 +59,7 @@ class User:
         self.intended_ns = intended_ns
         self._sent_ns = self._done_ns = self._size_bytes = 0
         self._verdict = None
+        self._renewed = False
         self._operation = self.choices.operation()
         self._call_id = self._engine.new_call_id()
         self.calling = True
@@ -155,7 +138,8 @@ class User:
                 self._done_ns = self._engine.now_ns()
             if self._verdict is Reason.WRONG_ANSWER:
                 self._drop_connection()  # another's answer, or none: this connection is out of step
-            self._end_call(self._verdict)
+            if self._verdict is not Reason.SESSION_LOST or not self._renew(head.status):
+                self._end_call(self._verdict)
         else:
             self._drop_connection()  # nobody asked: whatever comes next would be one answer off
 
@@ -211,12 +195,27 @@ class User:
                 self._connection = None
             self._settle(early)
 
+    def _renew(self, status: int) -> bool:
+        """Open a session in place of one that the server does not know any more, and make the call again, once.
+
+        The specification has it so for HTTP 404; the call's deadline stays what it was.
+        """
+        if self._renewed or status != 404 or not self.dialect.renews_sessions:
+            return False
+        self._renewed = True
+        self.dialect.forget()
+        self._verdict = None
+        self._sent_ns = self._done_ns = self._size_bytes = 0
+        self._preparing = self._engine.loop.create_task(self._prepare())
+        return True
+
     async def _prepare(self) -> None:
         try:
             await self._open_way()
         except (DialectError, LostError) as error:
             self._drop_connection()
-            reason: Reason | None = error.reason
+            refused = self._renewed and isinstance(error, DialectError)
+            reason: Reason | None = Reason.SESSION_LOST if refused else error.reason
         except OSError:
             self._drop_connection()
             reason = Reason.REFUSED
@@ -328,6 +327,8 @@ class User:
         self.calling = False
         if reason is Reason.SESSION_LOST:
             self.dialect.forget()
+        elif reason is Reason.OK and self._renewed:
+            reason = Reason.SESSION_RENEWED
         engine = self._engine
         done_ns = self._done_ns or engine.now_ns()
         engine.write_call(

@@ -15,7 +15,8 @@ from websockets.uri import parse_uri
 
 from mcp_chaos.credentials import credential_headers
 from mcp_chaos.load.connection import MAX_ANSWER_BYTES, Connection, Head, HttpConnection, Listener
-from mcp_chaos.load.user import LostError, User
+from mcp_chaos.load.request import LostError
+from mcp_chaos.load.user import User
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 from mcp_chaos.records import Reason

@@ -74,6 +74,8 @@ class Dialect(ABC):
     """
 
     name: str
+    renews_sessions = False
+    """Whether HTTP 404 for a session asks for a new one, on which the call is made again."""
 
     def __init__(self, client_id: str = "mcp_chaos") -> None:
         self.client_id = client_id

@@ -35,6 +35,7 @@ class Streamable(Dialect):
     """The stateful era's official transport."""
 
     name = "streamable"
+    renews_sessions = True
     proposed_version = PROTOCOL_VERSION
     spoken_versions: tuple[str, ...] = SPOKEN_VERSIONS
 
