@@ -272,6 +272,11 @@ class Measured:
         }
 
     @property
+    def latencies_ms(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """The sorted latencies of successful calls by window, then lane."""
+        return {w: {lane: sample.latencies_ms for lane, sample in found.items()} for w, found in self.samples.items()}
+
+    @property
     def never_steady(self) -> bool:
         """Whether some heal was followed by calls that show that the service never became steady again.
 

@@ -22,6 +22,7 @@ FAIL = "fail"
 INCONCLUSIVE = "inconclusive"
 
 FEWEST_CALLS = 10
+_MS_PER_S = 1000.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ def judge(history: History) -> Verdict:
     """Judge a run by its history and by the thresholds in its manifest."""
     measured = measure(history)
     thresholds = parse_thresholds(history.manifest["thresholds"])
-    judgements = [_with_never(threshold.judge(measured.figures), measured) for threshold in thresholds]
+    deadline_ms = _deadline_ms(history, measured)
+    judgements = [
+        _with_never(threshold.judge(measured.figures, measured.latencies_ms, deadline_ms), measured)
+        for threshold in thresholds
+    ]
     doubts = [*_doubts(history.events), *lost_calls(history)]
     doubts += [*_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
     failures = _misses(judgements, before_fault=True)
@@ -87,12 +92,19 @@ def judge(history: History) -> Verdict:
         failures = [*evidence, *failures]
     else:
         doubts += [f"not held against the server, as not every fault was felt: {sentence}" for sentence in evidence]
-    doubts += [j.sentence() for j in judgements if j.outcome == "no_data"]
+    doubts += [j.sentence() for j in judgements if j.outcome in ("no_data", "inconclusive")]
     if failures:
         return Verdict(FAIL, [*failures, *doubts], measured, judgements)
     if doubts:
         return Verdict(INCONCLUSIVE, doubts, measured, judgements)
     return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements)
+
+
+def _deadline_ms(history: History, measured: Measured) -> float | None:
+    """The longest deadline of the judged calls; ``None`` where one of them is not known."""
+    deadlines_s = [history.deadlines_s.get(load) for load in measured.loads]
+    known = [deadline_s for deadline_s in deadlines_s if deadline_s is not None]
+    return max(known) * _MS_PER_S if known and len(known) == len(deadlines_s) else None
 
 
 def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
