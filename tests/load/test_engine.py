@@ -226,6 +226,14 @@ def test_a_stream_of_pings_without_end_is_cut_at_the_deadline() -> None:
     assert reasons(against(handle, users=2, total=2)) == {"TIMED_OUT": 2}
 
 
+@pytest.mark.parametrize("piece", [b"event: message\ndata: ", b"data: "])
+def test_an_event_stream_that_says_its_length_is_read_as_one(piece: bytes) -> None:
+    def make(request: bytes) -> bytes:
+        return http(piece + result_for(request) + b"\n\n", kind="text/event-stream")
+
+    assert reasons(against(answering(make), users=1, total=9)) == {"OK": 9}
+
+
 class FakeStreamable:
     """A streamable server whose sessions last for so many calls."""
 

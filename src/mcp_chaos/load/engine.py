@@ -31,6 +31,7 @@ _NS_PER_US = 1_000
 _LAST_STEP = 0xFFFF
 _MOST_LAG_US = 0xFFFFFFFF
 _WARM_FOR_S = 0.05
+_MOST_ERRANDS = 1000
 
 
 class Engine:
@@ -230,6 +231,11 @@ class Engine:
     def _cancelled(handle: asyncio.TimerHandle | None) -> None:
         if handle is not None:
             handle.cancel()
+
+    @property
+    def has_room_for_errand(self) -> bool:
+        """Whether so few errands are under way that one which may be left out can be run."""
+        return len(self._errands) < _MOST_ERRANDS
 
     def run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
         """Let something happen beside the calls; it bounds its own time, and ends with the engine."""

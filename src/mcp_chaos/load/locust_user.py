@@ -210,6 +210,9 @@ class McpWebSocketUser(McpUser):
             message = parse_message(answer)
             if message is None or "method" not in message:
                 return 200, None, answer, message
+            reply = self._dialect.reply(message)
+            if reply is not None:
+                self._socket.send(reply)
 
     def _drop(self) -> None:
         super()._drop()

@@ -34,7 +34,10 @@ class SseUser(User):
             self._endpoint.set_result(data)
             return
         message = parse_message(data)
-        if message is None or "method" in message:
+        if message is None:
+            return
+        if "method" in message:
+            self._reply(message)
             return
         if self._awaited is not None:
             if self._early is None:

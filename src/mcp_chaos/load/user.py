@@ -114,6 +114,7 @@ class User:
         """A message on a stream. The server's own requests and notifications are not the answer."""
         message = parse_message(data)
         if message is not None and "method" in message:
+            self._reply(message)
             return
         if self._awaited is not None:
             if self._early is None and message is not None:
@@ -151,6 +152,12 @@ class User:
             self._settle(self._early or reason)
         elif self._in_flight and carries_the_call:
             self._end_call(self._verdict if self._verdict is not None else reason)
+
+    def _reply(self, message: Message) -> None:
+        """Answer a request of the server's, on a connection of its own: this one has an answer to wait for."""
+        body = self.dialect.reply(message)
+        if body is not None and self._engine.has_room_for_errand:
+            self._engine.run_errand(deliver(self._engine, self._request(body)))
 
     @property
     def _in_flight(self) -> bool:
@@ -331,19 +338,10 @@ class User:
             reason = Reason.SESSION_RENEWED
         engine = self._engine
         done_ns = self._done_ns or engine.now_ns()
+        outcome = 0 if reason is Reason.OK else outcome_of(reason, self._sent_ns > 0)
+        times = self.intended_ns, self._sent_ns, done_ns
+        made_by = self._operation, self.number, engine.worker
         engine.write_call(
-            RECORD.pack(
-                self.intended_ns,
-                self._sent_ns,
-                done_ns,
-                self._size_bytes,
-                self._operation,
-                self.number,
-                engine.worker,
-                reason,
-                0 if reason is Reason.OK else outcome_of(reason, self._sent_ns > 0),
-                engine.lane,
-                engine.step_number,
-            )
+            RECORD.pack(*times, self._size_bytes, *made_by, reason, outcome, engine.lane, engine.step_number)
         )
         engine.ended(self, done_ns)

@@ -151,6 +151,9 @@ class WebSocketUser(User):
             return
         message = parse_message(body)
         if message is not None and "method" in message:
+            reply = self.dialect.reply(message)
+            if reply is not None:
+                connection.send(reply)
             return
         if self._awaited is None and not (self._in_flight and self._carries_the_call(connection)):
             connection.abandon()  # nobody asked, or a page was asked for: this session is out of step

@@ -120,6 +120,13 @@ class Dialect(ABC):
         """
         return None
 
+    def reply(self, message: Message) -> bytes | None:
+        """The body of the answer to a message of the server's own; ``None`` where it asks for none.
+
+        Servers of this dialect ask their clients nothing.
+        """
+        return None
+
     def closing(self) -> bool:
         """Whether a DELETE with :meth:`headers` ends the session properly."""
         return False
