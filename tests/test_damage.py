@@ -129,6 +129,8 @@ RUN = [
     put("result-sustained.json", "[]"),
     put("result-sustained.json", '{"summary": {"calls": "x"}}'),
     put("result-sustained.json", '{"summary": {"calls": -1}}'),
+    put("bad-answers-sustained.jsonl", "[]\n"),
+    put("bad-answers-sustained.jsonl", '{"reason": "x"}\n'),
     put("load-sustained.json", "[]"),
     put("load-sustained.json", '{"workload": []}'),
     put("load-sustained.json", '{"workload": {"kinds": 3}}'),

@@ -10,6 +10,7 @@ A run folder holds::
     observations.jsonl   readings of probes
     load-NAME.json       what a load was told to do
     calls-NAME.bin       its calls, records of ``CALL``; calls-NAME.1.bin and so on where several processes made them
+    bad-answers-NAME.jsonl  the first answers to its calls that were no good
     result-NAME.json     its result, in the specification's fields
     verdict.json         the verdict, its reasons and figures
     report.txt           the table printed at the end
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from mcp_chaos import strict_json
+from mcp_chaos.bad_answers import BadAnswer
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.json_lines import JsonLines as JsonLines
 from mcp_chaos.records import CALL, Calls, Event, are_calls
@@ -206,6 +208,23 @@ class RunFolder:
             raise HistoryError(f"{self.path / name} does not say how many calls were made. It was left as it is.")
         return count
 
+    def bad_answers_file(self, load: str) -> JsonLines:
+        """Where the first bad answers to calls of a load are."""
+        return JsonLines(self.path / f"bad-answers-{load}.jsonl")
+
+    def bad_answers(self, load: str) -> list[BadAnswer]:
+        """The first bad answers to calls of a load.
+
+        Raises:
+            HistoryError: one of them is something else.
+        """
+        file = self.bad_answers_file(load)
+        found = [BadAnswer.from_json(record) for record in file.read()]
+        whole = [answer for answer in found if answer is not None]
+        if len(whole) < len(found):
+            raise HistoryError(f"{file.path} has a line that is no answer. The run was left as it is.")
+        return whole
+
     def deadline_s(self, load: str) -> float | None:
         """The deadline of the calls of a load; ``None`` where its record is not there or does not say."""
         try:
@@ -273,6 +292,7 @@ class History:
         calls: by load name.
         expected_calls: how many the result of each load counted; a load that was killed has none.
         deadlines_s: of the calls of each load, where it is known.
+        bad_answers: the first bad answers to the calls of each load.
     """
 
     manifest: dict[str, Any]
@@ -280,6 +300,7 @@ class History:
     calls: dict[str, Calls]
     expected_calls: dict[str, int] = field(default_factory=dict)
     deadlines_s: dict[str, float] = field(default_factory=dict)
+    bad_answers: dict[str, list[BadAnswer]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: RunFolder) -> "History":
@@ -294,7 +315,8 @@ class History:
         expected = {load: count for load, count in counted.items() if count is not None}
         deadlines = {load: folder.deadline_s(load) for load in names}
         known = {load: deadline_s for load, deadline_s in deadlines.items() if deadline_s is not None}
-        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected, known)
+        bad_answers = {load: folder.bad_answers(load) for load in names}
+        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected, known, bad_answers)
 
 
 def began_ns(folder: RunFolder, history: History) -> int:

@@ -71,6 +71,8 @@ class Judgement:
         left, right: the two sides as numbers; ``None`` without data.
         missing: the figure that was not measured.
         why: what makes it inconclusive.
+        shares: how many of the calls it is about succeeded.
+        causes: why the others did not.
     """
 
     window: str
@@ -80,6 +82,8 @@ class Judgement:
     right: float | None
     missing: str | None = None
     why: str | None = None
+    shares: str | None = None
+    causes: str | None = None
 
     def sentence(self) -> str:
         """The judgement in words, for the reasons of a verdict."""
@@ -91,7 +95,8 @@ class Judgement:
             return f"{self.window}: '{self.text}' cannot be judged: {self.why}"
         left, right = told_apart(self.left, self.right)
         against = "" if self.text.endswith(f" {right}") else f" against {right}"
-        return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}"
+        because = f"; {self.shares}: {self.causes}" if self.causes else ""
+        return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}{because}"
 
 
 def number(value: float | None) -> str:
@@ -163,6 +168,12 @@ class Threshold:
         places = [_place(ast.unparse(node), self.window) for node in nodes]
         return [(window, lane) for window, lane, name in places if name in FIGURE_NAMES]
 
+    def subject(self) -> tuple[str, str, str] | None:
+        """Window, lane and name of the first figure on its left side."""
+        nodes = [n for n in ast.walk(self.comparison.left) if isinstance(n, ast.Name | ast.Attribute)]
+        places = [_place(ast.unparse(node), self.window) for node in nodes]
+        return next((place for place in places if place[2] in FIGURE_NAMES), None)
+
     def judge(
         self, figures: AllFigures, latencies: AllLatencies | None = None, deadline_ms: float | None = None
     ) -> Judgement:
@@ -193,13 +204,10 @@ class Threshold:
 
     def _is_met_at(self, deadline_ms: float, figures: AllFigures) -> bool:
         """Whether the latency that it bounds from above, if it has one, could be the deadline."""
-        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt):
+        subject = self.subject()
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in _LATENCIES:
             return False
-        dotted = [ast.unparse(n) for n in ast.walk(self.comparison.left) if isinstance(n, ast.Name | ast.Attribute)]
-        places = [place for place in (_place(name, self.window) for name in dotted) if place[2] in _LATENCIES]
-        if not places:
-            return False
-        window, lane, name = places[0]
+        window, lane, name = subject
         latency: dict[str, Any] = {name: deadline_ms}
         at_deadline = replace(figures[window][lane], **latency)
         changed = {**figures, window: {**figures[window], lane: at_deadline}}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mcp_chaos.evidence import causes, shares
 from mcp_chaos.history import History
 from mcp_chaos.metrics import FaultSpan, Measured, measure
 from mcp_chaos.records import LANES, Event
@@ -75,7 +76,12 @@ def judge(history: History) -> Verdict:
     thresholds = parse_thresholds(history.manifest["thresholds"])
     deadline_ms = _deadline_ms(history, measured)
     judgements = [
-        _with_never(threshold.judge(measured.figures, measured.latencies_ms, deadline_ms), measured)
+        _with_causes(
+            _with_never(threshold.judge(measured.figures, measured.latencies_ms, deadline_ms), measured),
+            threshold,
+            measured,
+            history,
+        )
         for threshold in thresholds
     ]
     doubts = [*_doubts(history.events), *lost_calls(history)]
@@ -111,6 +117,16 @@ def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
     """A recovery time that was not measured is an answer in itself when calls show that the service never recovered."""
     never = {f"recovery.{lane}.recovery_s" for lane in LANES if measured.slowest_recovery_s(lane) == math.inf}
     return replace(judgement, outcome="missed") if judgement.missing in never else judgement
+
+
+def _with_causes(judgement: Judgement, threshold: Threshold, measured: Measured, history: History) -> Judgement:
+    """A missed share of successes tells why the other calls did not succeed."""
+    subject = threshold.subject()
+    if judgement.outcome != "missed" or subject is None or subject[2] != "success_fraction":
+        return judgement
+    window, lane, _ = subject
+    said = causes(measured, history, window, lane)
+    return replace(judgement, shares=shares(measured, window, lane), causes=said) if said else judgement
 
 
 def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]:

@@ -39,6 +39,8 @@ _DIFFERENCE = re.compile(r"(p50_ms|p95_ms|p99_ms|max_ms)\s*-\s*control\.\1\s*<=?
 def plainly(judgement: Judgement) -> str:
     """What a missed threshold says, in plain words; its exact sentence where there are none for it."""
     said = _difference(judgement) or _comparison(judgement) if judgement.outcome == "missed" else ""
+    if said and judgement.causes:
+        return f"{said}: {judgement.causes}"
     return said or judgement.sentence()
 
 

@@ -15,6 +15,7 @@ from mcp_chaos.credentials import credential_headers
 from mcp_chaos.credentials import fresh_for_s as fresh_for_s_of_credentials
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.load.arrivals import due_ns
+from mcp_chaos.load.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.request import header_lines
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
@@ -42,9 +43,17 @@ class Engine:
         clock: of the run.
         write_call: given each call as a packed record of ``CALL``, in the order they end.
         worker: which of the load's processes this is, from 0.
+        bad_answers: keeps the first of them; ``None`` to keep none.
     """
 
-    def __init__(self, spec: LoadSpec, clock: Clock, write_call: Callable[[bytes], None], worker: int = 0) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        clock: Clock,
+        write_call: Callable[[bytes], None],
+        worker: int = 0,
+        bad_answers: FirstBadAnswers | None = None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
         self.tls = client_context() if spec.target.tls else None
@@ -56,6 +65,7 @@ class Engine:
         self.lane = int(spec.lane)
         self.worker = worker
         self.write_call = write_call
+        self.bad_answers = bad_answers
         self.step_number = 0
         self.new_call_id = itertools.count(1).__next__  # unique in this engine; 0 is the handshake's
         self.stopping = False

@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
+from mcp_chaos.load.awaiting import Awaiting
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.errand import deliver
 from mcp_chaos.load.request import LostError, header_lines, request_head
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
 
-Answered = tuple[Head, Message | None]
 
-
-class User:
+class User(Awaiting):
     """One client of the load, over HTTP.
 
     Args:
@@ -36,18 +35,15 @@ class User:
     dialect_name: str | None = None
 
     def __init__(self, engine: "Engine", number: int, choices: "Choices") -> None:
-        self._engine = engine
+        super().__init__(engine)
         self.number = number
         self.choices = choices
         self.dialect = DIALECTS[self.dialect_name or engine.target.dialect](f"client_{number}")
         self._operations = engine.workload.operations
         self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
-        self._connection: Connection | None = None
         self._head = b""
         self._head_version = -1
         self._preparing: asyncio.Task[None] | None = None
-        self._awaited: asyncio.Future[Answered] | None = None
-        self._early: Answered | None = None
         self._verdict: Reason | None = None
         self._renewed = False
         self.calling = False
@@ -176,31 +172,18 @@ class User:
     def _judge(self, head: Head, body: bytes, message: Message | None) -> Reason:
         operation = self._operations[self._operation]
         if operation.page:
-            return self.dialect.judge_page(head.status, body, operation.expect)
-        return self.dialect.judge(self._call_id, head.status, message, operation)
-
-    def _await_answer(self) -> asyncio.Future[Answered]:
-        self._early = None
-        self._awaited = self._engine.loop.create_future()
-        return self._awaited
-
-    def _settle(self, outcome: Answered | Reason) -> None:
-        awaited, self._awaited, self._early = self._awaited, None, None
-        if awaited is None or awaited.done():
-            return
-        if isinstance(outcome, Reason):
-            awaited.set_exception(LostError(outcome))
+            reason = self.dialect.judge_page(head.status, body, operation.expect)
         else:
-            awaited.set_result(outcome)
+            reason = self.dialect.judge(self._call_id, head.status, message, operation)
+        if reason is not Reason.OK:
+            self._keep_bad_answer(reason, head.status, body, message)
+        return reason
 
-    def _wait_no_longer(self, awaited: asyncio.Future[Answered]) -> None:
-        """The answer to a handshake came on a stream that does not end: take it, and another connection."""
-        if awaited is self._awaited and self._early is not None:
-            early = self._early
-            if self._connection is not None:
-                self._connection.abandon()
-                self._connection = None
-            self._settle(early)
+    def _keep_bad_answer(self, reason: Reason, status: int | None, body: bytes, message: Message | None) -> None:
+        engine = self._engine
+        if engine.bad_answers is not None:
+            name = self._operations[self._operation].name
+            engine.bad_answers.keep((self.intended_ns, engine.now_ns()), reason, name, status, body, message)
 
     def _renew(self, status: int) -> bool:
         """Open a session in place of one that the server does not know any more, and make the call again, once.
@@ -221,8 +204,11 @@ class User:
             await self._open_way()
         except (DialectError, LostError) as error:
             self._drop_connection()
-            refused = self._renewed and isinstance(error, DialectError)
-            reason: Reason | None = Reason.SESSION_LOST if refused else error.reason
+            refused = isinstance(error, DialectError)
+            why = Reason.SESSION_LOST if refused and self._renewed else error.reason
+            if refused:
+                self._keep_bad_answer(why, None, str(error).encode(), None)
+            reason: Reason | None = why
         except OSError:
             self._drop_connection()
             reason = Reason.REFUSED
