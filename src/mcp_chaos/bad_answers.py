@@ -47,8 +47,9 @@ class BadAnswer:
         times = found.intended_ns, found.done_ns
         numbers = [number for number in (found.status, found.code) if number is not None]
         texts = found.operation, found.text
-        sound = all(type(time) is int and 0 <= time < LATEST_NS for time in times)
         sound = (
-            sound and all(type(number) is int for number in numbers) and all(isinstance(text, str) for text in texts)
+            all(type(time) is int and 0 <= time < LATEST_NS for time in times)
+            and all(type(number) is int for number in numbers)
+            and all(isinstance(text, str) for text in texts)
         )
         return found if sound else None
