@@ -6,18 +6,27 @@ from typing import Any
 import numpy as np
 
 from mcp_chaos.history import SCHEMA, History
-from mcp_chaos.records import CALL, Calls, Event, Lane, Outcome, Reason
+from mcp_chaos.records import CALL, GOOD, Calls, Event, Lane, Outcome, Reason
 
 S = 1_000_000_000
 MS = 1_000_000
 
 
-def call(at_s: float, reason: Reason = Reason.OK, took_ms: float = 10, lane: Lane = Lane.FAULTED) -> tuple[Any, ...]:
-    """One call: intended and sent at ``at_s``."""
+def call(
+    at_s: float,
+    reason: Reason = Reason.OK,
+    took_ms: float = 10,
+    lane: Lane = Lane.FAULTED,
+    *,
+    user: int = 0,
+    opening_ms: float = 0,
+) -> tuple[Any, ...]:
+    """One call: intended at ``at_s``, and sent when a session was open, ``opening_ms`` later."""
     at_ns = round(at_s * S)
-    outcome = Outcome.OK if reason is Reason.OK else Outcome.FAIL
+    outcome = Outcome.OK if reason in GOOD else Outcome.FAIL
     outcome = Outcome.INFO if reason in (Reason.TIMED_OUT, Reason.CLOSED) else outcome
-    return (at_ns, at_ns, at_ns + round(took_ms * MS), 100, 0, 0, 0, reason, outcome, lane, 0)
+    sent_ns = at_ns + round(opening_ms * MS)
+    return (at_ns, sent_ns, at_ns + round(took_ms * MS), 100, 0, user, 0, reason, outcome, lane, 0)
 
 
 def calls_of(rows: Iterable[tuple[Any, ...]]) -> Calls:

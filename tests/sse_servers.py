@@ -49,7 +49,8 @@ class SseServer:
     """The handler of a server.
 
     Args:
-        post: what is done with a call: given its connection, the way to its stream, and the request.
+        post: what is done with a call, or with an answer of the client's: given its connection, the way to its stream,
+            and the request.
         first: the stream's first bytes, the number of the session in place of ``%d``.
     """
 
@@ -79,7 +80,7 @@ class SseServer:
         stream = self.streams.get(request.partition(b"session=")[2].partition(b" ")[0])
         if stream is None:
             conn.sendall(http(b"no such session", status="404 Not Found", kind="text/plain"))
-        elif b'"tools/call"' in request or b'"list_databases"' in request:
+        elif b'"method"' not in request or b'"tools/call"' in request or b'"list_databases"' in request:
             self.post(conn, stream.sendall, request)
         else:
             well(conn, stream.sendall, request)

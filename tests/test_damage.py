@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcp_chaos.history import RunFolder
-from mcp_chaos.records import CALL
+from mcp_chaos.records import CALL, Reason
 from tests.histories import event
 from tests.report.runs import write_run
 from tests.test_cli import run
@@ -121,7 +121,7 @@ RUN = [
     add(at_ns=AT, kind="load_started", load="x" * 300, lane="faulted", judged=True),
     add(at_ns=AT, kind="load_started", load="x\0", lane="faulted", judged=True),
     instead("calls-sustained.bin"),
-    calls(reason=13),
+    calls(reason=len(Reason)),
     calls(outcome=3),
     calls(lane=2),
     calls(intended_ns=-1),
@@ -129,6 +129,8 @@ RUN = [
     put("result-sustained.json", "[]"),
     put("result-sustained.json", '{"summary": {"calls": "x"}}'),
     put("result-sustained.json", '{"summary": {"calls": -1}}'),
+    put("bad-answers-sustained.jsonl", "[]\n"),
+    put("bad-answers-sustained.jsonl", '{"reason": "x"}\n'),
     put("load-sustained.json", "[]"),
     put("load-sustained.json", '{"workload": []}'),
     put("load-sustained.json", '{"workload": {"kinds": 3}}'),

@@ -174,3 +174,42 @@ def test_merged_segments_cover_the_same_time_without_overlap(pairs: list[tuple[i
         t for s in result for t in range(s.start_ns, s.end_ns)
     }
     assert all(a.end_ns < b.start_ns for a, b in pairwise(result))
+
+
+def test_the_time_until_a_service_is_steady_is_its_recovery_times_alone() -> None:
+    late = [*every(0.1, 5, 6, reason=Reason.REFUSED), call(5.5, Reason.TIMED_OUT, took_ms=400), call(5.6, took_ms=900)]
+    measured = measure(a_history([*every(0.1, 0, 3), *late, *every(0.1, 6, 12)], fault(3, 5)))
+    found = measured.figures["recovery"]["faulted"]
+    assert found.recovery_s == pytest.approx(1.01)
+    assert (found.success_fraction, found.hung_calls, found.calls) == (1, 0, 60)
+    assert found.max_ms == pytest.approx(10)
+    assert found.calls_per_s == pytest.approx(10)
+
+
+def test_what_fails_after_the_service_was_steady_counts() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 5, 8), *every(0.1, 8, 9, reason=Reason.REFUSED), *every(0.1, 9, 12)]
+    found = measure(a_history(rows, fault(3, 5))).figures["recovery"]["faulted"]
+    assert found.recovery_s == pytest.approx(0.01)
+    assert found.failed_calls == 10
+
+
+def test_a_service_that_never_became_steady_has_all_of_its_calls_counted() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.2, 5, 12, reason=Reason.REFUSED), *every(0.2, 5.1, 12)]
+    found = measure(a_history(rows, fault(3, 5))).figures["recovery"]["faulted"]
+    assert (found.calls, found.ok_calls) == (70, 35)
+
+
+def test_opening_a_session_is_no_part_of_a_latency() -> None:
+    first = [call(user / 100, took_ms=1005, opening_ms=1000, user=user) for user in range(5)]
+    rows = [*first, *every(0.1, 1.1, 3, user=2), *every(0.1, 5, 12, user=2)]
+    assert measure(a_history(rows, fault(3, 5))).figures["baseline"]["faulted"].max_ms == pytest.approx(10)
+    again = [call(5, Reason.CLOSED, user=1), call(5.1, took_ms=905, opening_ms=900, user=1)]
+    again += [call(9, Reason.SESSION_RENEWED, took_ms=805, opening_ms=800, user=2)]
+    found = measure(a_history([*rows, *again], fault(3, 5))).figures["recovery"]["faulted"]
+    assert found.max_ms == pytest.approx(10)
+    assert found.sessions_renewed == 1
+
+
+def test_a_client_that_connects_again_for_no_reason_is_timed_from_when_it_was_ready() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 5, 8), call(8.5, took_ms=905, opening_ms=900), *every(0.1, 9.5, 12)]
+    assert measure(a_history(rows, fault(3, 5))).figures["recovery"]["faulted"].max_ms == pytest.approx(905)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcp_chaos.errors import UsageError
 from mcp_chaos.metrics import WINDOWS, Figures, figures
 from mcp_chaos.records import CALL
-from mcp_chaos.thresholds import Threshold, number, parse_thresholds
+from mcp_chaos.thresholds import Judgement, Threshold, number, parse_thresholds
 from tests.histories import calls_of, every
 
 NONE = figures(np.empty(0, dtype=CALL), 0)
@@ -119,3 +119,38 @@ def test_no_threshold_at_all_is_refused(block: object) -> None:
 )
 def test_figures_are_written_for_people(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "deadline_ms", "outcome"),
+    [
+        ("p95_ms <= 3 * baseline.p95_ms + 200", 230.0, "inconclusive"),
+        ("p95_ms <= 3 * baseline.p95_ms + 200", 231.0, "met"),
+        ("p95_ms - baseline.p95_ms <= 2000", 2000.0, "inconclusive"),
+        ("max_ms < 2000", 2000.0, "met"),
+        ("control.p95_ms > 5", 1.0, "met"),
+        ("hung_calls == 0", 1.0, "met"),
+        ("calls <= 2000", 1.0, "met"),
+        ("p95_ms <= 5", 1.0, "missed"),
+    ],
+)
+def test_a_limit_that_no_call_can_reach_before_its_deadline_decides_nothing(
+    text: str, deadline_ms: float, outcome: str
+) -> None:
+    judgement = Threshold.parse("fault", text).judge(measured(fault_control=SOME), None, deadline_ms)
+    assert judgement.outcome == outcome
+    if outcome == "inconclusive":
+        assert f"until their deadline of {deadline_ms:g} ms would meet it too" in judgement.sentence()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "said"),
+    [
+        (0.989999, 0.99, "at 0.989999"),
+        (0.5, 0.99, "at 0.5"),
+        (1000.4, 1000.2, "at 1000.4 against 1000.2"),
+    ],
+)
+def test_measured_and_limit_are_told_apart(left: float, right: float, said: str) -> None:
+    judgement = Judgement("recovery", "success_fraction >= 0.99", "missed", left, right)
+    assert judgement.sentence().endswith(f"was missed, {said}")

@@ -194,3 +194,18 @@ def test_a_verdict_is_json_with_windows_thresholds_and_faults() -> None:
     assert told["windows"]["fault"]["control"]["success_fraction"] == 1
     assert told["thresholds"][0]["outcome"] == "met"
     assert told["faults"][0]["proof"] == "felt"
+
+
+def test_a_limit_above_the_deadline_makes_a_run_inconclusive() -> None:
+    history = a_history(SOUND, fault(3, 5), {"recovery": ["p95_ms <= 3 * baseline.p95_ms + 200"]})
+    assert judge(replace(history, deadlines_s={"sustained": 0.3})).verdict == PASS
+    verdict = judge(replace(history, deadlines_s={"sustained": 0.2}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "deadline of 200 ms" in verdict.headline
+
+
+def test_a_quantile_that_too_few_calls_show_makes_a_run_inconclusive() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 5, 11.5), *every(0.1, 11.5, 12, took_ms=400)]
+    verdict = judge(a_history(rows, fault(3, 5), {"recovery": ["p95_ms <= 3 * baseline.p95_ms + 200"]}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "99 % confidence" in verdict.reasons[0]

@@ -10,6 +10,7 @@ A run folder holds::
     observations.jsonl   readings of probes
     load-NAME.json       what a load was told to do
     calls-NAME.bin       its calls, records of ``CALL``; calls-NAME.1.bin and so on where several processes made them
+    bad-answers-NAME.jsonl  the first answers to its calls that were no good
     result-NAME.json     its result, in the specification's fields
     verdict.json         the verdict, its reasons and figures
     report.txt           the table printed at the end
@@ -29,11 +30,14 @@ from typing import Any
 import numpy as np
 
 from mcp_chaos import strict_json
+from mcp_chaos.bad_answers import BadAnswer
 from mcp_chaos.errors import HistoryError
+from mcp_chaos.json_lines import JsonLines as JsonLines
 from mcp_chaos.records import CALL, Calls, Event, are_calls
 
 SCHEMA = 1
 _AT_A_TIME = 65_536
+_MOST_S = 1e9
 
 _MAPPINGS = ("numbers", "toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
@@ -59,51 +63,6 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_text(text, encoding="utf-8", errors="replace")
     temporary.replace(path)
-
-
-class JsonLines:
-    """An append-only file of JSON lines, safe to write from threads; each line is one ``write`` call.
-
-    Args:
-        path: the file; its folder must exist.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add one line. Processes may share the file: ``O_APPEND`` keeps lines whole."""
-        line = json.dumps(record, sort_keys=True, allow_nan=False, default=str).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            while line:
-                line = line[os.write(descriptor, line) :]
-        finally:
-            os.close(descriptor)
-
-    def read(self) -> Iterator[dict[str, Any]]:
-        """The records in order; a last line without its end is left out.
-
-        Raises:
-            HistoryError: it cannot be read, or a line in the middle is not a JSON object.
-        """
-        try:
-            lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-        except OSError as error:
-            raise HistoryError(f"{self.path} cannot be read ({error}). The run was left as it is.") from None
-        for number, line in enumerate(lines[:-1], start=1):
-            record = _record_of(line)
-            if record is None:
-                raise HistoryError(f"{self.path}, line {number}, is not a JSON object. The run was left as it is.")
-            yield record
-
-
-def _record_of(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = strict_json.parse(line.decode("utf-8"))
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 class RunFolder:
@@ -249,6 +208,34 @@ class RunFolder:
             raise HistoryError(f"{self.path / name} does not say how many calls were made. It was left as it is.")
         return count
 
+    def bad_answers_file(self, load: str) -> JsonLines:
+        """Where the first bad answers to calls of a load are."""
+        return JsonLines(self.path / f"bad-answers-{load}.jsonl")
+
+    def bad_answers(self, load: str) -> list[BadAnswer]:
+        """The first bad answers to calls of a load.
+
+        Raises:
+            HistoryError: one of them is something else.
+        """
+        file = self.bad_answers_file(load)
+        found = [BadAnswer.from_json(record) for record in file.read()]
+        whole = [answer for answer in found if answer is not None]
+        if len(whole) < len(found):
+            raise HistoryError(f"{file.path} has a line that is no answer. The run was left as it is.")
+        return whole
+
+    def deadline_s(self, load: str) -> float | None:
+        """The deadline of the calls of a load; ``None`` where its record is not there or does not say."""
+        try:
+            record = self.read(f"load-{load}.json")
+        except HistoryError:
+            return None
+        found = record.get("deadline_s") if isinstance(record, dict) else None
+        if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < _MOST_S:
+            return None
+        return float(found)
+
     def load_names(self, events: Iterable[Event]) -> list[str]:
         """The loads that events of the run tell of, in the order they were started.
 
@@ -304,12 +291,16 @@ class History:
         events: in the order of their time.
         calls: by load name.
         expected_calls: how many the result of each load counted; a load that was killed has none.
+        deadlines_s: of the calls of each load, where it is known.
+        bad_answers: the first bad answers to the calls of each load.
     """
 
     manifest: dict[str, Any]
     events: list[Event]
     calls: dict[str, Calls]
     expected_calls: dict[str, int] = field(default_factory=dict)
+    deadlines_s: dict[str, float] = field(default_factory=dict)
+    bad_answers: dict[str, list[BadAnswer]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: RunFolder) -> "History":
@@ -322,7 +313,10 @@ class History:
         names = folder.load_names(events)
         counted = {load: folder.expected_calls(load) for load in names}
         expected = {load: count for load, count in counted.items() if count is not None}
-        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected)
+        deadlines = {load: folder.deadline_s(load) for load in names}
+        known = {load: deadline_s for load, deadline_s in deadlines.items() if deadline_s is not None}
+        bad_answers = {load: folder.bad_answers(load) for load in names}
+        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected, known, bad_answers)
 
 
 def began_ns(folder: RunFolder, history: History) -> int:

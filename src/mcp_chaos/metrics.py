@@ -9,24 +9,28 @@ The windows of a run follow from its events:
 Only loads that were running when a fault came are judged; a ramp that went before, to find the capacity, is not.
 A call that was under way at any moment of a fault belongs to the fault: one in flight when the network was cut is
 not the baseline's failure, and one that is stuck in a fault and ends after it is not the recovery's. Every other
-call belongs to the window in which it was *intended*.
+call belongs to the window in which it was *intended*. The recovery's figures begin, after each heal, with the first
+call from which on the service was steady again: the time until then is ``recovery_s``, and is not held against the
+service twice.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcp_chaos.figures import FIGURE_NAMES as FIGURE_NAMES
+from mcp_chaos.figures import Figures as Figures
+from mcp_chaos.figures import figures as figures
+from mcp_chaos.figures import latencies_ms, opening
 from mcp_chaos.history import History
 from mcp_chaos.records import CALL, Calls, Event, Lane, Outcome, Reason
 
 WINDOWS = ("baseline", "fault", "recovery")
 STEADY_FRACTION = 0.95
 STEADY_FOR_NS = 1_000_000_000
-_NS_PER_MS = 1e6
 _NS_PER_S = 1e9
 
 
@@ -41,37 +45,6 @@ class Segment:
     def seconds(self) -> float:
         """Its length."""
         return max(0, self.end_ns - self.start_ns) / _NS_PER_S
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a set of calls looked like. Latencies are of successful calls, from their intended send, in milliseconds.
-
-    ``None`` stands for a figure that the calls do not give: no call, or no successful one.
-    """
-
-    calls: int
-    ok_calls: int
-    failed_calls: int
-    unknown_calls: int
-    hung_calls: int
-    rate_limited_calls: int
-    sessions_lost: int
-    wrong_answers: int
-    success_fraction: float | None
-    calls_per_s: float | None
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    max_ms: float | None
-    recovery_s: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """All figures by name."""
-        return asdict(self)
-
-
-FIGURE_NAMES = tuple(Figures.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -184,10 +157,16 @@ def windows(faults: Sequence[Segment], loads: Sequence[Segment]) -> dict[str, li
 
 def within(calls: Calls, segments: Sequence[Segment]) -> Calls:
     """The calls that were intended in any of the segments."""
+    found: Calls = calls[is_within(calls, segments)]
+    return found
+
+
+def is_within(calls: Calls, segments: Sequence[Segment]) -> NDArray[np.bool_]:
+    """Which calls were intended in any of the segments."""
     mask = np.zeros(len(calls), dtype=bool)
     for segment in segments:
         mask |= (calls["intended_ns"] >= segment.start_ns) & (calls["intended_ns"] < segment.end_ns)
-    return calls[mask]
+    return mask
 
 
 def touched_by(calls: Calls, faults: Sequence[Segment]) -> NDArray[np.bool_]:
@@ -196,36 +175,6 @@ def touched_by(calls: Calls, faults: Sequence[Segment]) -> NDArray[np.bool_]:
     for fault in faults:
         mask |= (calls["intended_ns"] < fault.end_ns) & (calls["done_ns"] > fault.start_ns)
     return mask
-
-
-def figures(calls: Calls, seconds: float, recovery_s: float | None = None) -> Figures:
-    """The figures of some calls made in ``seconds`` of time.
-
-    Percentiles are by linear interpolation between order statistics (numpy's default, type 7 of Hyndman and Fan 1996).
-    """
-    ok = calls[calls["outcome"] == Outcome.OK]
-    latencies_ms = (ok["done_ns"] - ok["intended_ns"]) / _NS_PER_MS
-    p50, p95, p99, longest = (
-        [float(q) for q in np.quantile(latencies_ms, [0.5, 0.95, 0.99, 1.0])] if len(ok) else [None] * 4
-    )
-    reasons = np.bincount(calls["reason"], minlength=len(Reason))
-    return Figures(
-        calls=len(calls),
-        ok_calls=len(ok),
-        failed_calls=int(np.count_nonzero(calls["outcome"] == Outcome.FAIL)),
-        unknown_calls=int(np.count_nonzero(calls["outcome"] == Outcome.INFO)),
-        hung_calls=int(reasons[Reason.TIMED_OUT]),
-        rate_limited_calls=int(reasons[Reason.RATE_LIMITED]),
-        sessions_lost=int(reasons[Reason.SESSION_LOST]),
-        wrong_answers=int(reasons[Reason.WRONG_ANSWER] + reasons[Reason.WRONG_CONTENT]),
-        success_fraction=len(ok) / len(calls) if len(calls) else None,
-        calls_per_s=len(calls) / seconds if seconds > 0 else None,
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-        max_ms=longest,
-        recovery_s=recovery_s,
-    )
 
 
 def recovery_s(calls: Calls, segment: Segment) -> float | None:
@@ -243,12 +192,17 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
         Seconds; infinity when calls were made and none of them was steady; ``None`` when the segment does not show it,
         because no call has a whole second of it before it.
     """
+    return _recovery(calls, segment)[0]
+
+
+def _recovery(calls: Calls, segment: Segment) -> tuple[float | None, int]:
+    """The recovery time, and when the call was intended from which on the service was steady, else the heal."""
     after = within(calls, [segment])
     after = after[np.argsort(after["intended_ns"], kind="stable")]
     intended = after["intended_ns"]
     seen_out = intended + STEADY_FOR_NS <= segment.end_ns
     if not seen_out.any():
-        return None
+        return None, segment.start_ns
     ok = (after["outcome"] == Outcome.OK).astype(np.int64)
     so_far = np.concatenate(([0], np.cumsum(ok)))
     ends = np.searchsorted(intended, intended + STEADY_FOR_NS, side="left")
@@ -256,8 +210,8 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
     fraction = (so_far[ends] - so_far[first]) / (ends - first)
     steady = np.flatnonzero((ok == 1) & (fraction >= STEADY_FRACTION) & seen_out)
     if not len(steady):
-        return math.inf
-    return float(after["done_ns"][steady[0]] - intended[0]) / _NS_PER_S
+        return math.inf, segment.start_ns
+    return float(after["done_ns"][steady[0]] - intended[0]) / _NS_PER_S, int(intended[steady[0]])
 
 
 def slowest(recoveries: Sequence[float | None]) -> float | None:
@@ -269,6 +223,28 @@ def slowest(recoveries: Sequence[float | None]) -> float | None:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The calls of one window and lane.
+
+    Args:
+        figures: of them.
+        latencies_ms: of those that succeeded, sorted.
+        reasons: how many ended for each reason.
+    """
+
+    figures: Figures
+    latencies_ms: NDArray[np.float64]
+    reasons: dict[Reason, int]
+
+    @classmethod
+    def of(cls, calls: Calls, opened: NDArray[np.bool_], seconds: float, recovery_s: float | None) -> "Sample":
+        """A sample from its calls; see ``figures``."""
+        counts = np.bincount(calls["reason"], minlength=len(Reason))
+        reasons = {reason: int(counts[reason]) for reason in Reason if counts[reason]}
+        return cls(figures(calls, seconds, recovery_s, opened), latencies_ms(calls, opened), reasons)
+
+
+@dataclass(frozen=True)
 class Measured:
     """A history, measured.
 
@@ -276,7 +252,7 @@ class Measured:
         faults: in the order they came.
         loads: the judged loads and their times.
         windows: the stretches of time of each window.
-        figures: by window, then lane (``faulted``, ``control``).
+        samples: by window, then lane (``faulted``, ``control``).
         unseen_heals: how many heals were not followed by calls that show whether the service recovered.
         recoveries: by lane, how long after each heal the service was steady again, as ``recovery_s`` gives it.
     """
@@ -284,9 +260,21 @@ class Measured:
     faults: list[FaultSpan]
     loads: dict[str, Segment]
     windows: dict[str, list[Segment]]
-    figures: dict[str, dict[str, Figures]]
+    samples: dict[str, dict[str, Sample]]
     recoveries: dict[str, list[float | None]]
     unseen_heals: int
+
+    @property
+    def figures(self) -> dict[str, dict[str, Figures]]:
+        """The figures by window, then lane."""
+        return {
+            window: {lane: sample.figures for lane, sample in found.items()} for window, found in self.samples.items()
+        }
+
+    @property
+    def latencies_ms(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """The sorted latencies of successful calls by window, then lane."""
+        return {w: {lane: sample.latencies_ms for lane, sample in found.items()} for w, found in self.samples.items()}
 
     @property
     def never_steady(self) -> bool:
@@ -308,38 +296,35 @@ def measure(history: History) -> Measured:
     spans = windows([fault.span for fault in faults], list(loads.values()))
     mine = [history.calls[name] for name in loads if name in history.calls]
     calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
+    opened = np.concatenate([opening(part) for part in mine]) if mine else np.zeros(0, dtype=bool)
     touched = touched_by(calls, spans["fault"])
-    by_window = {window: within(calls[~touched], segments) for window, segments in spans.items()}
-    by_window["fault"] = calls[touched]
-    by_lane = {window: {lane: _of(lane, found) for lane in Lane} for window, found in by_window.items()}
     recoveries = {
-        lane: [recovery_s(by_lane["recovery"][lane], segment) for segment in spans["recovery"]] for lane in Lane
+        lane: [_recovery(calls[~touched & (calls["lane"] == lane)], segment) for segment in spans["recovery"]]
+        for lane in Lane
     }
-    measured = {
-        window: {
-            lane.name.lower(): figures(
-                by_lane[window][lane],
-                sum(segment.seconds for segment in segments),
-                _finite(slowest(recoveries[lane])) if window == "recovery" else None,
-            )
-            for lane in Lane
-        }
-        for window, segments in spans.items()
-    }
-    seen = sum(time is not None for time in recoveries[Lane.FAULTED])
+    times = {lane.name.lower(): [time for time, _ in found] for lane, found in recoveries.items()}
+    samples: dict[str, dict[str, Sample]] = {window: {} for window in WINDOWS}
+    for window, segments in spans.items():
+        for lane in Lane:
+            kept = segments if window != "recovery" else _from_steady_on(segments, recoveries[lane])
+            mask = touched if window == "fault" else ~touched & is_within(calls, kept)
+            mask = mask & (calls["lane"] == lane)
+            slow = _finite(slowest(times[lane.name.lower()])) if window == "recovery" else None
+            seconds = sum(segment.seconds for segment in kept)
+            samples[window][lane.name.lower()] = Sample.of(calls[mask], opened[mask], seconds, slow)
     return Measured(
         faults,
         loads,
         spans,
-        measured,
-        recoveries={lane.name.lower(): times for lane, times in recoveries.items()},
-        unseen_heals=len(spans["fault"]) - seen,
+        samples,
+        recoveries=times,
+        unseen_heals=len(spans["fault"]) - sum(time is not None for time in times["faulted"]),
     )
 
 
-def _of(lane: Lane, calls: Calls) -> Calls:
-    of_lane: Calls = calls[calls["lane"] == lane]
-    return of_lane
+def _from_steady_on(segments: Sequence[Segment], found: Sequence[tuple[float | None, int]]) -> list[Segment]:
+    """What is left of the times after heals from the moments of recovery on."""
+    return [Segment(from_ns, segment.end_ns) for segment, (_, from_ns) in zip(segments, found, strict=True)]
 
 
 def _finite(value: float | None) -> float | None:

@@ -59,6 +59,11 @@ class Reason(IntEnum):
     TIMED_OUT = 10
     SERVER_ERROR = 11
     WRONG_CONTENT = 12
+    SESSION_RENEWED = 13
+
+
+GOOD = frozenset({Reason.OK, Reason.SESSION_RENEWED})
+"""Reasons of calls that succeeded: at once, or on a session opened in place of one that the server had ended."""
 
 
 class Lane(IntEnum):
@@ -101,7 +106,7 @@ def outcome_of(reason: Reason, sent: bool) -> Outcome:
     side of it; before that, the call surely did not happen.
     Source: the three-valued operations of Jepsen and Maelstrom (ok, fail, info).
     """
-    if reason is Reason.OK:
+    if reason in GOOD:
         return Outcome.OK
     return Outcome.INFO if sent and reason in _UNKNOWN_ONCE_SENT else Outcome.FAIL
 

@@ -3,6 +3,9 @@
 A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
 from ``metrics.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
 ``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
+
+A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its
+confidence interval that is the kindest to the service; between that and met it is inconclusive.
 """
 
 import ast
@@ -10,9 +13,13 @@ import difflib
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mcp_chaos.confidence import quantile_bounds
 from mcp_chaos.errors import UsageError
 from mcp_chaos.metrics import FIGURE_NAMES, WINDOWS, Figures
 from mcp_chaos.records import LANES
@@ -36,8 +43,17 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
 }
 
+_QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+_LATENCIES = (*_QUANTILES, "max_ms")
+_MOST_DIGITS = 15
+
 AllFigures = Mapping[str, Mapping[str, Figures]]
 """Figures by window, then lane."""
+
+AllLatencies = Mapping[str, Mapping[str, NDArray[np.float64]]]
+"""The sorted latencies of successful calls, in milliseconds, by window, then lane."""
+
+Interval = tuple[float, float]
 
 
 class NoDataError(Exception):
@@ -51,9 +67,12 @@ class Judgement:
     Args:
         window: baseline, fault or recovery.
         text: the threshold as written.
-        outcome: ``met``, ``missed`` or ``no_data``.
+        outcome: ``met``, ``missed``, ``no_data``, or ``inconclusive``: there are figures, and they do not decide it.
         left, right: the two sides as numbers; ``None`` without data.
         missing: the figure that was not measured.
+        why: what makes it inconclusive.
+        shares: how many of the calls it is about succeeded.
+        causes: why the others did not.
     """
 
     window: str
@@ -62,6 +81,9 @@ class Judgement:
     left: float | None
     right: float | None
     missing: str | None = None
+    why: str | None = None
+    shares: str | None = None
+    causes: str | None = None
 
     def sentence(self) -> str:
         """The judgement in words, for the reasons of a verdict."""
@@ -69,8 +91,12 @@ class Judgement:
             return f"{self.window}: '{self.text}' was missed: the service never became steady again"
         if self.outcome == "no_data":
             return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
-        against = "" if self.text.endswith(number(self.right)) else f" against {number(self.right)}"
-        return f"{self.window}: '{self.text}' was {self.outcome}, at {number(self.left)}{against}"
+        if self.outcome == "inconclusive":
+            return f"{self.window}: '{self.text}' cannot be judged: {self.why}"
+        left, right = told_apart(self.left, self.right)
+        against = "" if self.text.endswith(f" {right}") else f" against {right}"
+        because = f"; {self.shares}: {self.causes}" if self.causes else ""
+        return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}{because}"
 
 
 def number(value: float | None) -> str:
@@ -80,6 +106,18 @@ def number(value: float | None) -> str:
     if math.isinf(value):
         return "never"
     return f"{value:.4g}" if abs(value) < _WHOLE_FROM else f"{value:.0f}"
+
+
+def told_apart(left: float | None, right: float | None) -> tuple[str, str]:
+    """Two figures for people, with as many digits as it takes to tell them apart."""
+    found = number(left), number(right)
+    if found[0] != found[1] or left is None or right is None or left == right:
+        return found
+    for digits in range(5, _MOST_DIGITS):
+        found = f"{left:.{digits}g}", f"{right:.{digits}g}"
+        if found[0] != found[1]:
+            break
+    return found
 
 
 @dataclass(frozen=True)
@@ -130,15 +168,61 @@ class Threshold:
         places = [_place(ast.unparse(node), self.window) for node in nodes]
         return [(window, lane) for window, lane, name in places if name in FIGURE_NAMES]
 
-    def judge(self, figures: AllFigures) -> Judgement:
-        """Compare it with what was measured."""
+    def subject(self) -> tuple[str, str, str] | None:
+        """Window, lane and name of the first figure on its left side."""
+        nodes = [n for n in ast.walk(self.comparison.left) if isinstance(n, ast.Name | ast.Attribute)]
+        places = [_place(ast.unparse(node), self.window) for node in nodes]
+        return next((place for place in places if place[2] in FIGURE_NAMES), None)
+
+    def judge(
+        self, figures: AllFigures, latencies: AllLatencies | None = None, deadline_ms: float | None = None
+    ) -> Judgement:
+        """Compare it with what was measured.
+
+        Args:
+            figures: what was measured.
+            latencies: what its quantiles are of; without them, they are taken as they are.
+            deadline_ms: of the calls; no latency is above it. ``None`` where it is not known.
+        """
         try:
             left = _value(self.comparison.left, self.window, figures)
             right = _value(self.comparison.comparators[0], self.window, figures)
         except NoDataError as error:
             return Judgement(self.window, self.text, "no_data", None, None, str(error))
         met = _COMPARISONS[type(self.comparison.ops[0])][1](left, right)
-        return Judgement(self.window, self.text, "met" if met else "missed", left, right)
+        outcome, why = "met" if met else "missed", None
+        if met and deadline_ms is not None and self._is_met_at(deadline_ms, figures):
+            outcome, why = (
+                "inconclusive",
+                f"calls that take until their deadline of {deadline_ms:g} ms would meet it too",
+            )
+        elif not met and latencies is not None and not self._is_surely_missed(figures, latencies):
+            measured, limit = told_apart(left, right)
+            why = f"{measured} was measured against {limit}, which so few calls do not show at 99 % confidence"
+            outcome = "inconclusive"
+        return Judgement(self.window, self.text, outcome, left, right, why=why)
+
+    def _is_met_at(self, deadline_ms: float, figures: AllFigures) -> bool:
+        """Whether the latency that it bounds from above, if it has one, could be the deadline."""
+        subject = self.subject()
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in _LATENCIES:
+            return False
+        window, lane, name = subject
+        latency: dict[str, Any] = {name: deadline_ms}
+        at_deadline = replace(figures[window][lane], **latency)
+        changed = {**figures, window: {**figures[window], lane: at_deadline}}
+        left = _value(self.comparison.left, self.window, changed)
+        right = _value(self.comparison.comparators[0], self.window, changed)
+        return _COMPARISONS[type(self.comparison.ops[0])][1](left, right)
+
+    def _is_surely_missed(self, figures: AllFigures, latencies: AllLatencies) -> bool:
+        """Whether it is missed with each side anywhere in its confidence interval."""
+        left = _interval(self.comparison.left, self.window, figures, latencies)
+        right = _interval(self.comparison.comparators[0], self.window, figures, latencies)
+        met = _COMPARISONS[type(self.comparison.ops[0])][1]
+        if isinstance(self.comparison.ops[0], ast.Eq | ast.NotEq):
+            return True
+        return not met(left[0], right[1]) and not met(left[1], right[0])
 
 
 def parse_thresholds(block: Any) -> list[Threshold]:
@@ -217,6 +301,33 @@ def _value(node: ast.expr, window: str, figures: AllFigures) -> float:
     if isinstance(node, ast.UnaryOp):
         return -_value(node.operand, window, figures)
     return _figure(ast.unparse(node), window, figures)
+
+
+def _interval(node: ast.expr, window: str, figures: AllFigures, latencies: AllLatencies) -> Interval:
+    """Where a value lies at 99 % confidence; only quantiles are uncertain."""
+    if isinstance(node, ast.BinOp):
+        return _combined(
+            node.op,
+            _interval(node.left, window, figures, latencies),
+            _interval(node.right, window, figures, latencies),
+        )
+    if isinstance(node, ast.UnaryOp):
+        low, high = _interval(node.operand, window, figures, latencies)
+        return -high, -low
+    if isinstance(node, ast.Name | ast.Attribute):
+        of_window, of_lane, name = _place(ast.unparse(node), window)
+        if name in _QUANTILES:
+            return quantile_bounds(latencies[of_window][of_lane], _QUANTILES[name])
+    value = _value(node, window, figures)
+    return value, value
+
+
+def _combined(operation: ast.operator, left: Interval, right: Interval) -> Interval:
+    """Interval arithmetic; all that there is where a divisor may be 0."""
+    if isinstance(operation, ast.Div) and right[0] <= 0 <= right[1]:
+        return -math.inf, math.inf
+    ends = [_ARITHMETIC[type(operation)](a, b) for a in left for b in right]
+    return min(ends), max(ends)
 
 
 def _place(dotted: str, window: str) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mcp_chaos.evidence import causes, shares
 from mcp_chaos.history import History
 from mcp_chaos.metrics import FaultSpan, Measured, measure
 from mcp_chaos.records import LANES, Event
@@ -22,6 +23,7 @@ FAIL = "fail"
 INCONCLUSIVE = "inconclusive"
 
 FEWEST_CALLS = 10
+_MS_PER_S = 1000.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,16 @@ def judge(history: History) -> Verdict:
     """Judge a run by its history and by the thresholds in its manifest."""
     measured = measure(history)
     thresholds = parse_thresholds(history.manifest["thresholds"])
-    judgements = [_with_never(threshold.judge(measured.figures), measured) for threshold in thresholds]
+    deadline_ms = _deadline_ms(history, measured)
+    judgements = [
+        _with_causes(
+            _with_never(threshold.judge(measured.figures, measured.latencies_ms, deadline_ms), measured),
+            threshold,
+            measured,
+            history,
+        )
+        for threshold in thresholds
+    ]
     doubts = [*_doubts(history.events), *lost_calls(history)]
     doubts += [*_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
     failures = _misses(judgements, before_fault=True)
@@ -87,7 +98,7 @@ def judge(history: History) -> Verdict:
         failures = [*evidence, *failures]
     else:
         doubts += [f"not held against the server, as not every fault was felt: {sentence}" for sentence in evidence]
-    doubts += [j.sentence() for j in judgements if j.outcome == "no_data"]
+    doubts += [j.sentence() for j in judgements if j.outcome in ("no_data", "inconclusive")]
     if failures:
         return Verdict(FAIL, [*failures, *doubts], measured, judgements)
     if doubts:
@@ -95,10 +106,27 @@ def judge(history: History) -> Verdict:
     return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements)
 
 
+def _deadline_ms(history: History, measured: Measured) -> float | None:
+    """The longest deadline of the judged calls; ``None`` where one of them is not known."""
+    deadlines_s = [history.deadlines_s.get(load) for load in measured.loads]
+    known = [deadline_s for deadline_s in deadlines_s if deadline_s is not None]
+    return max(known) * _MS_PER_S if known and len(known) == len(deadlines_s) else None
+
+
 def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
     """A recovery time that was not measured is an answer in itself when calls show that the service never recovered."""
     never = {f"recovery.{lane}.recovery_s" for lane in LANES if measured.slowest_recovery_s(lane) == math.inf}
     return replace(judgement, outcome="missed") if judgement.missing in never else judgement
+
+
+def _with_causes(judgement: Judgement, threshold: Threshold, measured: Measured, history: History) -> Judgement:
+    """A missed share of successes tells why the other calls did not succeed."""
+    subject = threshold.subject()
+    if judgement.outcome != "missed" or subject is None or subject[2] != "success_fraction":
+        return judgement
+    window, lane, _ = subject
+    said = causes(measured, history, window, lane)
+    return replace(judgement, shares=shares(measured, window, lane), causes=said) if said else judgement
 
 
 def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]:

@@ -13,6 +13,7 @@ _WHEN = {
 _COUNTS = {
     "hung_calls": "hung until their deadline",
     "sessions_lost": "found their session lost",
+    "sessions_renewed": "had to open a session anew",
     "wrong_answers": "got a wrong answer",
     "rate_limited_calls": "got HTTP 429",
     "failed_calls": "failed",
@@ -38,6 +39,8 @@ _DIFFERENCE = re.compile(r"(p50_ms|p95_ms|p99_ms|max_ms)\s*-\s*control\.\1\s*<=?
 def plainly(judgement: Judgement) -> str:
     """What a missed threshold says, in plain words; its exact sentence where there are none for it."""
     said = _difference(judgement) or _comparison(judgement) if judgement.outcome == "missed" else ""
+    if said and judgement.causes:
+        return f"{said}: {judgement.causes}"
     return said or judgement.sentence()
 
 

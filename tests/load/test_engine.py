@@ -226,6 +226,14 @@ def test_a_stream_of_pings_without_end_is_cut_at_the_deadline() -> None:
     assert reasons(against(handle, users=2, total=2)) == {"TIMED_OUT": 2}
 
 
+@pytest.mark.parametrize("piece", [b"event: message\ndata: ", b"data: "])
+def test_an_event_stream_that_says_its_length_is_read_as_one(piece: bytes) -> None:
+    def make(request: bytes) -> bytes:
+        return http(piece + result_for(request) + b"\n\n", kind="text/event-stream")
+
+    assert reasons(against(answering(make), users=1, total=9)) == {"OK": 9}
+
+
 class FakeStreamable:
     """A streamable server whose sessions last for so many calls."""
 
@@ -351,9 +359,47 @@ def test_each_user_opens_one_session_and_ends_it_properly() -> None:
     assert sorted(server.deleted) == sorted(server.sessions) == [f"session-{n}" for n in range(3)]
 
 
-def test_a_lost_session_is_counted_and_opened_anew() -> None:
+class Forgetful(FakeStreamable):
+    """Says with another status that it does not know a session any more, and may open no other."""
+
+    def __init__(self, status: str, text: str = "", *, again: bool = True) -> None:
+        super().__init__(calls_per_session=2)
+        self._status, self._text, self._again = status, text, again
+
+    def answer(self, request: bytes) -> bytes:
+        if b'"initialize"' in request and self.sessions and not self._again:
+            return http(b"", status="503 Service Unavailable")
+        body = json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": self._text}})
+        return (
+            super()
+            .answer(request)
+            .replace(http(b"{}", status="404 Not Found"), http(body.encode(), status=self._status))
+        )
+
+
+def test_a_session_that_is_answered_404_is_renewed_and_its_call_made_again() -> None:
     server = FakeStreamable(calls_per_session=2)
-    assert reasons(against(server, users=1, total=6, dialect="streamable")) == {"OK": 4, "SESSION_LOST": 2}
+    calls = against(server, users=1, total=6, dialect="streamable")
+    renewed = ["OK", "OK", "SESSION_RENEWED", "OK", "SESSION_RENEWED", "OK"]
+    assert [Reason(reason).name for reason in calls["reason"]] == renewed
+    assert set(calls["outcome"]) == {Outcome.OK}
+    assert len(server.sessions) == 3
+
+
+def test_a_session_that_does_not_live_for_one_call_is_lost() -> None:
+    calls = against(FakeStreamable(calls_per_session=0), users=1, total=3, dialect="streamable")
+    assert reasons(calls) == {"SESSION_LOST": 3}
+    assert set(calls["outcome"]) == {Outcome.FAIL}
+
+
+def test_a_session_that_cannot_be_renewed_is_lost() -> None:
+    calls = against(Forgetful("404 Not Found", again=False), users=1, total=3, dialect="streamable")
+    assert reasons(calls)["SESSION_LOST"] == 1
+
+
+def test_a_lost_session_that_another_status_tells_of_is_a_failure() -> None:
+    calls = against(Forgetful("400 Bad Request", "No valid session"), users=1, total=6, dialect="streamable")
+    assert reasons(calls) == {"OK": 4, "SESSION_LOST": 2}
 
 
 def test_a_refused_handshake_is_the_calls_failure() -> None:

@@ -68,6 +68,8 @@ class McpServer:
             connection.send(self._greeting)
         for text in connection:
             message = json.loads(text)
+            if "method" not in message:
+                continue  # the answer to a request of this server's
             if message["method"] == "initialize":
                 assert state == "new"
                 state = "opened"

@@ -10,10 +10,10 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.observe.target import check_answers, choose_operation, read_health, read_status
+from mcp_chaos.observe.target import check_answers, choose_operation, list_tools, read_health, read_status
 from mcp_chaos.records import Reason
 from tests.conftest import ANSWER, answer_always, read_request, serving
-from tests.servers import tools_server
+from tests.servers import answering, http, tools_server
 
 CALL = Operation("list_databases")
 
@@ -183,3 +183,31 @@ def test_a_server_that_is_gone_is_a_reading_too() -> None:
     port.release()
     with serving(answer_always(page("200 OK", "application/json", "[]"))) as server:
         assert read_status(f"http://127.0.0.1:{server.port}/status", 1) == {}
+
+
+@pytest.mark.parametrize(("pages", "expected"), [(1, 1), (3, 3), (10_000, 100)])
+def test_tools_are_listed_to_the_last_page_of_not_too_many(pages: int, expected: int) -> None:
+    asked: list[str | None] = []
+
+    def make(request: bytes) -> bytes:
+        message = json.loads(request.partition(b"\r\n\r\n")[2])
+        asked.append(message["params"].get("cursor"))
+        assert "_meta" in message["params"]
+        more = {"nextCursor": str(len(asked))} if len(asked) < pages else {}
+        result = {"tools": [{"name": f"tool-{len(asked)}"}], **more}
+        return http(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode())
+
+    with serving(answering(make)) as server:
+        tools = list_tools(f"http://127.0.0.1:{server.port}/mcp", "modern", 10)
+    assert [tool["name"] for tool in tools] == [f"tool-{n}" for n in range(1, expected + 1)]
+    assert asked == [None, *map(str, range(1, expected))]
+
+
+def test_a_page_that_leads_to_itself_is_the_last() -> None:
+    def make(request: bytes) -> bytes:
+        call_id = json.loads(request.partition(b"\r\n\r\n")[2])["id"]
+        result = {"tools": [{"name": "now"}], "nextCursor": "again"}
+        return http(json.dumps({"jsonrpc": "2.0", "id": call_id, "result": result}).encode())
+
+    with serving(answering(make)) as server:
+        assert len(list_tools(f"http://127.0.0.1:{server.port}/mcp", "modern", 3)) == 2

@@ -19,6 +19,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 _MOST_KNOWN_HEADS = 1024
 _NO_BODY = (204, 304)
+_STREAM = "text/event-stream"
 
 
 class Head(NamedTuple):
@@ -38,11 +39,19 @@ class Head(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A head that was parsed before, and how its body is framed."""
+    """A head that was parsed before, and how its body is framed.
+
+    Args:
+        head: as it was parsed.
+        length: of the body, where it is said.
+        chunked: whether the body comes in chunks.
+        whole_length: of a body that can be handed on as it is; ``None`` for a stream, whose events have to be found.
+    """
 
     head: Head
     length: int | None
     chunked: bool
+    whole_length: int | None
 
 
 class Connection(Protocol):
@@ -140,9 +149,9 @@ class HttpConnection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n")
             self._raw_head = data[:end] if end > 0 else b""
             known = self._known = self._heads.get(self._raw_head)
-            if known is not None and len(data) - end - 4 == known.length:
+            if known is not None and len(data) - end - 4 == known.whole_length:
                 if self._listener is not None:
-                    self._listener.got_response(self, known.head, data[end + 4 :], known.length)
+                    self._listener.got_response(self, known.head, data[end + 4 :], known.whole_length)
                 return
         self._parse(data)
 
@@ -192,13 +201,14 @@ class HttpConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """httptools: the head is whole."""
         if self._known is not None:
-            self._head, self._length, self._chunked = self._known
+            self._head, self._length, self._chunked, _ = self._known
         else:
             status, keep_alive = self._parser.get_status_code(), self._parser.should_keep_alive()
             self._head = Head(status, self._content_type, self._session_id, keep_alive)
             if self._raw_head and keep_alive:
-                self._remember(_Known(self._head, self._length, self._chunked))
-        if self._head.content_type == "text/event-stream":
+                whole_length = None if self._content_type == _STREAM else self._length
+                self._remember(_Known(self._head, self._length, self._chunked, whole_length))
+        if self._head.content_type == _STREAM:
             self._events = EventStream()
 
     def _remember(self, known: _Known) -> None:

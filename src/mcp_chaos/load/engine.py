@@ -15,11 +15,13 @@ from mcp_chaos.credentials import credential_headers
 from mcp_chaos.credentials import fresh_for_s as fresh_for_s_of_credentials
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.load.arrivals import due_ns
+from mcp_chaos.load.first_bad_answers import FirstBadAnswers
+from mcp_chaos.load.request import header_lines
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.sse import SseUser
 from mcp_chaos.load.timer import ExactTimer
-from mcp_chaos.load.user import User, header_lines
+from mcp_chaos.load.user import User
 from mcp_chaos.load.websocket import WebSocketUser
 from mcp_chaos.load.workload import Choices
 from mcp_chaos.records import Clock
@@ -30,6 +32,7 @@ _NS_PER_US = 1_000
 _LAST_STEP = 0xFFFF
 _MOST_LAG_US = 0xFFFFFFFF
 _WARM_FOR_S = 0.05
+_MOST_ERRANDS = 1000
 
 
 class Engine:
@@ -40,9 +43,17 @@ class Engine:
         clock: of the run.
         write_call: given each call as a packed record of ``CALL``, in the order they end.
         worker: which of the load's processes this is, from 0.
+        bad_answers: keeps the first of them; ``None`` to keep none.
     """
 
-    def __init__(self, spec: LoadSpec, clock: Clock, write_call: Callable[[bytes], None], worker: int = 0) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        clock: Clock,
+        write_call: Callable[[bytes], None],
+        worker: int = 0,
+        bad_answers: FirstBadAnswers | None = None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
         self.tls = client_context() if spec.target.tls else None
@@ -54,6 +65,7 @@ class Engine:
         self.lane = int(spec.lane)
         self.worker = worker
         self.write_call = write_call
+        self.bad_answers = bad_answers
         self.step_number = 0
         self.new_call_id = itertools.count(1).__next__  # unique in this engine; 0 is the handshake's
         self.stopping = False
@@ -229,6 +241,11 @@ class Engine:
     def _cancelled(handle: asyncio.TimerHandle | None) -> None:
         if handle is not None:
             handle.cancel()
+
+    @property
+    def has_room_for_errand(self) -> bool:
+        """Whether so few errands are under way that one which may be left out can be run."""
+        return len(self._errands) < _MOST_ERRANDS
 
     def run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
         """Let something happen beside the calls; it bounds its own time, and ends with the engine."""

@@ -24,7 +24,7 @@ from mcp_chaos.load.workload_file import read_workload
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
-from mcp_chaos.records import Clock, Reason
+from mcp_chaos.records import GOOD, Clock, Reason
 from mcp_chaos.tls import client_context
 
 HISTORY = LocustHistory.from_environment()
@@ -95,7 +95,7 @@ class McpUser(FastHttpUser):
             name=operation.name,
             response_time=(done_ns - began_ns) / _NS_PER_MS,
             response_length=len(body),
-            exception=None if reason is Reason.OK else CallError(reason),
+            exception=None if reason in GOOD else CallError(reason),
             context=self.context(),
             start_time=time.time() - (done_ns - began_ns) / 1e9,
             url=self.host,
@@ -122,8 +122,25 @@ class McpUser(FastHttpUser):
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
         call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
-        status, _, body, message = self._post(call, self._dialect.headers_of(operation.rpc_method, operation.tool))
-        return self._dialect.judge(self._call_id, status, message, operation), body
+        own_headers = self._dialect.headers_of(operation.rpc_method, operation.tool)
+        status, _, body, message = self._post(call, own_headers)
+        reason = self._dialect.judge(self._call_id, status, message, operation)
+        if reason is Reason.SESSION_LOST and status == 404 and self._dialect.renews_sessions:
+            return self._answer_on_new_session(call, own_headers, operation)
+        return reason, body
+
+    def _answer_on_new_session(self, call: bytes, own_headers: Headers, operation: Operation) -> tuple[Reason, bytes]:
+        """Make a call again, once, whose session the server does not know any more."""
+        self._dialect.forget()
+        self._sent_ns = 0
+        try:
+            self._open_session()
+        except DialectError:
+            return Reason.SESSION_LOST, b""
+        self._sent_ns = CLOCK.now_ns()
+        status, _, body, message = self._post(call, own_headers)
+        reason = self._dialect.judge(self._call_id, status, message, operation)
+        return Reason.SESSION_RENEWED if reason is Reason.OK else reason, body
 
     def _open_session(self) -> None:
         while (body := self._dialect.opening()) is not None:
@@ -193,6 +210,9 @@ class McpWebSocketUser(McpUser):
             message = parse_message(answer)
             if message is None or "method" not in message:
                 return 200, None, answer, message
+            reply = self._dialect.reply(message)
+            if reply is not None:
+                self._socket.send(reply)
 
     def _drop(self) -> None:
         super()._drop()

@@ -13,6 +13,7 @@ import numpy as np
 from mcp_chaos.history import RunFolder
 from mcp_chaos.load.calls_file import CallsFile
 from mcp_chaos.load.engine import Engine
+from mcp_chaos.load.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.health import Health
 from mcp_chaos.load.shape import Step
 from mcp_chaos.load.spec import LoadSpec
@@ -38,7 +39,8 @@ class Member:
         self._health = Health(worker)
         self._lags_s: list[float] = []
         self._failure: BaseException | None = None
-        self.engine = Engine(spec, Clock(spec.clock_offset_ns), self._write, worker)
+        bad_answers = FirstBadAnswers(folder.bad_answers_file(spec.name), spec.lane)
+        self.engine = Engine(spec, Clock(spec.clock_offset_ns), self._write, worker, bad_answers)
 
     def _write(self, record: bytes) -> None:
         self._written += len(record)

@@ -3,7 +3,8 @@
 import asyncio
 
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
-from mcp_chaos.load.user import LostError, User, header_lines
+from mcp_chaos.load.request import LostError, header_lines
+from mcp_chaos.load.user import User
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.sse import Sse, endpoint_path
 from mcp_chaos.records import Reason
@@ -33,7 +34,10 @@ class SseUser(User):
             self._endpoint.set_result(data)
             return
         message = parse_message(data)
-        if message is None or "method" in message:
+        if message is None:
+            return
+        if "method" in message:
+            self._reply(message)
             return
         if self._awaited is not None:
             if self._early is None:

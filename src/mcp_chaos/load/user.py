@@ -7,11 +7,12 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
+from mcp_chaos.load.awaiting import Awaiting
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.errand import deliver
-from mcp_chaos.load.spec import Target
-from mcp_chaos.mcp import DIALECTS, Dialect, DialectError, Operation
-from mcp_chaos.mcp.dialect import Headers, Message, parse_message
+from mcp_chaos.load.request import LostError, header_lines, request_head
+from mcp_chaos.mcp import DIALECTS, DialectError, Operation
+from mcp_chaos.mcp.dialect import Message, parse_message
 from mcp_chaos.records import RECORD, Reason, outcome_of
 
 if TYPE_CHECKING:
@@ -21,29 +22,8 @@ if TYPE_CHECKING:
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
 
-Answered = tuple[Head, Message | None]
 
-
-class LostError(Exception):
-    """The connection went away during a handshake."""
-
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
-        super().__init__(reason.name)
-
-
-def request_head(method: str, path: str, target: Target, dialect: Dialect) -> bytes:
-    """The head of a request, up to where headers of its own may follow."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {target.host_header}"]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n" + header_lines(dialect.headers())
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Headers as lines of a request."""
-    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
-
-
-class User:
+class User(Awaiting):
     """One client of the load, over HTTP.
 
     Args:
@@ -55,19 +35,17 @@ class User:
     dialect_name: str | None = None
 
     def __init__(self, engine: "Engine", number: int, choices: "Choices") -> None:
-        self._engine = engine
+        super().__init__(engine)
         self.number = number
         self.choices = choices
         self.dialect = DIALECTS[self.dialect_name or engine.target.dialect](f"client_{number}")
         self._operations = engine.workload.operations
         self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
-        self._connection: Connection | None = None
         self._head = b""
         self._head_version = -1
         self._preparing: asyncio.Task[None] | None = None
-        self._awaited: asyncio.Future[Answered] | None = None
-        self._early: Answered | None = None
         self._verdict: Reason | None = None
+        self._renewed = False
         self.calling = False
         self.intended_ns = 0
         self._call_id = self._operation = self._sent_ns = self._done_ns = self._size_bytes = 0
@@ -77,6 +55,7 @@ class User:
         self.intended_ns = intended_ns
         self._sent_ns = self._done_ns = self._size_bytes = 0
         self._verdict = None
+        self._renewed = False
         self._operation = self.choices.operation()
         self._call_id = self._engine.new_call_id()
         self.calling = True
@@ -131,6 +110,7 @@ class User:
         """A message on a stream. The server's own requests and notifications are not the answer."""
         message = parse_message(data)
         if message is not None and "method" in message:
+            self._reply(message)
             return
         if self._awaited is not None:
             if self._early is None and message is not None:
@@ -155,7 +135,8 @@ class User:
                 self._done_ns = self._engine.now_ns()
             if self._verdict is Reason.WRONG_ANSWER:
                 self._drop_connection()  # another's answer, or none: this connection is out of step
-            self._end_call(self._verdict)
+            if self._verdict is not Reason.SESSION_LOST or not self._renew(head.status):
+                self._end_call(self._verdict)
         else:
             self._drop_connection()  # nobody asked: whatever comes next would be one answer off
 
@@ -167,6 +148,12 @@ class User:
             self._settle(self._early or reason)
         elif self._in_flight and carries_the_call:
             self._end_call(self._verdict if self._verdict is not None else reason)
+
+    def _reply(self, message: Message) -> None:
+        """Answer a request of the server's, on a connection of its own: this one has an answer to wait for."""
+        body = self.dialect.reply(message)
+        if body is not None and self._engine.has_room_for_errand:
+            self._engine.run_errand(deliver(self._engine, self._request(body)))
 
     @property
     def _in_flight(self) -> bool:
@@ -185,38 +172,43 @@ class User:
     def _judge(self, head: Head, body: bytes, message: Message | None) -> Reason:
         operation = self._operations[self._operation]
         if operation.page:
-            return self.dialect.judge_page(head.status, body, operation.expect)
-        return self.dialect.judge(self._call_id, head.status, message, operation)
-
-    def _await_answer(self) -> asyncio.Future[Answered]:
-        self._early = None
-        self._awaited = self._engine.loop.create_future()
-        return self._awaited
-
-    def _settle(self, outcome: Answered | Reason) -> None:
-        awaited, self._awaited, self._early = self._awaited, None, None
-        if awaited is None or awaited.done():
-            return
-        if isinstance(outcome, Reason):
-            awaited.set_exception(LostError(outcome))
+            reason = self.dialect.judge_page(head.status, body, operation.expect)
         else:
-            awaited.set_result(outcome)
+            reason = self.dialect.judge(self._call_id, head.status, message, operation)
+        if reason is not Reason.OK:
+            self._keep_bad_answer(reason, head.status, body, message)
+        return reason
 
-    def _wait_no_longer(self, awaited: asyncio.Future[Answered]) -> None:
-        """The answer to a handshake came on a stream that does not end: take it, and another connection."""
-        if awaited is self._awaited and self._early is not None:
-            early = self._early
-            if self._connection is not None:
-                self._connection.abandon()
-                self._connection = None
-            self._settle(early)
+    def _keep_bad_answer(self, reason: Reason, status: int | None, body: bytes, message: Message | None) -> None:
+        engine = self._engine
+        if engine.bad_answers is not None:
+            name = self._operations[self._operation].name
+            engine.bad_answers.keep((self.intended_ns, engine.now_ns()), reason, name, status, body, message)
+
+    def _renew(self, status: int) -> bool:
+        """Open a session in place of one that the server does not know any more, and make the call again, once.
+
+        The specification has it so for HTTP 404; the call's deadline stays what it was.
+        """
+        if self._renewed or status != 404 or not self.dialect.renews_sessions:
+            return False
+        self._renewed = True
+        self.dialect.forget()
+        self._verdict = None
+        self._sent_ns = self._done_ns = self._size_bytes = 0
+        self._preparing = self._engine.loop.create_task(self._prepare())
+        return True
 
     async def _prepare(self) -> None:
         try:
             await self._open_way()
         except (DialectError, LostError) as error:
             self._drop_connection()
-            reason: Reason | None = error.reason
+            refused = isinstance(error, DialectError)
+            why = Reason.SESSION_LOST if refused and self._renewed else error.reason
+            if refused:
+                self._keep_bad_answer(why, None, str(error).encode(), None)
+            reason: Reason | None = why
         except OSError:
             self._drop_connection()
             reason = Reason.REFUSED
@@ -328,21 +320,14 @@ class User:
         self.calling = False
         if reason is Reason.SESSION_LOST:
             self.dialect.forget()
+        elif reason is Reason.OK and self._renewed:
+            reason = Reason.SESSION_RENEWED
         engine = self._engine
         done_ns = self._done_ns or engine.now_ns()
+        outcome = 0 if reason is Reason.OK else outcome_of(reason, self._sent_ns > 0)
+        times = self.intended_ns, self._sent_ns, done_ns
+        made_by = self._operation, self.number, engine.worker
         engine.write_call(
-            RECORD.pack(
-                self.intended_ns,
-                self._sent_ns,
-                done_ns,
-                self._size_bytes,
-                self._operation,
-                self.number,
-                engine.worker,
-                reason,
-                0 if reason is Reason.OK else outcome_of(reason, self._sent_ns > 0),
-                engine.lane,
-                engine.step_number,
-            )
+            RECORD.pack(*times, self._size_bytes, *made_by, reason, outcome, engine.lane, engine.step_number)
         )
         engine.ended(self, done_ns)

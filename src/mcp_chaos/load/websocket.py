@@ -15,7 +15,8 @@ from websockets.uri import parse_uri
 
 from mcp_chaos.credentials import credential_headers
 from mcp_chaos.load.connection import MAX_ANSWER_BYTES, Connection, Head, HttpConnection, Listener
-from mcp_chaos.load.user import LostError, User
+from mcp_chaos.load.request import LostError
+from mcp_chaos.load.user import User
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 from mcp_chaos.records import Reason
@@ -150,6 +151,9 @@ class WebSocketUser(User):
             return
         message = parse_message(body)
         if message is not None and "method" in message:
+            reply = self.dialect.reply(message)
+            if reply is not None:
+                connection.send(reply)
             return
         if self._awaited is None and not (self._in_flight and self._carries_the_call(connection)):
             connection.abandon()  # nobody asked, or a page was asked for: this session is out of step

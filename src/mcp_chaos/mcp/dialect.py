@@ -74,6 +74,8 @@ class Dialect(ABC):
     """
 
     name: str
+    renews_sessions = False
+    """Whether HTTP 404 for a session asks for a new one, on which the call is made again."""
 
     def __init__(self, client_id: str = "mcp_chaos") -> None:
         self.client_id = client_id
@@ -115,6 +117,13 @@ class Dialect(ABC):
         """The body of the request that tells the server that nobody waits for a call any more.
 
         ``None`` where to hang up says so already.
+        """
+        return None
+
+    def reply(self, message: Message) -> bytes | None:
+        """The body of the answer to a message of the server's own; ``None`` where it asks for none.
+
+        Servers of this dialect ask their clients nothing.
         """
         return None
 

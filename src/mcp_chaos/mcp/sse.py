@@ -17,6 +17,7 @@ class Sse(Streamable):
     """The transport of the first version."""
 
     name = "sse"
+    renews_sessions = False
     proposed_version = "2024-11-05"
     spoken_versions = (*Streamable.spoken_versions, "2024-11-05")
 

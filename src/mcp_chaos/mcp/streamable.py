@@ -21,6 +21,7 @@ PROTOCOL_VERSION = "2025-11-25"
 SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 
 _INITIALIZE_ID = 0
+_NO_SUCH_METHOD = {"code": -32601, "message": "Method not found"}
 
 
 class State(Enum):
@@ -35,6 +36,7 @@ class Streamable(Dialect):
     """The stateful era's official transport."""
 
     name = "streamable"
+    renews_sessions = True
     proposed_version = PROTOCOL_VERSION
     spoken_versions: tuple[str, ...] = SPOKEN_VERSIONS
 
@@ -84,6 +86,13 @@ class Streamable(Dialect):
             return None
         params = {"requestId": call_id, "reason": "timed out"}
         return orjson.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+    def reply(self, message: Message) -> bytes | None:
+        """A ping is answered, as it must be; for anything else there is no such method in this client."""
+        if "method" not in message or not isinstance(message.get("id"), int | str):
+            return None
+        said = {"result": {}} if message["method"] == "ping" else {"error": _NO_SUCH_METHOD}
+        return orjson.dumps({"jsonrpc": "2.0", "id": message["id"], **said})
 
     def closing(self) -> bool:
         """A session with an id is ended by DELETE; 405 in answer is fine."""

@@ -16,6 +16,7 @@ class WebSocket(Streamable):
     """The WebSocket transport."""
 
     name = "websocket"
+    renews_sessions = False
 
     def headers(self) -> Headers:
         """None: frames have no headers."""

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import orjson
 
 from mcp_chaos.credentials import redacted
 from mcp_chaos.errors import TargetError
@@ -16,6 +17,8 @@ from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.observe.advice import Answer, advice, describe, network_advice, shown
 from mcp_chaos.observe.transport import transport_for
 from mcp_chaos.records import Reason
+
+_MOST_PAGES = 100
 
 
 @dataclass(frozen=True)
@@ -115,21 +118,30 @@ class McpClient:
         return Refusal(answer.status, self._described(answer))
 
     def list_tools(self) -> list[dict[str, Any]]:
-        """The tools the server offers, its first page.
+        """The tools the server offers, of all pages; of a list without end so many.
 
         Raises:
             TargetError: it does not list them.
         """
-        answer, result = self._ask("tools/list")
-        tools = result.get("tools") if isinstance(result, dict) else None
-        if not isinstance(tools, list):
-            raise TargetError(f"{self._shown} did not list its tools: {self._described(answer)}.")
-        return [tool for tool in tools if isinstance(tool, dict)]
+        found: list[dict[str, Any]] = []
+        cursors: list[str] = []
+        while len(cursors) < _MOST_PAGES:
+            answer, result = self._ask("tools/list", {"cursor": cursors[-1]} if cursors else {})
+            tools = result.get("tools") if isinstance(result, dict) else None
+            if not isinstance(tools, list):
+                raise TargetError(f"{self._shown} did not list its tools: {self._described(answer)}.")
+            found += [tool for tool in tools if isinstance(tool, dict)]
+            cursor = result.get("nextCursor")
+            if not isinstance(cursor, str) or cursor in cursors:
+                break
+            cursors.append(cursor)
+        return found
 
-    def _ask(self, method: str) -> tuple[Answer, Any]:
-        """A request without arguments: the answer, and its result."""
+    def _ask(self, method: str, params: dict[str, Any] | None = None) -> tuple[Answer, Any]:
+        """A request of a method that needs no arguments: the answer, and its result."""
         self._last_id += 1
-        body = self._dialect.call_body(self._last_id, (f'"{method}"'.encode(), self._dialect.list_params()))
+        said = orjson.dumps({**orjson.loads(self._dialect.list_params()), **(params or {})})
+        body = self._dialect.call_body(self._last_id, (f'"{method}"'.encode(), said))
         answer = self._exchange("POST", body, self._dialect.headers_of(method))
         return answer, (answer.message or {}).get("result")
 

@@ -14,6 +14,7 @@ _LANE_NAMES = {"faulted": "faulted lane", "control": "control lane"}
 _STYLES = {"p50_ms": ("p50", "solid", 2.5), "p95_ms": ("p95", "dash", 1.75), "p99_ms": ("p99", "dot", 1.5)}
 _KINDS_OF_REASON = {
     "ok": "--ok",
+    "session_renewed": "--ok",
     "rate_limited": "--r1",
     "http_error": "--r2",
     "rpc_error": "--r3",

@@ -18,7 +18,7 @@ from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import History, RunFolder, began_ns
 from mcp_chaos.metrics import WINDOWS, Segment, end_of, figures, load_spans, touched_by
-from mcp_chaos.records import CALL, LANES, Calls, Reason
+from mcp_chaos.records import CALL, GOOD, LANES, Calls, Reason
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
@@ -235,7 +235,7 @@ def _rows(line: TimeLine, shaded: Sequence[Mapping[str, Any]]) -> list[dict[str,
                 "not_ok": ", ".join(
                     f"{counts[index]} {reason.replace('_', ' ')}"
                     for reason, counts in lane.reasons.items()
-                    if reason != "ok" and counts[index]
+                    if Reason[reason.upper()] not in GOOD and counts[index]
                 ),
             }
             for lane in line.lanes.values()

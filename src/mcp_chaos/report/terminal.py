@@ -8,7 +8,7 @@ from mcp_chaos.thresholds import number
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict
 
 _STYLES = {PASS: "bold green", FAIL: "bold red", INCONCLUSIVE: "bold yellow"}
-_OUTCOMES = {"met": "green", "missed": "red", "no_data": "yellow"}
+_OUTCOMES = {"met": "green", "missed": "red", "no_data": "yellow", "inconclusive": "yellow"}
 
 
 def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
