@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcp_chaos.history import History
-from mcp_chaos.metrics import FaultSpan, Measured, measure
+from mcp_chaos.metrics import Measured, measure
 from mcp_chaos.records import LANES, Event
+from mcp_chaos.spans import FaultSpan
 from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
 from mcp_chaos.wording import plainly
 
