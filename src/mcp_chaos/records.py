@@ -89,6 +89,9 @@ def are_calls(records: Calls) -> bool:
     )
 
 
+COULD_NOT_HEAL = "the run could not heal its faults"
+"""Why a watchdog cleaned up, when the run was still there to ask it to."""
+
 _UNKNOWN_ONCE_SENT = frozenset(
     {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
 )
@@ -176,6 +179,7 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "proxy_removed": {"proxy": str},
     "proxy_recreating": {"proxy": str, "listen": str, "upstream": str, "enabled": bool, "toxics": dict},
     "proxy_recreated": {"proxy": str},
+    "proxy_disturbed": {"proxy": str, "found": str},
     "toxiproxy_unreachable": {"error": str},
     "toxiproxy_restarted": {"error": str},
     "part_died": {"part": str},
