@@ -193,3 +193,21 @@ def test_merged_segments_cover_the_same_time_without_overlap(pairs: list[tuple[i
         t for s in result for t in range(s.start_ns, s.end_ns)
     }
     assert all(a.end_ns < b.start_ns for a, b in pairwise(result))
+
+
+def test_a_call_that_our_own_heal_cut_off_belongs_to_no_window() -> None:
+    rows = [*every(0.1, 0, 12), call(4.9, Reason.CLOSED, took_ms=110), call(4.95, Reason.TIMED_OUT, took_ms=500)]
+    events = fault(3, 5.02, asked_s=5)
+    assert measure(a_history(rows, events)).figures["fault"]["faulted"].unknown_calls == 2
+    events[-1].data["connections_cut"] = True
+    found = measure(a_history(rows, events)).figures["fault"]["faulted"]
+    assert (found.unknown_calls, found.hung_calls, found.disturbed_calls) == (1, 1, 2)
+
+
+def test_slow_calls_are_disturbed_and_usual_ones_are_not() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 4), *every(0.1, 4, 5, took_ms=60), *every(0.1, 5, 12)]
+    aside = [*every(0.1, 0, 12, lane=Lane.CONTROL)]
+    measured = measure(a_history([*rows, *aside], fault(3, 5)))
+    assert measured.figures["fault"]["faulted"].disturbed_calls == 10
+    assert measured.figures["fault"]["control"].disturbed_calls == 0
+    assert measured.figures["recovery"]["faulted"].disturbed_calls is None

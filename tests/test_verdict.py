@@ -90,7 +90,7 @@ def test_a_control_lane_that_never_recovers_is_an_answer_too() -> None:
 
 
 def test_a_heal_that_the_load_did_not_outlast_proves_nothing() -> None:
-    rows = [*every(0.1, 0, 3), *every(0.1, 5, 9)]
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.REFUSED), *every(0.1, 5, 9)]
     verdict = judge(a_history(rows, [*fault(3, 5), *fault(9, 11.99, "fault-2")]))
     assert verdict.verdict == INCONCLUSIVE
     assert verdict.reasons == [
@@ -180,7 +180,7 @@ def test_a_fault_that_was_left_is_a_doubt() -> None:
 
 
 def test_too_few_calls_decide_nothing() -> None:
-    verdict = judge(a_history([*every(0.1, 0, 5), call(6), call(7), call(8)], fault(3, 5)))
+    verdict = judge(a_history([*SOUND[:50], call(6), call(7), call(8)], fault(3, 5)))
     assert verdict.verdict == INCONCLUSIVE
     assert "only 3 calls" in verdict.reasons[0]
 
@@ -257,3 +257,20 @@ def test_a_heal_that_failed_is_told_once_with_its_cause() -> None:
     ]
     verdict = judge(a_history(SOUND, [*fault(3, 11, asked_s=5), *events], {"baseline": ["success_fraction > 0.9"]}))
     assert verdict.reasons == ["a fault could not be healed: it hangs"]
+
+
+def test_a_fault_that_met_hardly_anybody_proves_nothing() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 5), *every(0.1, 5, 12), call(2.95, took_ms=100), call(4, Reason.REFUSED)]
+    verdict = judge(a_history(rows, fault(3, 5)))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == ["fault: the fault met 2 of 22 calls, at least 10 needed"]
+    asked = {"recovery": ["success_fraction >= 0.99"], "fault": ["disturbed_calls >= 2"]}
+    assert judge(a_history(rows, fault(3, 5), asked)).verdict == PASS
+    verdict = judge(a_history(rows, fault(3, 5), {**asked, "fault": ["disturbed_calls >= 3"]}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == ["fault: 'disturbed_calls >= 3' was missed, at 2"]
+
+
+def test_a_process_fault_may_meet_anybody() -> None:
+    rows = every(0.1, 0, 12)
+    assert judge(a_history(rows, fault(3, 5, "process-1"))).verdict == PASS

@@ -3,12 +3,13 @@
 Only loads that were running when a fault came are judged; a ramp that went before, to find the capacity, is not.
 A call that was under way at any moment of a fault belongs to the fault: one in flight when the network was cut is
 not the baseline's failure, and one that is stuck in a fault and ends after it is not the recovery's. Every other
-call belongs to the window in which it was *intended*.
+call belongs to the window in which it was *intended*. A call that our own way of healing cut off, which makes the
+proxy anew, belongs to none.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,17 @@ from mcp_chaos.spans import FaultSpan, Segment, fault_spans, load_spans, times_u
 
 STEADY_FRACTION = 0.95
 STEADY_FOR_NS = 1_000_000_000
+_CUT_OFF = (
+    Reason.CLOSED,
+    Reason.RESET,
+    Reason.REFUSED,
+    Reason.TOOL_ERROR,
+    Reason.RPC_ERROR,
+    Reason.HTTP_ERROR,
+    Reason.SERVER_ERROR,
+)
+"""What becomes of a call whose connection is cut, or the connection of the server to its backend."""
+
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9
 
@@ -47,6 +59,7 @@ class Figures:
     p99_ms: float | None
     max_ms: float | None
     recovery_s: float | None = None
+    disturbed_calls: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All figures by name."""
@@ -87,6 +100,30 @@ def touched_by(calls: Calls, faults: Sequence[Segment]) -> NDArray[np.bool_]:
     for fault in faults:
         mask |= (calls["intended_ns"] < fault.end_ns) & (calls["done_ns"] > fault.start_ns)
     return mask
+
+
+def cut_by_heals(calls: Calls, faults: Sequence[FaultSpan]) -> NDArray[np.bool_]:
+    """Which calls failed because they were under way when a proxy was made anew to heal it."""
+    heals = [fault.heal for fault in faults if fault.connections_cut]
+    mask: NDArray[np.bool_] = touched_by(calls, heals) & np.isin(calls["reason"], _CUT_OFF)
+    return mask
+
+
+def disturbed(calls: Calls, struck: Sequence[Segment], usual: Calls) -> int:
+    """How many calls felt a fault: in flight when it struck, not successful, or slower than 99 % of the usual ones.
+
+    Args:
+        calls: that were under way at any moment of a fault.
+        struck: the times of the faults.
+        usual: the calls of the baseline.
+    """
+    mask: NDArray[np.bool_] = calls["outcome"] != Outcome.OK
+    for fault in struck:
+        mask |= (calls["intended_ns"] < fault.start_ns) & (calls["done_ns"] > fault.start_ns)
+    ok = usual[usual["outcome"] == Outcome.OK]
+    if len(ok):
+        mask |= calls["done_ns"] - calls["intended_ns"] > np.quantile(ok["done_ns"] - ok["intended_ns"], 0.99)
+    return int(np.count_nonzero(mask))
 
 
 def figures(calls: Calls, seconds: float, recovery_s: float | None = None) -> Figures:
@@ -201,7 +238,8 @@ def measure(history: History) -> Measured:
     calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
     touched = touched_by(calls, spans["fault"])
     by_window = {window: within(calls[~touched], segments) for window, segments in spans.items()}
-    by_window["fault"] = calls[touched]
+    # Calls that our own way of healing cut off felt the fault, and say nothing about the server.
+    by_window["fault"] = calls[touched & ~cut_by_heals(calls, faults)]
     by_lane = {window: {lane: _of(lane, found) for lane in Lane} for window, found in by_window.items()}
     recoveries = {
         lane: [recovery_s(by_lane["recovery"][lane], segment) for segment in spans["recovery"]] for lane in Lane
@@ -217,6 +255,10 @@ def measure(history: History) -> Measured:
         }
         for window, segments in spans.items()
     }
+    for lane in Lane if spans["fault"] else ():
+        felt = disturbed(_of(lane, calls[touched]), spans["fault"], by_lane["baseline"][lane])
+        name = lane.name.lower()
+        measured["fault"][name] = replace(measured["fault"][name], disturbed_calls=felt)
     seen = sum(time is not None for time in recoveries[Lane.FAULTED])
     return Measured(
         faults,

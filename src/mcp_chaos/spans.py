@@ -43,6 +43,7 @@ class FaultSpan:
         proof: what the canary felt, or ``None`` when nothing was proven.
         doubt: why it is not proven.
         healed_ns: when the heal was done; ``None`` when that was the moment in which it was asked for.
+        connections_cut: whether its heal cut the connections of everybody.
     """
 
     fault_id: str
@@ -53,11 +54,17 @@ class FaultSpan:
     proof: str | None
     doubt: str | None
     healed_ns: int | None = None
+    connections_cut: bool = False
 
     @property
     def until_healed(self) -> Segment:
         """From before it was put in place until after its heal was done."""
         return Segment(self.span.start_ns, self.span.end_ns if self.healed_ns is None else self.healed_ns)
+
+    @property
+    def heal(self) -> Segment:
+        """From the moment in which its heal was asked for until it was done."""
+        return Segment(self.span.end_ns, self.until_healed.end_ns)
 
     @property
     def on_network(self) -> bool:
@@ -96,6 +103,7 @@ def _fault_span(event: Event, after: Sequence[Event], end_ns: int) -> FaultSpan:
         proof=proven.data["proof"] if proven else None,
         doubt=doubted.data["doubt"] if doubted else None,
         healed_ns=done_ns if asked_ns < done_ns else None,
+        connections_cut=healed is not None and bool(healed.data.get("connections_cut")),
     )
 
 

@@ -79,6 +79,7 @@ def judge(history: History) -> Verdict:
     doubts += [*_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
     failures, excused = _held_against_the_server(history.events, measured, judgements)
     doubts += excused
+    doubts += [j.sentence() for j in judgements if j.outcome == "missed" and _is_assumption(j)]
     doubts += [j.sentence() for j in judgements if j.outcome == "no_data"]
     if failures:
         return Verdict(FAIL, [*failures, *doubts], measured, judgements)
@@ -130,8 +131,15 @@ def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]
     return [
         judgement.sentence()
         for judgement in judgements
-        if judgement.outcome == "missed" and (judgement.window == "baseline") == before_fault
+        if judgement.outcome == "missed"
+        and (judgement.window == "baseline") == before_fault
+        and not _is_assumption(judgement)
     ]
+
+
+def _is_assumption(judgement: Judgement) -> bool:
+    """Whether a threshold is about what the fault did, not about the server: missed, it leaves the question open."""
+    return "disturbed_calls" in judgement.text
 
 
 def _could_not_keep_up(events: Sequence[Event]) -> bool:
@@ -248,7 +256,7 @@ def _fault_doubts(faults: Sequence[FaultSpan]) -> list[str]:
 def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[str]:
     if measured.faults and not measured.loads:
         return ["no load was running while the fault was in place"]
-    thin = []
+    thin = _too_few_disturbed(measured, thresholds)
     if measured.unseen_heals and any(threshold.window == "recovery" for threshold in thresholds):
         which = "the heal" if len(measured.windows["fault"]) == 1 else f"{measured.unseen_heals} of the heals"
         thin.append(f"recovery: the load did not go on long enough after {which} to show whether the service recovered")
@@ -259,6 +267,17 @@ def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[st
             where = window if lane == "faulted" else f"{window}, {lane} lane"
             thin.append(f"{where}: only {calls} calls were made, fewer than {FEWEST_CALLS}")
     return thin
+
+
+def _too_few_disturbed(measured: Measured, thresholds: Sequence[Threshold]) -> list[str]:
+    """Network faults that hardly a call met; an experiment that has a threshold of its own for it knows better."""
+    if any("disturbed_calls" in threshold.text for threshold in thresholds):
+        return []
+    figures = measured.figures["fault"]["faulted"]
+    met = figures.disturbed_calls
+    if met is None or met >= FEWEST_CALLS or not any(fault.on_network for fault in measured.faults):
+        return []
+    return [f"fault: the fault met {met} of {max(met, figures.calls)} calls, at least {FEWEST_CALLS} needed"]
 
 
 def _all_is_well(measured: Measured, judgements: Sequence[Judgement]) -> str:
