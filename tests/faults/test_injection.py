@@ -133,9 +133,10 @@ def test_what_is_healed_can_be_chosen(injector: Injector) -> None:
 
 
 def test_a_fault_that_misses_the_canary_is_unproven(
-    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock
+    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
 ) -> None:
     blind = Injector(toxiproxy, {"mcp": replace(lane, faulted=lane.clean)}, folder, clock)
+    request.addfinalizer(blind.close)
     for kind, settings in FAULTS:
         receipt = blind.inject(make_fault(kind, **settings))
         assert "doubt" in receipt, receipt
@@ -152,6 +153,7 @@ def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(
     injector = Injector(toxiproxy, {"mcp": behind}, folder, clock)
     assert "on the clean way it was answered" in injector.inject(make_fault(Partition))["proof"]
     injector.heal()
+    injector.close()
 
 
 def test_a_dead_server_is_no_proof_of_a_fault(toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> None:
@@ -163,6 +165,7 @@ def test_a_dead_server_is_no_proof_of_a_fault(toxiproxy: ToxiproxyServer, folder
         assert "doubt" in injector.inject(make_fault(kind, proxy="dead"))
     assert "doubt" in injector.inject(make_fault(Latency, latency_ms=5, proxy="dead"))
     injector.heal()
+    injector.close()
     nobody.release()
 
 

@@ -42,7 +42,7 @@ class Healer:
             self._told_unreachable = True
             self._record("toxiproxy_unreachable", error=str(error))
 
-    def heal(self, fault: Fault, toxics: Sequence[str], *, applied: bool = True) -> dict[str, Any]:
+    def heal(self, fault: Fault, toxics: Sequence[str], *, given_up: bool = True) -> dict[str, Any]:
         """Take a fault away, starting a Toxiproxy of the run's own again when it does not answer.
 
         Returns:
@@ -52,18 +52,18 @@ class Healer:
             ToxiproxyError: it was not possible.
         """
         try:
-            return self.undo(fault, toxics, applied=applied)
+            return self.undo(fault, toxics, given_up=given_up)
         except ToxiproxyError as error:
             self._revive(error)
             return {"by": "Toxiproxy was restarted"}
 
-    def undo(self, fault: Fault, toxics: Sequence[str], *, applied: bool) -> dict[str, Any]:
+    def undo(self, fault: Fault, toxics: Sequence[str], *, given_up: bool) -> dict[str, Any]:
         """Take a fault away and read back that it is gone.
 
         Args:
             fault: the fault.
             toxics: the names of its toxics.
-            applied: whether it was put in place altogether; calls may be held back in it then.
+            given_up: whether clients may have given up calls that it held back; removing its toxics can freeze then.
 
         Returns:
             How it was done, for the history.
@@ -72,20 +72,28 @@ class Healer:
             ToxiproxyError: it was not possible.
         """
         state, told = self._server.proxies().get(fault.proxy), {}
-        if state is None or (applied and fault.holds_answers_back()):
+        is_risky = given_up and fault.holds_answers_back()
+        if state is None or is_risky or not self._remove(fault, toxics):
             self._recreate(fault.proxy, toxics, state)
-            # Toxiproxy closes the connections of a black hole in any case.
-            told = {"proxy_recreated": True, "connections_cut": not isinstance(fault, BlackHole)}
-        else:
-            if isinstance(fault, Partition):
-                self._server.set_enabled(fault.proxy, True)
-            for name in toxics:
-                self._server.delete_toxic(fault.proxy, name)
+            # Toxiproxy closes the connections that are in a black hole in any case.
+            closes_anyway = isinstance(fault, BlackHole) and fault.connection_fraction >= 1
+            told = {"proxy_recreated": True, "connections_cut": not closes_anyway}
         state = self._server.proxy(fault.proxy)
         left = [name for name in toxics if name in state.toxics]
         if left or (isinstance(fault, Partition) and not state.enabled):
             raise ToxiproxyError(f"After healing, '{fault.proxy}' still has {', '.join(left) or 'its partition'}.")
         return told
+
+    def _remove(self, fault: Fault, toxics: Sequence[str]) -> bool:
+        """Remove the toxics of a fault; false when that failed or froze, and the proxy has to be made anew."""
+        if isinstance(fault, Partition):
+            self._server.set_enabled(fault.proxy, True)
+        try:
+            for name in toxics:
+                self._quick.delete_toxic(fault.proxy, name)
+        except ToxiproxyError:
+            return False
+        return True
 
     def _recreate(self, name: str, toxics: Sequence[str], state: ProxyState | None) -> None:
         """Make a proxy anew without some toxics; one that is gone, as it was before."""
@@ -116,6 +124,7 @@ class Healer:
         self._record("toxiproxy_restarted", error=str(error))
         for state in self.before.values():
             restore_proxy(self._server, state)
+            self._record("proxy_recreated", proxy=state.name)
 
     def _answers(self) -> bool:
         try:

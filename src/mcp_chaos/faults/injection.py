@@ -16,6 +16,7 @@ from mcp_chaos.faults.canary import Canary, Lane, NotFeltError
 from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
 from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
+from mcp_chaos.faults.patience import may_have_given_up
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.records import Clock
@@ -205,7 +206,7 @@ class Injector:
         try:
             self._apply(fault, names)
         except ToxiproxyError:
-            self._healer.undo(fault, names, applied=False)
+            self._healer.undo(fault, names, given_up=False)
             self._event("fault_refused", active)
             del self._active[fault.proxy, fault.place()]
             raise
@@ -232,7 +233,8 @@ class Injector:
                 self._look()
             except ToxiproxyError as error:
                 self._healer.tell_unreachable(error)
-        told = self._healer.heal(active.fault, active.toxics, applied=active.applied)
+        given_up = active.applied and may_have_given_up(self._folder, active.fault, active.receipt["injected_at_ns"])
+        told = self._healer.heal(active.fault, active.toxics, given_up=given_up)
         self._event("fault_healed", active, **told)
         del self._active[active.fault.proxy, active.fault.place()]
 

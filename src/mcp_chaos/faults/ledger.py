@@ -38,7 +38,8 @@ def leftovers(events: list[Event]) -> Leftovers:
     removed = {e.data["proxy"] for e in events if e.kind == "proxy_removed"}
     created = [e.data["proxy"] for e in events if e.kind == "proxy_created"]
     missing: dict[str, ProxyState] = {}
-    for event in events:
+    is_own = any(event.kind == "toxiproxy_ready" and event.data["embedded"] for event in events)
+    for event in events if not is_own else ():
         if event.kind == "proxy_recreating":
             missing[event.data["proxy"]] = recorded_proxy(event.data)
         elif event.kind in ("proxy_recreated", "proxy_removed"):
