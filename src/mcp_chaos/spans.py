@@ -44,6 +44,7 @@ class FaultSpan:
         doubt: why it is not proven.
         healed_ns: when the heal was done; ``None`` when that was the moment in which it was asked for.
         connections_cut: whether its heal cut the connections of everybody.
+        disturbed: whether somebody else took it away, or changed its proxy.
     """
 
     fault_id: str
@@ -55,6 +56,7 @@ class FaultSpan:
     doubt: str | None
     healed_ns: int | None = None
     connections_cut: bool = False
+    disturbed: bool = False
 
     @property
     def until_healed(self) -> Segment:
@@ -104,6 +106,7 @@ def _fault_span(event: Event, after: Sequence[Event], end_ns: int) -> FaultSpan:
         doubt=doubted.data["doubt"] if doubted else None,
         healed_ns=done_ns if asked_ns < done_ns else None,
         connections_cut=healed is not None and bool(healed.data.get("connections_cut")),
+        disturbed=any(e.kind == "fault_disturbed" and e.at_ns <= done_ns for e in after),
     )
 
 

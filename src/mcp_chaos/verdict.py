@@ -277,6 +277,8 @@ def _too_few_disturbed(measured: Measured, thresholds: Sequence[Threshold]) -> l
     met = figures.disturbed_calls
     if met is None or met >= FEWEST_CALLS or not any(fault.on_network for fault in measured.faults):
         return []
+    if any(fault.disturbed or fault.proof is None for fault in measured.faults):
+        return []  # that is why
     return [f"fault: the fault met {met} of {max(met, figures.calls)} calls, at least {FEWEST_CALLS} needed"]
 
 
