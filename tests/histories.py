@@ -44,8 +44,14 @@ def event(at_s: float, kind: str, **data: Any) -> Event:
     return Event(round(at_s * S), kind, data)
 
 
-def fault(start_s: float, end_s: float | None, fault_id: str = "fault-1", proof: str | None = "felt") -> list[Event]:
-    """The events of one fault."""
+def fault(
+    start_s: float,
+    end_s: float | None,
+    fault_id: str = "fault-1",
+    proof: str | None = "felt",
+    asked_s: float | None = None,
+) -> list[Event]:
+    """The events of one fault; its heal is done at ``end_s``."""
     events = [
         event(start_s, "fault_injecting", fault_id=fault_id, name="partition", proxy="mcp", toxics=[]),
         event(start_s, "fault_injected", fault_id=fault_id),
@@ -54,6 +60,8 @@ def fault(start_s: float, end_s: float | None, fault_id: str = "fault-1", proof:
         events.append(event(start_s + 0.01, "fault_proven", fault_id=fault_id, proof=proof))
     else:
         events.append(event(start_s + 0.01, "fault_unproven", fault_id=fault_id, doubt="nothing happened"))
+    if asked_s is not None:
+        events.append(event(asked_s, "fault_healing", fault_id=fault_id))
     if end_s is not None:
         events.append(event(end_s, "fault_healed", fault_id=fault_id))
     return events

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_chaos.metrics import Segment, fault_spans, figures, measure, merged, recovery_s, slowest
+from mcp_chaos.metrics import figures, measure, recovery_s, slowest
 from mcp_chaos.records import CALL, Lane, Reason
+from mcp_chaos.spans import Segment, fault_spans, merged
 from tests.histories import S, a_history, call, calls_of, event, every, fault
 
 
@@ -24,6 +25,24 @@ def test_windows_follow_from_the_faults() -> None:
 def test_overlapping_faults_are_one_time_of_fault() -> None:
     history = a_history(every(0.1, 0, 12), [*fault(3, 6), *fault(5, 8, "fault-2")])
     assert measure(history).windows["fault"] == [Segment(3 * S, 8 * S)]
+
+
+def test_what_lies_between_the_asking_for_a_heal_and_its_end_belongs_to_no_window() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.TIMED_OUT), *every(0.1, 5, 15)]
+    measured = measure(a_history(rows, fault(3, 10, asked_s=5), load=(0, 15)))
+    assert measured.faults[0].span == Segment(3 * S, 5 * S)
+    assert measured.windows["fault"] == [Segment(3 * S, 5 * S)]
+    assert measured.windows["recovery"] == [Segment(10 * S, 15 * S)]
+    assert measured.figures["fault"]["faulted"].success_fraction == 0
+    assert measured.figures["recovery"]["faulted"].calls == 50
+    assert measured.unseen_heals == 0
+
+
+def test_a_heal_that_never_ended_leaves_no_recovery() -> None:
+    measured = measure(a_history(every(0.1, 0, 12), fault(3, None, asked_s=5)))
+    assert not measured.faults[0].healed
+    assert measured.windows["fault"] == [Segment(3 * S, 5 * S)]
+    assert measured.windows["recovery"] == []
 
 
 def test_a_fault_that_was_never_healed_lasts_to_the_end() -> None:
@@ -213,3 +232,21 @@ def test_opening_a_session_is_no_part_of_a_latency() -> None:
 def test_a_client_that_connects_again_for_no_reason_is_timed_from_when_it_was_ready() -> None:
     rows = [*every(0.1, 0, 3), *every(0.1, 5, 8), call(8.5, took_ms=905, opening_ms=900), *every(0.1, 9.5, 12)]
     assert measure(a_history(rows, fault(3, 5))).figures["recovery"]["faulted"].max_ms == pytest.approx(905)
+
+
+def test_a_call_that_our_own_heal_cut_off_belongs_to_no_window() -> None:
+    rows = [*every(0.1, 0, 12), call(4.9, Reason.CLOSED, took_ms=110), call(4.95, Reason.TIMED_OUT, took_ms=500)]
+    events = fault(3, 5.02, asked_s=5)
+    assert measure(a_history(rows, events)).figures["fault"]["faulted"].unknown_calls == 2
+    events[-1].data["connections_cut"] = True
+    found = measure(a_history(rows, events)).figures["fault"]["faulted"]
+    assert (found.unknown_calls, found.hung_calls, found.disturbed_calls) == (1, 1, 2)
+
+
+def test_slow_calls_are_disturbed_and_usual_ones_are_not() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 4), *every(0.1, 4, 5, took_ms=60), *every(0.1, 5, 12)]
+    aside = [*every(0.1, 0, 12, lane=Lane.CONTROL)]
+    measured = measure(a_history([*rows, *aside], fault(3, 5)))
+    assert measured.figures["fault"]["faulted"].disturbed_calls == 10
+    assert measured.figures["fault"]["control"].disturbed_calls == 0
+    assert measured.figures["recovery"]["faulted"].disturbed_calls is None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_chaos.records import Event, Lane, Reason
+from mcp_chaos.records import COULD_NOT_HEAL, Event, Lane, Reason
 from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, judge
 from tests.histories import a_history, call, event, every, fault
 
@@ -90,7 +90,7 @@ def test_a_control_lane_that_never_recovers_is_an_answer_too() -> None:
 
 
 def test_a_heal_that_the_load_did_not_outlast_proves_nothing() -> None:
-    rows = [*every(0.1, 0, 3), *every(0.1, 5, 9)]
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.REFUSED), *every(0.1, 5, 9)]
     verdict = judge(a_history(rows, [*fault(3, 5), *fault(9, 11.99, "fault-2")]))
     assert verdict.verdict == INCONCLUSIVE
     assert verdict.reasons == [
@@ -114,6 +114,12 @@ def test_a_baseline_that_is_bad_fails_even_when_the_fault_was_not_felt() -> None
         (event(4, "part_died", part="server"), "the server went away by itself"),
         (event(4, "heal_failed", error="hangs"), "a fault could not be healed"),
         (event(4, "unfinished", why="killed", done=[]), "ended without a word"),
+        (
+            event(3.3, "fault_disturbed", fault_id="fault-1", name="x", proxy="mcp", after_s=0.3, found="it was gone"),
+            "the fault 'x' on mcp was disturbed by somebody else: 0.3 s after it was injected, it was gone",
+        ),
+        (event(6, "proxy_disturbed", proxy="mcp", found="it was gone"), "somebody else changed the proxy 'mcp'"),
+        (event(4, "toxiproxy_unreachable", error="refused"), "Toxiproxy stopped answering during the run: refused"),
     ],
 )
 def test_what_chaos_toolkit_overlooks_makes_a_run_inconclusive(extra: Event, said: str) -> None:
@@ -174,7 +180,7 @@ def test_a_fault_that_was_left_is_a_doubt() -> None:
 
 
 def test_too_few_calls_decide_nothing() -> None:
-    verdict = judge(a_history([*every(0.1, 0, 5), call(6), call(7), call(8)], fault(3, 5)))
+    verdict = judge(a_history([*SOUND[:50], call(6), call(7), call(8)], fault(3, 5)))
     assert verdict.verdict == INCONCLUSIVE
     assert "only 3 calls" in verdict.reasons[0]
 
@@ -209,3 +215,77 @@ def test_a_quantile_that_too_few_calls_show_makes_a_run_inconclusive() -> None:
     verdict = judge(a_history(rows, fault(3, 5), {"recovery": ["p95_ms <= 3 * baseline.p95_ms + 200"]}))
     assert verdict.verdict == INCONCLUSIVE
     assert "99 % confidence" in verdict.reasons[0]
+
+
+OURS = [
+    event(4, "fault_disturbed", fault_id="fault-1", name="x", proxy="mcp", after_s=1.0, found="its toxic was gone"),
+    event(6, "proxy_disturbed", proxy="mcp", found="the proxy was down"),
+    event(4, "toxiproxy_unreachable", error="refused"),
+    event(4, "worker_died", load="sustained", worker=1, exit_code=-9),
+    event(5, "heal_failed", fault_id="fault-1", error="hangs"),
+    event(13, "part_died", part="warehouse"),
+    event(13, "part_died", part="toxiproxy"),
+]
+
+
+@pytest.mark.parametrize("ours", OURS, ids=lambda e: f"{e.kind}")
+def test_what_is_missed_when_our_own_parts_fail_is_told_and_does_not_fail_a_run(ours: Event) -> None:
+    missed = event(13, "hypothesis_missed", when="after", probe="'it answers'")
+    verdict = judge(a_history(BROKEN, [*fault(3, 5), ours, missed]))
+    assert verdict.verdict == INCONCLUSIVE
+    told = [reason for reason in verdict.reasons if reason.startswith("not held against the server")]
+    assert len(told) == 2
+
+
+def test_what_was_missed_before_our_own_parts_failed_counts() -> None:
+    rows = every(0.1, 0, 12, reason=Reason.REFUSED)
+    events = [*fault(3, 5), event(4, "toxiproxy_unreachable", error="refused")]
+    assert judge(a_history(rows, events, {"baseline": ["success_fraction > 0.9"]})).verdict == FAIL
+    late = [*fault(3, 5), event(12.5, "toxiproxy_unreachable", error="refused")]
+    assert judge(a_history(BROKEN, late)).verdict == FAIL
+
+
+def test_a_server_that_ends_is_no_excuse() -> None:
+    assert judge(a_history(BROKEN, [*fault(3, 5), event(13, "part_died", part="server")])).verdict == FAIL
+
+
+def test_a_toxiproxy_that_is_gone_is_told_once() -> None:
+    error = "Toxiproxy at http://x cannot be reached to list its proxies"
+    events = [
+        event(4, "toxiproxy_unreachable", error=error),
+        event(5, "heal_failed", fault_id="fault-1", error=error),
+        event(13, "activity_failed", name="heal", error=f"ToxiproxyError: {error}"),
+        event(13, "activity_failed", name="heal again", error="Toxiproxy at http://x cannot be reached to show it"),
+        event(13, "part_died", part="toxiproxy"),
+        event(13, "unfinished", why=COULD_NOT_HEAL, done=[]),
+    ]
+    verdict = judge(a_history(SOUND, [*fault(3, 11, asked_s=5), *events], {"baseline": ["success_fraction > 0.9"]}))
+    assert verdict.reasons == [f"Toxiproxy stopped answering during the run: {error}"]
+
+
+def test_a_heal_that_failed_is_told_once_with_its_cause() -> None:
+    events = [
+        event(5, "heal_failed", fault_id="fault-1", error="it hangs"),
+        event(13, "activity_failed", name="heal", error="ToxiproxyError: it hangs"),
+        event(13, "heal_failed", error="it hangs"),
+        event(13, "unfinished", why=COULD_NOT_HEAL, done=[]),
+    ]
+    verdict = judge(a_history(SOUND, [*fault(3, 11, asked_s=5), *events], {"baseline": ["success_fraction > 0.9"]}))
+    assert verdict.reasons == ["a fault could not be healed: it hangs"]
+
+
+def test_a_fault_that_met_hardly_anybody_proves_nothing() -> None:
+    rows = [*every(0.1, 0, 3), *every(0.1, 3, 5), *every(0.1, 5, 12), call(2.95, took_ms=100), call(4, Reason.REFUSED)]
+    verdict = judge(a_history(rows, fault(3, 5)))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == ["fault: the fault met 2 of 22 calls, at least 10 needed"]
+    asked = {"recovery": ["success_fraction >= 0.99"], "fault": ["disturbed_calls >= 2"]}
+    assert judge(a_history(rows, fault(3, 5), asked)).verdict == PASS
+    verdict = judge(a_history(rows, fault(3, 5), {**asked, "fault": ["disturbed_calls >= 3"]}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == ["fault: 'disturbed_calls >= 3' was missed, at 2"]
+
+
+def test_a_process_fault_may_meet_anybody() -> None:
+    rows = every(0.1, 0, 12)
+    assert judge(a_history(rows, fault(3, 5, "process-1"))).verdict == PASS

@@ -104,5 +104,5 @@ def test_the_headline_of_a_verdict() -> None:
     verdict = judge(a_history(calls, fault(3, 5), {"recovery": ["success_fraction >= 0.99"]}))
     asked = f"{AFTER}, 0 % of the calls succeeded, and 99 % were asked for"
     assert verdict.headline == f"{asked}: connection refused (70)"
-    well = judge(a_history(every(0.1, 0, 12), fault(3, 5)))
+    well = judge(a_history(every(0.1, 0, 12), fault(3, 5, "process-1")))
     assert well.headline.startswith("The fault was felt")

@@ -106,6 +106,20 @@ class Environment:
         return self._proxies.server
 
     @property
+    def restart_toxiproxy(self) -> Callable[[], None] | None:
+        """Ends the run's own Toxiproxy and starts it again, without its proxies; ``None`` where it is not its own."""
+        part = self.parts.get("toxiproxy")
+        if part is None:
+            return None
+
+        def restart() -> None:
+            part.child.stop()
+            part.start()
+            part.wait_until_it_answers()
+
+        return restart
+
+    @property
     def path(self) -> str:
         """The path of the MCP endpoint."""
         if not self.settings.embedded:

@@ -19,6 +19,7 @@ _NS_PER_MS = 1e6
 class Figures:
     """What a set of calls looked like. Latencies are of successful calls, in milliseconds, see ``latencies_ms``.
 
+    ``success_fraction`` leaves out calls that were refused by a rate limit (HTTP 429), which is a server's right.
     ``None`` stands for a figure that the calls do not give: no call, or no successful one.
     """
 
@@ -38,6 +39,7 @@ class Figures:
     p99_ms: float | None
     max_ms: float | None
     recovery_s: float | None = None
+    disturbed_calls: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All figures by name."""
@@ -99,7 +101,7 @@ def figures(
         sessions_lost=int(reasons[Reason.SESSION_LOST]),
         sessions_renewed=int(reasons[Reason.SESSION_RENEWED]),
         wrong_answers=int(reasons[Reason.WRONG_ANSWER] + reasons[Reason.WRONG_CONTENT]),
-        success_fraction=len(times_ms) / len(calls) if len(calls) else None,
+        success_fraction=len(times_ms) / served if (served := len(calls) - int(reasons[Reason.RATE_LIMITED])) else None,
         calls_per_s=len(calls) / seconds if seconds > 0 else None,
         p50_ms=p50,
         p95_ms=p95,

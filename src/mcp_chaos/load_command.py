@@ -17,10 +17,11 @@ from mcp_chaos.history import History, RunFolder
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.results import Tally, has_summary, summary
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
-from mcp_chaos.metrics import Measured, end_of, load_spans, measure
+from mcp_chaos.metrics import Measured, end_of, measure
 from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.run import Run
 from mcp_chaos.settings import Settings, command_line
+from mcp_chaos.spans import load_spans
 from mcp_chaos.verdict import INCONCLUSIVE, Verdict, lost_calls, troubles
 
 KIND = "load"

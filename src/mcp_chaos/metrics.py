@@ -1,22 +1,16 @@
-"""Pure: from a history to windows, rates, quantiles and recovery times.
-
-The windows of a run follow from its events:
-
-    baseline   from the start of the judged load to the first fault
-    fault      while a fault was in place (several faults: all their times together)
-    recovery   after each heal, until the next fault or the end of the load
+"""Pure: from a history to rates, quantiles and recovery times, per window (``spans.py``) and lane.
 
 Only loads that were running when a fault came are judged; a ramp that went before, to find the capacity, is not.
 A call that was under way at any moment of a fault belongs to the fault: one in flight when the network was cut is
 not the baseline's failure, and one that is stuck in a fault and ends after it is not the recovery's. Every other
-call belongs to the window in which it was *intended*. The recovery's figures begin, after each heal, with the first
-call from which on the service was steady again: the time until then is ``recovery_s``, and is not held against the
-service twice.
+call belongs to the window in which it was *intended*. A call that our own way of healing cut off, which makes the
+proxy anew, belongs to none. The recovery's figures begin, after each heal, with the first call from which on the
+service was steady again: the time until then is ``recovery_s``, and is not held against the service twice.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,99 +20,24 @@ from mcp_chaos.figures import Figures as Figures
 from mcp_chaos.figures import figures as figures
 from mcp_chaos.figures import latencies_ms, opening
 from mcp_chaos.history import History
-from mcp_chaos.records import CALL, Calls, Event, Lane, Outcome, Reason
+from mcp_chaos.records import CALL, Calls, Lane, Outcome, Reason
+from mcp_chaos.spans import WINDOWS as WINDOWS
+from mcp_chaos.spans import FaultSpan, Segment, fault_spans, load_spans, times_until_healed, windows
 
-WINDOWS = ("baseline", "fault", "recovery")
 STEADY_FRACTION = 0.95
 STEADY_FOR_NS = 1_000_000_000
+_CUT_OFF = (
+    Reason.CLOSED,
+    Reason.RESET,
+    Reason.REFUSED,
+    Reason.TOOL_ERROR,
+    Reason.RPC_ERROR,
+    Reason.HTTP_ERROR,
+    Reason.SERVER_ERROR,
+)
+"""What becomes of a call whose connection is cut, or the connection of the server to its backend."""
+
 _NS_PER_S = 1e9
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of time, ``start_ns`` included, ``end_ns`` not."""
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return max(0, self.end_ns - self.start_ns) / _NS_PER_S
-
-
-@dataclass(frozen=True)
-class FaultSpan:
-    """One fault from the events: what, where, from when to when, and whether it was proven.
-
-    Args:
-        fault_id: ties its events together.
-        name: for people, for example ``latency 200 ms (downstream)``.
-        proxy: the proxy or part it was put on.
-        span: from before it was put in place until after it was healed.
-        healed: whether it was healed before the run ended.
-        proof: what the canary felt, or ``None`` when nothing was proven.
-        doubt: why it is not proven.
-    """
-
-    fault_id: str
-    name: str
-    proxy: str
-    span: Segment
-    healed: bool
-    proof: str | None
-    doubt: str | None
-
-
-def fault_spans(events: Sequence[Event], end_ns: int) -> list[FaultSpan]:
-    """The faults of a run in the order they came. One that was never healed lasts until ``end_ns``."""
-    by_fault: dict[str, list[Event]] = {}
-    for event in events:
-        by_fault.setdefault(str(event.data.get("fault_id")), []).append(event)
-    spans = []
-    for event in events:
-        if event.kind == "fault_injecting":
-            after = [e for e in by_fault[event.data["fault_id"]] if e.at_ns >= event.at_ns]
-            if not any(e.kind == "fault_refused" for e in after):
-                spans.append(_fault_span(event, after, end_ns))
-    return spans
-
-
-def _fault_span(event: Event, after: Sequence[Event], end_ns: int) -> FaultSpan:
-    healed, proven, doubted = (
-        next((e for e in after if e.kind == kind), None) for kind in ("fault_healed", "fault_proven", "fault_unproven")
-    )
-    return FaultSpan(
-        fault_id=event.data["fault_id"],
-        name=event.data["name"],
-        proxy=event.data["proxy"],
-        span=Segment(event.at_ns, healed.at_ns if healed else end_ns),
-        healed=healed is not None,
-        proof=proven.data["proof"] if proven else None,
-        doubt=doubted.data["doubt"] if doubted else None,
-    )
-
-
-def merged(segments: Iterable[Segment]) -> list[Segment]:
-    """The same time without overlaps, in order."""
-    result: list[Segment] = []
-    for segment in sorted(segments, key=lambda s: s.start_ns):
-        if result and segment.start_ns <= result[-1].end_ns:
-            result[-1] = Segment(result[-1].start_ns, max(result[-1].end_ns, segment.end_ns))
-        else:
-            result.append(segment)
-    return result
-
-
-def load_spans(events: Sequence[Event], end_ns: int) -> dict[str, Segment]:
-    """From when to when each load that is to be judged ran; one whose end was not seen ran until ``end_ns``."""
-    spans: dict[str, Segment] = {}
-    for event in events:
-        if event.kind == "load_started" and event.data["judged"]:
-            spans[event.data["load"]] = Segment(event.at_ns, end_ns)
-        elif event.kind == "load_ended" and event.data["load"] in spans:
-            spans[event.data["load"]] = Segment(spans[event.data["load"]].start_ns, event.at_ns)
-    return spans
 
 
 def end_of(history: History) -> int:
@@ -136,23 +55,6 @@ def judged_loads(history: History, faults: Sequence[FaultSpan]) -> dict[str, Seg
         for name, span in spans.items()
         if any(fault.span.start_ns < span.end_ns and fault.span.end_ns > span.start_ns for fault in faults)
     }
-
-
-def windows(faults: Sequence[Segment], loads: Sequence[Segment]) -> dict[str, list[Segment]]:
-    """The stretches of time of each window, all within the time of the loads; all empty when no load met a fault."""
-    result: dict[str, list[Segment]] = {name: [] for name in WINDOWS}
-    if not loads:
-        return result
-    start_ns, end_ns = min(load.start_ns for load in loads), max(load.end_ns for load in loads)
-    clipped = [Segment(max(f.start_ns, start_ns), min(f.end_ns, end_ns)) for f in faults]
-    result["fault"] = merged(f for f in clipped if f.start_ns < f.end_ns)
-    if result["fault"] and result["fault"][0].start_ns > start_ns:
-        result["baseline"] = [Segment(start_ns, result["fault"][0].start_ns)]
-    healthy_until = [segment.start_ns for segment in result["fault"][1:]] + [end_ns]
-    for segment, until_ns in zip(result["fault"], healthy_until, strict=False):
-        if until_ns > segment.end_ns:
-            result["recovery"].append(Segment(segment.end_ns, until_ns))
-    return result
 
 
 def within(calls: Calls, segments: Sequence[Segment]) -> Calls:
@@ -177,6 +79,30 @@ def touched_by(calls: Calls, faults: Sequence[Segment]) -> NDArray[np.bool_]:
     return mask
 
 
+def cut_by_heals(calls: Calls, faults: Sequence[FaultSpan]) -> NDArray[np.bool_]:
+    """Which calls failed because they were under way when a proxy was made anew to heal it."""
+    heals = [fault.heal for fault in faults if fault.connections_cut]
+    mask: NDArray[np.bool_] = touched_by(calls, heals) & np.isin(calls["reason"], _CUT_OFF)
+    return mask
+
+
+def disturbed(calls: Calls, struck: Sequence[Segment], usual: Calls) -> int:
+    """How many calls felt a fault: in flight when it struck, not successful, or slower than 99 % of the usual ones.
+
+    Args:
+        calls: that were under way at any moment of a fault.
+        struck: the times of the faults.
+        usual: the calls of the baseline.
+    """
+    mask: NDArray[np.bool_] = calls["outcome"] != Outcome.OK
+    for fault in struck:
+        mask |= (calls["intended_ns"] < fault.start_ns) & (calls["done_ns"] > fault.start_ns)
+    ok = usual[usual["outcome"] == Outcome.OK]
+    if len(ok):
+        mask |= calls["done_ns"] - calls["intended_ns"] > np.quantile(ok["done_ns"] - ok["intended_ns"], 0.99)
+    return int(np.count_nonzero(mask))
+
+
 def recovery_s(calls: Calls, segment: Segment) -> float | None:
     """How long after a heal the service was steady again.
 
@@ -198,6 +124,7 @@ def recovery_s(calls: Calls, segment: Segment) -> float | None:
 def _recovery(calls: Calls, segment: Segment) -> tuple[float | None, int]:
     """The recovery time, and when the call was intended from which on the service was steady, else the heal."""
     after = within(calls, [segment])
+    after = after[after["reason"] != Reason.RATE_LIMITED]  # a limit that was reached says nothing of recovery
     after = after[np.argsort(after["intended_ns"], kind="stable")]
     intended = after["intended_ns"]
     seen_out = intended + STEADY_FOR_NS <= segment.end_ns
@@ -293,11 +220,13 @@ def measure(history: History) -> Measured:
     """Measure a history: windows from the events, figures per window and lane from the calls."""
     faults = fault_spans(history.events, end_of(history))
     loads = judged_loads(history, faults)
-    spans = windows([fault.span for fault in faults], list(loads.values()))
+    spans = windows(faults, list(loads.values()))
     mine = [history.calls[name] for name in loads if name in history.calls]
     calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
     opened = np.concatenate([opening(part) for part in mine]) if mine else np.zeros(0, dtype=bool)
     touched = touched_by(calls, spans["fault"])
+    # Calls that our own way of healing cut off felt the fault, and say nothing about the server.
+    met = touched & ~cut_by_heals(calls, faults)
     recoveries = {
         lane: [_recovery(calls[~touched & (calls["lane"] == lane)], segment) for segment in spans["recovery"]]
         for lane in Lane
@@ -307,18 +236,24 @@ def measure(history: History) -> Measured:
     for window, segments in spans.items():
         for lane in Lane:
             kept = segments if window != "recovery" else _from_steady_on(segments, recoveries[lane])
-            mask = touched if window == "fault" else ~touched & is_within(calls, kept)
+            mask = met if window == "fault" else ~touched & is_within(calls, kept)
             mask = mask & (calls["lane"] == lane)
             slow = _finite(slowest(times[lane.name.lower()])) if window == "recovery" else None
             seconds = sum(segment.seconds for segment in kept)
             samples[window][lane.name.lower()] = Sample.of(calls[mask], opened[mask], seconds, slow)
+    for lane in Lane if spans["fault"] else ():
+        usual = calls[~touched & is_within(calls, spans["baseline"]) & (calls["lane"] == lane)]
+        felt = disturbed(calls[touched & (calls["lane"] == lane)], spans["fault"], usual)
+        sample = samples["fault"][lane.name.lower()]
+        samples["fault"][lane.name.lower()] = replace(sample, figures=replace(sample.figures, disturbed_calls=felt))
     return Measured(
         faults,
         loads,
         spans,
         samples,
         recoveries=times,
-        unseen_heals=len(spans["fault"]) - sum(time is not None for time in times["faulted"]),
+        unseen_heals=len(times_until_healed(faults, list(loads.values())))
+        - sum(time is not None for time in times["faulted"]),
     )
 
 

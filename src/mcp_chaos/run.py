@@ -95,7 +95,8 @@ class Run:
             raise
         self._write_manifest(self.environment.describe())
         if not self.environment.direct:
-            self._injector = Injector(self.environment.toxiproxy, self.environment.ways, self.folder, self.clock)
+            env = self.environment
+            self._injector = Injector(env.toxiproxy, env.ways, self.folder, self.clock, env.restart_toxiproxy)
             self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
         self._progress = Progress(self.running_loads, self.say)
         self._pulse = Pulse()
@@ -279,19 +280,18 @@ class Run:
                 if part not in self.process_faults.hurt_parts:
                     self.event("part_died", part=part)
             self._heal_at_the_end()
+            self._injector.close()
         for trouble in self.environment.stop():
             self.event("heal_failed", error=trouble)
         # A signal between the start of a child and its being noted leaves one that nobody knows of but by its marker.
         end_children(str(self.folder.path))
         self.event("run_ended")
         left = leftovers(self.folder.events())
-        if self._watchdog is not None and not left.faults and not left.proxies:
+        if self._watchdog is not None and not (left.faults or left.proxies or left.missing):
             self._watchdog.dismiss()
         elif self._watchdog is not None:
             self._watchdog.let_it_clean_up()
-            self.say(
-                f"Something may still be in place. When Toxiproxy is well again: mcp-chaos heal {self.folder.path}"
-            )
+            self.say(f"Something may still be in place. To remove it later: mcp-chaos heal {self.folder.path}")
 
     def _note_pulse(self, pulse: dict[str, Any]) -> None:
         self.observe(OBSERVATION, pulse)

@@ -1,9 +1,10 @@
 """Pure: a measured history and its thresholds → pass, fail or inconclusive, with reasons.
 
 Worst wins, fail over inconclusive over pass: evidence of a weakness stays evidence when the rest of the run proves
-nothing. With two exceptions, in which it is told among the reasons and does not fail the run: when some fault was not
-felt, what the run shows from the first fault on may not be about the faults; and when the load's generator or the
-machine could not keep up, nothing that was measured is the server's alone.
+nothing. With three exceptions, in which it is told among the reasons and does not fail the run: when some fault was not
+felt, what the run shows from the first fault on may not be about the faults; when the load's generator or the machine
+could not keep up, nothing that was measured is the server's alone; and when Toxiproxy or another part of the run went
+away, or somebody else disturbed a fault, what was missed from then on may be missed for want of it.
 """
 
 import math
@@ -13,8 +14,9 @@ from typing import Any
 
 from mcp_chaos.evidence import causes, shares
 from mcp_chaos.history import History
-from mcp_chaos.metrics import FaultSpan, Measured, measure
-from mcp_chaos.records import LANES, Event
+from mcp_chaos.metrics import Measured, measure
+from mcp_chaos.records import COULD_NOT_HEAL, LANES, Event
+from mcp_chaos.spans import FaultSpan
 from mcp_chaos.thresholds import Judgement, Threshold, parse_thresholds
 from mcp_chaos.wording import plainly
 
@@ -86,18 +88,9 @@ def judge(history: History) -> Verdict:
     ]
     doubts = [*_doubts(history.events), *lost_calls(history)]
     doubts += [*_fault_doubts(measured.faults), *_load_doubts(measured, thresholds)]
-    failures = _misses(judgements, before_fault=True)
-    evidence = [*_broken_promises(history.events), *_misses(judgements, before_fault=False)]
-    if _could_not_keep_up(history.events):
-        doubts += [
-            f"not held against the server, as something else was too slow: {sentence}"
-            for sentence in [*evidence, *failures]
-        ]
-        failures = []
-    elif all(fault.proof is not None for fault in measured.faults):
-        failures = [*evidence, *failures]
-    else:
-        doubts += [f"not held against the server, as not every fault was felt: {sentence}" for sentence in evidence]
+    failures, excused = _held_against_the_server(history.events, measured, judgements)
+    doubts += excused
+    doubts += [j.sentence() for j in judgements if j.outcome == "missed" and _is_assumption(j)]
     doubts += [j.sentence() for j in judgements if j.outcome in ("no_data", "inconclusive")]
     if failures:
         return Verdict(FAIL, [*failures, *doubts], measured, judgements)
@@ -111,6 +104,41 @@ def _deadline_ms(history: History, measured: Measured) -> float | None:
     deadlines_s = [history.deadlines_s.get(load) for load in measured.loads]
     known = [deadline_s for deadline_s in deadlines_s if deadline_s is not None]
     return max(known) * _MS_PER_S if known and len(known) == len(deadlines_s) else None
+
+
+def _held_against_the_server(
+    events: Sequence[Event], measured: Measured, judgements: Sequence[Judgement]
+) -> tuple[list[str], list[str]]:
+    """What was missed and counts, and what was missed and may be somebody else's doing, with the reason."""
+    at_first, promises = _misses(judgements, before_fault=True), _broken_promises(events)
+    later = _misses(judgements, before_fault=False)
+    if _could_not_keep_up(events):
+        return [], _excused("something else was too slow", [*promises, *later, *at_first])
+    if at_first:
+        return [], [*at_first, *_excused("the service was not steady before the first fault", [*promises, *later])]
+    if any(fault.proof is None for fault in measured.faults):
+        return at_first, _excused("not every fault was felt", [*promises, *later])
+    failed_ns = _own_failure_ns(events)
+    excused: list[str] = []
+    if failed_ns < max((event.at_ns for event in events if event.kind == "hypothesis_missed"), default=0):
+        promises, excused = [], promises
+    if failed_ns < max((load.end_ns for load in measured.loads.values()), default=0):
+        later, excused = [], [*excused, *later]
+    if failed_ns < min((fault.span.start_ns for fault in measured.faults), default=0):
+        at_first, excused = [], [*excused, *at_first]
+    return [*promises, *later, *at_first], _excused("a part of the run itself was not as it should be", excused)
+
+
+def _excused(why: str, sentences: Sequence[str]) -> list[str]:
+    return [f"not held against the server, as {why}: {sentence}" for sentence in sentences]
+
+
+def _own_failure_ns(events: Sequence[Event]) -> float:
+    """When the first of our own parts failed, or somebody disturbed them; infinity when all went well."""
+    moments: list[float] = [event.at_ns for event in events if event.kind in _FAILURES_OF_OURS]
+    # That a part is gone is noticed at the end only.
+    moments += [-1 for event in events if event.kind == "part_died" and event.data["part"] in _OWN_PARTS]
+    return min(moments, default=math.inf)
 
 
 def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
@@ -133,8 +161,15 @@ def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[str]
     return [
         judgement.sentence()
         for judgement in judgements
-        if judgement.outcome == "missed" and (judgement.window == "baseline") == before_fault
+        if judgement.outcome == "missed"
+        and (judgement.window == "baseline") == before_fault
+        and not _is_assumption(judgement)
     ]
+
+
+def _is_assumption(judgement: Judgement) -> bool:
+    """Whether a threshold is about what the fault did, not about the server: missed, it leaves the question open."""
+    return "disturbed_calls" in judgement.text
 
 
 def _could_not_keep_up(events: Sequence[Event]) -> bool:
@@ -173,14 +208,42 @@ _DOUBTFUL = {
     "machine_overloaded": "the machine was too busy to be in time: one wake-up in twenty came {late_ms:.0f} ms late",
     "fault_skipped": "the fault '{name}' was to come after {from_s:g} s, and the load had ended by then",
     "part_died": "the {part} went away by itself during the run",
+    "fault_disturbed": "the fault '{name}' on {proxy} was disturbed by somebody else: {after_s:.1f} s after it was "
+    "injected, {found}",
+    "proxy_disturbed": "somebody else changed the proxy '{proxy}' while no fault was in place: {found}",
+    "toxiproxy_unreachable": "Toxiproxy stopped answering during the run: {error}",
     "heal_failed": "a fault could not be healed: {error}",
     "unfinished": "the run ended without a word ({why}); what it left was healed",
 }
 
+_FAILURES_OF_OURS = frozenset(
+    {"fault_disturbed", "proxy_disturbed", "toxiproxy_unreachable", "heal_failed", "worker_died", "load_failed"}
+)
+"""From the moment of such an event on, what the load misses may be missed for want of our own parts."""
+
+_OWN_PARTS = ("toxiproxy", "warehouse")
+"""The parts whose end is never what a run is looking for, as that of the server may be."""
+
 
 def troubles(events: Sequence[Event]) -> list[str]:
-    """What went wrong in a run besides what it tested, in words; each is a reason to doubt its result."""
-    return [_DOUBTFUL[event.kind].format(**event.data) for event in events if event.kind in _DOUBTFUL]
+    """What went wrong in a run besides what it tested, in words; each cause once, and a reason to doubt its result."""
+    told = [event for event in events if event.kind in _DOUBTFUL and not _follows(event, events)]
+    told.sort(key=lambda event: event.kind != "toxiproxy_unreachable")
+    return list(dict.fromkeys(_DOUBTFUL[event.kind].format(**event.data) for event in told))
+
+
+def _follows(event: Event, events: Sequence[Event]) -> bool:
+    """Whether an event is only what followed from a Toxiproxy that did not answer, or from a heal that failed."""
+    causes = [e.data["error"] for e in events if e.kind in ("toxiproxy_unreachable", "heal_failed")]
+    unreachable = any(e.kind == "toxiproxy_unreachable" for e in events)
+    if event.kind == "heal_failed":
+        return unreachable
+    if event.kind == "part_died":
+        return unreachable and event.data["part"] == "toxiproxy"
+    if event.kind == "activity_failed":
+        error = event.data["error"]
+        return (unreachable and "Toxiproxy at " in error) or any(cause in error for cause in causes)
+    return event.kind == "unfinished" and bool(causes) and event.data["why"] == COULD_NOT_HEAL
 
 
 def lost_calls(history: History) -> list[str]:
@@ -223,7 +286,7 @@ def _fault_doubts(faults: Sequence[FaultSpan]) -> list[str]:
 def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[str]:
     if measured.faults and not measured.loads:
         return ["no load was running while the fault was in place"]
-    thin = []
+    thin = _too_few_disturbed(measured, thresholds)
     if measured.unseen_heals and any(threshold.window == "recovery" for threshold in thresholds):
         which = "the heal" if len(measured.windows["fault"]) == 1 else f"{measured.unseen_heals} of the heals"
         thin.append(f"recovery: the load did not go on long enough after {which} to show whether the service recovered")
@@ -234,6 +297,19 @@ def _load_doubts(measured: Measured, thresholds: Sequence[Threshold]) -> list[st
             where = window if lane == "faulted" else f"{window}, {lane} lane"
             thin.append(f"{where}: only {calls} calls were made, fewer than {FEWEST_CALLS}")
     return thin
+
+
+def _too_few_disturbed(measured: Measured, thresholds: Sequence[Threshold]) -> list[str]:
+    """Network faults that hardly a call met; an experiment that has a threshold of its own for it knows better."""
+    if any("disturbed_calls" in threshold.text for threshold in thresholds):
+        return []
+    figures = measured.figures["fault"]["faulted"]
+    met = figures.disturbed_calls
+    if met is None or met >= FEWEST_CALLS or not any(fault.on_network for fault in measured.faults):
+        return []
+    if any(fault.disturbed or fault.proof is None for fault in measured.faults):
+        return []  # that is why
+    return [f"fault: the fault met {met} of {max(met, figures.calls)} calls, at least {FEWEST_CALLS} needed"]
 
 
 def _all_is_well(measured: Measured, judgements: Sequence[Judgement]) -> str:

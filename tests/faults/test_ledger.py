@@ -151,3 +151,4 @@ def test_a_watchdog_that_somebody_killed_can_be_dismissed(folder: RunFolder, clo
     os.kill(watchdog._process.pid, signal.SIGKILL)
     watchdog._process.wait()
     watchdog.dismiss()
+    assert [(e.kind, e.data["part"]) for e in folder.events()] == [("part_died", "watchdog")]

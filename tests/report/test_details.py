@@ -1,8 +1,8 @@
 """Finer time lines around the faults of a long run."""
 
-from mcp_chaos.metrics import FaultSpan, Segment
 from mcp_chaos.report.details import details
 from mcp_chaos.report.series import time_line
+from mcp_chaos.spans import FaultSpan, Segment
 from tests.histories import S, calls_of, every
 
 CALLS = calls_of(every(0.5, 0, 3600))

@@ -91,6 +91,10 @@ class Fault:
             for stream in STREAMS[self.direction]
         ]
 
+    def holds_answers_back(self) -> bool:
+        """Whether bytes may be waiting in it: Toxiproxy 2.12 can freeze when such a toxic is removed under load."""
+        return True
+
     def title(self) -> str:
         """The fault in a few words, for tables and reasons."""
         numbers = [f"{name} {getattr(self, name)}" for name, _, _ in self._limits() if getattr(self, name)]
@@ -162,6 +166,9 @@ class Reset(Fault):
     def attributes(self) -> dict[str, int]:
         return {"timeout": self.after_ms}
 
+    def holds_answers_back(self) -> bool:
+        return self.after_ms > 0
+
 
 @dataclass(frozen=True)
 class SlowClose(Fault):
@@ -226,6 +233,9 @@ class DataLimit(Fault):
     def attributes(self) -> dict[str, int]:
         return {"bytes": self.limit_bytes}
 
+    def holds_answers_back(self) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class Partition(Fault):
@@ -242,6 +252,9 @@ class Partition(Fault):
                 "a partition takes the whole proxy down, both ways; for one way or a part of them use black_hole"
             )
         return found
+
+    def holds_answers_back(self) -> bool:
+        return False
 
     def title(self) -> str:
         return "partition"

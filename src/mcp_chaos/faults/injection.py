@@ -6,6 +6,7 @@ that may be in place. Healing removes only what was injected here.
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.canary import Canary, Lane, NotFeltError
 from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
+from mcp_chaos.faults.healing import Healer
+from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
+from mcp_chaos.faults.patience import may_have_given_up
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.records import Clock
@@ -32,7 +36,17 @@ class _Active:
     fault_id: str
     fault: Fault
     receipt: Receipt
+    applied: bool = False
+    disturbed: bool = False
     stopped: bool = False
+    healing: bool = False
+    heal_failed: bool = False
+
+    @property
+    def toxics(self) -> list[str]:
+        """The names of its toxics."""
+        names: list[str] = self.receipt["toxics"]
+        return names
 
 
 class Injector:
@@ -43,14 +57,25 @@ class Injector:
         lanes: the way through each proxy.
         folder: where the history goes.
         clock: of the run.
+        restart: starts the run's own Toxiproxy again on its ports; ``None`` where it is somebody else's.
     """
 
-    def __init__(self, server: ToxiproxyServer, lanes: dict[str, Lane], folder: RunFolder, clock: Clock) -> None:
+    def __init__(
+        self,
+        server: ToxiproxyServer,
+        lanes: dict[str, Lane],
+        folder: RunFolder,
+        clock: Clock,
+        restart: Callable[[], None] | None = None,
+    ) -> None:
         self._server = server
         self._lanes = lanes
         self._folder = folder
         self._clock = clock
+        self._healer = Healer(server, self._record, restart)
         self._active: dict[tuple[str, str], _Active] = {}
+        self._used: set[str] = set()
+        self._monitor = ProxyMonitor(self._look, self._healer.tell_unreachable)
         self._ids = count(1)
         self._hurried = False
         self._lock = threading.RLock()
@@ -123,11 +148,17 @@ class Injector:
                     self._heal_one(active)
                     healed.append(active.fault.title())
                 except ToxiproxyError as error:
-                    self._event("heal_failed", active, error=str(error))
+                    if not active.heal_failed:
+                        self._event("heal_failed", active, error=str(error))
+                    active.heal_failed = True
                     troubles.append(str(error))
         if troubles:
-            raise ToxiproxyError("\n".join(troubles))
+            raise ToxiproxyError("\n".join(dict.fromkeys(troubles)))
         return healed
+
+    def close(self) -> None:
+        """Stop looking at the proxies. May be repeated; what is in place stays."""
+        self._monitor.stop()
 
     @property
     def active(self) -> list[Fault]:
@@ -163,6 +194,8 @@ class Injector:
             "toxics": names,
         }
         active = _Active(fault_id, fault, receipt)
+        if not self._active:
+            self._healer.remember()
         if isinstance(fault, Partition) and not self._server.proxy(fault.proxy).enabled:
             raise ToxiproxyError(
                 f"The proxy '{fault.proxy}' is down already, and not by this run. Nothing was changed."
@@ -173,11 +206,14 @@ class Injector:
         try:
             self._apply(fault, names)
         except ToxiproxyError:
-            self._undo(fault, names)
+            self._healer.undo(fault, names, given_up=False)
             self._event("fault_refused", active)
             del self._active[fault.proxy, fault.place()]
             raise
         self._event("fault_injected", active)
+        active.applied = True
+        self._used.add(fault.proxy)
+        self._monitor.start()
         return active
 
     def _apply(self, fault: Fault, names: list[str]) -> None:
@@ -188,21 +224,40 @@ class Injector:
         for name, toxic in zip(names, fault.toxics(), strict=True):
             self._server.put_toxic(fault.proxy, name, toxic)
 
-    def _undo(self, fault: Fault, names: list[str]) -> None:
-        if isinstance(fault, Partition):
-            self._server.set_enabled(fault.proxy, True)
-        for name in names:
-            self._server.delete_toxic(fault.proxy, name)
-        state = self._server.proxy(fault.proxy)
-        left = [name for name in names if name in state.toxics]
-        if left or (isinstance(fault, Partition) and not state.enabled):
-            raise ToxiproxyError(f"After healing, '{fault.proxy}' still has {', '.join(left) or 'its partition'}.")
-
     def _heal_one(self, active: _Active) -> None:
         active.stopped = True
-        self._undo(active.fault, active.receipt["toxics"])
-        self._event("fault_healed", active)
+        if not active.healing:
+            self._event("fault_healing", active)
+            active.healing = True
+            try:
+                self._look()
+            except ToxiproxyError as error:
+                self._healer.tell_unreachable(error)
+        given_up = active.applied and may_have_given_up(self._folder, active.fault, active.receipt["injected_at_ns"])
+        told = self._healer.heal(active.fault, active.toxics, given_up=given_up)
+        self._event("fault_healed", active, **told)
         del self._active[active.fault.proxy, active.fault.place()]
+
+    def _look(self) -> None:
+        """Read the proxies back and put on record what somebody else did to them; once for each fault."""
+        with self._lock:
+            there, before = self._healer.look(), self._healer.before
+            for name in sorted(self._used & before.keys()):
+                on_it = [active for active in self._active.values() if active.fault.proxy == name and active.applied]
+                found = disturbance(there.get(name), before[name], [(a.fault, a.toxics) for a in on_it])
+                for active in on_it if found else []:
+                    self._tell_disturbed(active, found or "")
+                if found and not on_it:
+                    self._used.discard(name)
+                    self._record("proxy_disturbed", proxy=name, found=found)
+
+    def _tell_disturbed(self, active: _Active, found: str) -> None:
+        if active.disturbed:
+            return
+        active.disturbed = True
+        after_s = round((self._clock.now_ns() - active.receipt["injected_at_ns"]) / 1e9, 1)
+        data = {"name": active.fault.title(), "proxy": active.fault.proxy, "after_s": after_s, "found": found}
+        self._event("fault_disturbed", active, **data)
 
     def _sleep(self, seconds: float, active: _Active) -> bool:
         """Sleep, unless the flap is to end; whether it is to go on."""
@@ -225,4 +280,7 @@ class Injector:
         active.receipt["proof_took_s"] = round(time.monotonic() - began, 3)
 
     def _event(self, kind: str, active: _Active, **data: Any) -> int:
-        return self._folder.event(self._clock.now_ns(), kind, **{"fault_id": active.fault_id, **data}).at_ns
+        return self._record(kind, **{"fault_id": active.fault_id, **data})
+
+    def _record(self, kind: str, **data: Any) -> int:
+        return self._folder.event(self._clock.now_ns(), kind, **data).at_ns

@@ -8,7 +8,8 @@ from typing import Any
 
 from mcp_chaos.child import end_children, resume
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.recreate import recorded_proxy, restore_proxy, without
+from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.records import Clock, Event
 
@@ -22,10 +23,12 @@ class Leftovers:
     Args:
         faults: the data of ``fault_injecting`` events.
         proxies: names of proxies that the run created in a Toxiproxy that is not its own.
+        missing: proxies that it deleted in order to create them again, and may not have.
     """
 
     faults: list[dict[str, Any]]
     proxies: list[str]
+    missing: list[ProxyState]
 
 
 def leftovers(events: list[Event]) -> Leftovers:
@@ -34,7 +37,14 @@ def leftovers(events: list[Event]) -> Leftovers:
     faults = [e.data for e in events if e.kind == "fault_injecting" and e.data["fault_id"] not in settled]
     removed = {e.data["proxy"] for e in events if e.kind == "proxy_removed"}
     created = [e.data["proxy"] for e in events if e.kind == "proxy_created"]
-    return Leftovers(faults, [name for name in created if name not in removed])
+    missing: dict[str, ProxyState] = {}
+    is_own = any(event.kind == "toxiproxy_ready" and event.data["embedded"] for event in events)
+    for event in events if not is_own else ():
+        if event.kind == "proxy_recreating":
+            missing[event.data["proxy"]] = recorded_proxy(event.data)
+        elif event.kind in ("proxy_recreated", "proxy_removed"):
+            missing.pop(event.data["proxy"], None)
+    return Leftovers(faults, [name for name in created if name not in removed], list(missing.values()))
 
 
 def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
@@ -57,7 +67,7 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     )
     # A process that the run was given, and left paused, is not among its children.
     done = [f"continued process {f['pid']}" for f in left.faults if "process" in f and resume(f["process"])]
-    if toxiproxy_url is not None and (left.faults or left.proxies):
+    if toxiproxy_url is not None and (left.faults or left.proxies or left.missing):
         done += _heal(folder, clock, ToxiproxyServer(toxiproxy_url, _UNREACHABLE_TIMEOUT_S), left)
     done += [f"ended {name}" for name in end_children(str(folder.path))]
     if toxiproxy_url is None:
@@ -73,6 +83,11 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
 def _heal(folder: RunFolder, clock: Clock, server: ToxiproxyServer, left: Leftovers) -> list[str]:
     done = []
     try:
+        for state in left.missing:
+            ours = [name for name in state.toxics if name.startswith(f"mcp_chaos.{folder.run_id}.")]
+            restore_proxy(server, without(state, ours))
+            folder.event(clock.now_ns(), "proxy_recreated", proxy=state.name)
+            done.append(f"created the proxy '{state.name}' again")
         there = server.proxies()
         for fault in left.faults:
             proxy = fault["proxy"]
@@ -90,5 +105,8 @@ def _heal(folder: RunFolder, clock: Clock, server: ToxiproxyServer, left: Leftov
     except ToxiproxyError as error:
         names = [f"'{fault['name']}' on {fault['proxy']}" for fault in left.faults]
         names += [f"the proxy '{proxy}'" for proxy in left.proxies]
-        raise ToxiproxyError(f"{error}\nThis may still be in place there: {', '.join(names)}.") from None
+        missing = ", ".join(f"'{state.name}' ({state.listen} to {state.upstream})" for state in left.missing)
+        told = [f"This may still be in place there: {', '.join(names)}."] if names else []
+        told += [f"This proxy may be missing there: {missing}."] if missing else []
+        raise ToxiproxyError("\n".join([str(error), *told])) from None
     return done

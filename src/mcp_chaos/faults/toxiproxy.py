@@ -95,9 +95,9 @@ class ToxiproxyServer:
         """Create proxies, or bring those with the same name to these addresses. One that is down stays down."""
         self._json(lambda: self._consumer.post("/populate", json=list(proxies), **self._options), "create the proxies")
 
-    def create_proxy(self, name: str, listen: str, upstream: str) -> ProxyState:
-        """Create a proxy that is up."""
-        body = {"name": name, "listen": listen, "upstream": upstream, "enabled": True}
+    def create_proxy(self, name: str, listen: str, upstream: str, *, enabled: bool = True) -> ProxyState:
+        """Create a proxy, up unless it is to be down."""
+        body = {"name": name, "listen": listen, "upstream": upstream, "enabled": enabled}
         return _proxy_state(
             self._json(
                 lambda: self._consumer.post("/proxies", json=body, **self._options),

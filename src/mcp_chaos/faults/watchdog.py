@@ -8,15 +8,17 @@ has left nothing to do. It lives in a session of its own, so that what kills the
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mcp_chaos.child import end_children
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Clock
+from mcp_chaos.records import COULD_NOT_HEAL, Clock
 
 _FAREWELL = b"."
+_HEAL = b"!"
 _AFTERMATH_S = 0.5
 
 
@@ -29,6 +31,7 @@ class Watchdog:
     """
 
     def __init__(self, folder: RunFolder, clock: Clock) -> None:
+        self._folder, self._clock = folder, clock
         argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(folder.path), str(clock.offset_ns)]
         with (folder.path / "watchdog.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -37,30 +40,35 @@ class Watchdog:
 
     def dismiss(self) -> None:
         """The run has cleaned up by itself: let the watchdog go and wait until it has."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(_FAREWELL)
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # somebody ended it; there is nothing left for it to do
+        self._tell(_FAREWELL)
         self._process.wait()
 
     def let_it_clean_up(self) -> None:
         """The run could not clean up by itself: the watchdog tries once more; its word goes into the history."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._tell(_HEAL)
         self._process.wait()
+
+    def _tell(self, what: bytes) -> None:
+        assert self._process.stdin is not None
+        if self._process.poll() is not None:
+            self._folder.event(self._clock.now_ns(), "part_died", part="watchdog")
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(what)
+            self._process.stdin.close()
 
 
 def main() -> None:
     """Wait for the run to end, then clean up."""
     folder, clock = RunFolder(Path(sys.argv[1])), Clock(int(sys.argv[2]))
-    if sys.stdin.buffer.read() == _FAREWELL:
+    told = sys.stdin.buffer.read()
+    if told == _FAREWELL:
         return
+    why = COULD_NOT_HEAL if told == _HEAL else "its process was killed"
     try:
-        done = clean_up(folder, clock, "its process was killed")
+        done = clean_up(folder, clock, why)
     except McpChaosError as error:
-        folder.event(clock.now_ns(), "heal_failed", error=str(error))
+        if told != _HEAL:  # the run has put the cause on record itself
+            folder.event(clock.now_ns(), "heal_failed", error=str(error))
         raise SystemExit(str(error)) from None
     # A child that was being started when the run died carries its marker a moment later only.
     time.sleep(_AFTERMATH_S)

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_chaos.metrics import FaultSpan
 from mcp_chaos.report.series import Heat, LaneLines, TimeLine
+from mcp_chaos.spans import FaultSpan
 
 Trace = dict[str, Any]
 

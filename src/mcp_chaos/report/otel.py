@@ -25,8 +25,9 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_co
 from mcp_chaos import __version__
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history import History, RunFolder, began_ns
-from mcp_chaos.metrics import Measured, Segment, end_of
+from mcp_chaos.metrics import Measured, end_of
 from mcp_chaos.records import Calls, Lane, Outcome, Reason
+from mcp_chaos.spans import Segment
 from mcp_chaos.verdict import FAIL, Verdict, judge
 
 _NAME = "mcp_chaos"
