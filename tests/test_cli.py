@@ -42,7 +42,7 @@ def test_a_run_is_judged_again_from_its_files(
     proof: str | None,
     code: int,
 ) -> None:
-    write(folder, a_history(every(0.1, 0, 12), fault(3, 5, proof=proof), {"recovery": [threshold]}))
+    write(folder, a_history(every(0.1, 0, 12), fault(3, 5, "process-1", proof=proof), {"recovery": [threshold]}))
     assert run(monkeypatch, "report", str(folder.path)) == code
     assert "Verdict: " in capsys.readouterr().out
 

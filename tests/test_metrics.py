@@ -244,9 +244,10 @@ def test_a_call_that_our_own_heal_cut_off_belongs_to_no_window() -> None:
 
 
 def test_slow_calls_are_disturbed_and_usual_ones_are_not() -> None:
-    rows = [*every(0.1, 0, 3), *every(0.1, 3, 4), *every(0.1, 4, 5, took_ms=60), *every(0.1, 5, 12)]
+    handshake = call(-0.1, took_ms=90)
+    rows = [handshake, *every(0.1, 0, 3), *every(0.1, 3, 4), *every(0.1, 4, 5, took_ms=60), *every(0.1, 5, 12)]
     aside = [*every(0.1, 0, 12, lane=Lane.CONTROL)]
-    measured = measure(a_history([*rows, *aside], fault(3, 5)))
+    measured = measure(a_history([*rows, *aside], fault(3, 5), load=(-0.2, 12)))
     assert measured.figures["fault"]["faulted"].disturbed_calls == 10
     assert measured.figures["fault"]["control"].disturbed_calls == 0
     assert measured.figures["recovery"]["faulted"].disturbed_calls is None

@@ -86,18 +86,27 @@ def cut_by_heals(calls: Calls, faults: Sequence[FaultSpan]) -> NDArray[np.bool_]
     return mask
 
 
+def without_first(calls: Calls) -> Calls:
+    """The calls without the first one of each user, which carries its handshake."""
+    ordered = calls[np.argsort(calls["intended_ns"], kind="stable")]
+    _, first = np.unique(ordered[["worker", "user"]], return_index=True)
+    kept: Calls = np.delete(ordered, first)
+    return kept
+
+
 def disturbed(calls: Calls, struck: Sequence[Segment], usual: Calls) -> int:
     """How many calls felt a fault: in flight when it struck, not successful, or slower than 99 % of the usual ones.
 
     Args:
         calls: that were under way at any moment of a fault.
         struck: the times of the faults.
-        usual: the calls of the baseline.
+        usual: the calls of the baseline; the first of each user, slower by its handshake, is passed over.
     """
     mask: NDArray[np.bool_] = calls["outcome"] != Outcome.OK
     for fault in struck:
         mask |= (calls["intended_ns"] < fault.start_ns) & (calls["done_ns"] > fault.start_ns)
-    ok = usual[usual["outcome"] == Outcome.OK]
+    later = without_first(usual)
+    ok = later[later["outcome"] == Outcome.OK]
     if len(ok):
         mask |= calls["done_ns"] - calls["intended_ns"] > np.quantile(ok["done_ns"] - ok["intended_ns"], 0.99)
     return int(np.count_nonzero(mask))
