@@ -5,12 +5,14 @@ from dataclasses import asdict, replace
 from typing import Any, Dict
 
 from mcp_chaos.clients.crosstalk import cross_talk, find_echo
+from mcp_chaos.clients.growth import growth_per_session
 from mcp_chaos.clients.rules import RULES, check_rules
 from mcp_chaos.clients.storm import fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.face import guarded
 from mcp_chaos.load.shape import check_load
 from mcp_chaos.metrics import FIGURE_NAMES
+from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
 from mcp_chaos.records import LANES, Lane
 from mcp_chaos.run import current
@@ -20,12 +22,14 @@ __all__ = [
     "burst",
     "burst_p95_ms",
     "burst_success_fraction",
+    "ended_sessions_are_freed",
     "fresh_sessions_answer",
     "fresh_sessions_were_served",
     "health_status",
     "load_reading",
     "protocol_rules_are_kept",
     "proxy_is_clean",
+    "resources_are_given_back",
     "server_answers",
     "server_counters",
 ]
@@ -114,6 +118,35 @@ def fresh_sessions_were_served(least_fraction: float = 0.95) -> bool:
     run.observe("fresh_sessions_were_served", {"served_s": fresh.served, "why": fresh.why})
     made = len(fresh.served) + len(fresh.failures)
     return not made or len(fresh.served) >= least_fraction * made
+
+
+@guarded
+def resources_are_given_back(
+    max_fds: int = 8, max_threads: int = 48, max_close_wait: int = 2, max_rss_mb: float = 256.0, settle_s: float = 10.0
+) -> bool:
+    """Whether the server's process holds no more than before the load; true where it cannot be seen from here."""
+    run = current()
+    if run.server_before is None:
+        run.observe("resources_are_given_back", {"why": "", "not_applicable": "the server's process cannot be seen"})
+        return True
+    limits = Limits(max_fds, max_threads, max_close_wait, max_rss_mb)
+    found = given_back(run.server_before, run.server_sample, limits, settle_s)
+    run.observe("resources_are_given_back", found)
+    return not found["why"]
+
+
+@guarded
+def ended_sessions_are_freed(sessions: int = 50, deadline_s: float = 5.0, limit_s: float = 12.0) -> bool:
+    """Whether sessions that were ended leave nothing behind in the server's process, where it can be seen."""
+    run = current()
+    wire = run.wire(deadline_s)
+    if run.server_sample() is None:
+        run.observe("ended_sessions_are_freed", {"why": "", "not_applicable": "the server's process cannot be seen"})
+        return True
+    growth = growth_per_session(wire, run.environment.operation, run.server_sample, sessions, limit_s)
+    why = asyncio.run(growth)
+    run.observe("ended_sessions_are_freed", {"why": why})
+    return not why
 
 
 @guarded

@@ -24,11 +24,12 @@ from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.workload import Workload
+from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.proxies import CONTROL_PROXY
 from mcp_chaos.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
-from mcp_chaos.settings import Settings
+from mcp_chaos.settings import Settings, is_loopback
 
 Say = Callable[[str], None]
 
@@ -71,6 +72,7 @@ class Run:
         self.client_faults = ClientFaults(self.folder, self.clock)
         self.reasons: dict[str, str] = {}
         self._reason = ""
+        self.server_before: ProcessSample | None = None
         self._progress: Progress | None = None
         self._pulse: Pulse | None = None
         self._closing = threading.Lock()
@@ -121,6 +123,14 @@ class Run:
     def note_reason(self, activity: str) -> None:
         """Keep why the probe that was just made gave what it gave, under the name of its activity."""
         self.reasons[activity], self._reason = self._reason, ""
+
+    def server_sample(self) -> ProcessSample | None:
+        """What the server's process holds now; ``None`` where it cannot be seen from here."""
+        target = self.environment.own_target
+        if not is_loopback(target.connect_host):
+            return None
+        process = listening_process(target.connect_port)
+        return sample(process) if process is not None else None
 
     def wire(self, deadline_s: float) -> Wire:
         """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""
@@ -200,6 +210,8 @@ class Run:
             UsageError: there is one of that name already.
             PartError: it does not start.
         """
+        if spec.judged and self.server_before is None:
+            self.server_before = self.server_sample()
         if spec.name in self._loads:
             raise UsageError(f"There is a load '{spec.name}' in this run already; give this one another name.")
         load = LoadProcess(spec, self.folder)

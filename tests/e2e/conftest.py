@@ -37,6 +37,9 @@ TINY = {
     "latency_s": 1.5,
     "outage_s": 2.5,
     "stall_s": 2.5,
+    "load_s": 13,
+    "clients_s": 3.0,
+    "cuts": 8,
     "burst_requests": 20,
     "burst_concurrency": 5,
 }
