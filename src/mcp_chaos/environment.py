@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_chaos.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
-from mcp_chaos.errors import UsageError
+from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
@@ -286,9 +286,19 @@ class Environment:
         self._choose_workload()
         self.operation = next(operation for operation in self.workload.operations if not operation.page)
         check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)
+        self._expect_a_text(url)
         hints = self.settings.tool or self.settings.workload or self.settings.auto_workload
         hint = "" if hints else " (set MCP_TOOL for another, or MCP_WORKLOAD for more)"
         self.say(f"The load calls {', '.join(self.workload.calls)} on {self._target_name}{hint}")
+
+    def _expect_a_text(self, url: str) -> None:
+        """A call that is answered with a text now has to be answered with one always; an empty answer is no success."""
+        says = replace(self.operation, says_something=True)
+        with suppress(TargetError):
+            check_answers(url, self.settings.dialect, says, DEADLINE_S)
+            if self.workload.operations == (self.operation,):
+                self.workload = Workload.of(says)
+            self.operation = says
 
     def _choose_workload(self) -> None:
         workload = choose_workload(self.settings, self._own_url, self.say)

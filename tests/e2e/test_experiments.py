@@ -39,6 +39,10 @@ def test_the_specifications_dialect_passes_too(chaos: Chaos) -> None:
         ("backend_outage.json", "no_backend_recovery", "fail", "recovery: "),
         ("stalled_backend.yaml", "blocks_on_backend", "fail", "fault: 'control.success_fraction >= 0.99' was missed"),
         ("network_partition.yaml", "hangs_after_cut", "fail", "recovery: 'success_fraction >= 0.99' was missed"),
+        ("abandoned_clients.yaml", "keeps_places_of_lost_clients", "fail", "fresh sessions were not served"),
+        ("abandoned_clients.yaml", "keeps_descriptors_of_lost_clients", "fail", "more file descriptors"),
+        ("session_rules.yaml", "answers_lost_sessions_400", "fail", "not 404"),
+        ("cross_talk.yaml", "mixes_up_answers", "fail", "were another client's"),
         ("network_partition.yaml", "bypasses_proxy", "inconclusive", "'partition' on mcp was not felt"),
     ],
 )

@@ -81,3 +81,13 @@ def test_an_operation_is_called_by_its_tool_or_its_page() -> None:
 )
 def test_what_an_error_says_is_one_line_for_a_terminal(message: dict[str, Any] | None, text: str) -> None:
     assert error_text(message) == text
+
+
+def test_an_answer_that_has_to_say_something_is_not_good_when_it_is_empty() -> None:
+    def judged(content: list[dict[str, str]]) -> Reason:
+        answer = {"jsonrpc": "2.0", "id": 1, "result": {"content": content, "isError": False}}
+        return DIALECTS["streamable"]().judge(1, 200, answer, Operation("x", says_something=True))
+
+    assert judged([{"type": "text", "text": "a"}]) is Reason.OK
+    assert judged([{"type": "text", "text": " "}]) is Reason.WRONG_CONTENT
+    assert judged([]) is Reason.WRONG_CONTENT

@@ -90,7 +90,7 @@ class ClientFaults:
             self._storm.stopping = True
 
     def _prove(self, fault_id: str, result: StormResult) -> None:
-        if result.in_flight.total() >= MIN_IN_FLIGHT:
+        if result.bit:
             self._event("fault_proven", fault_id=fault_id, proof=result.proof)
         else:
             doubt = f"{result.proof}, at least {MIN_IN_FLIGHT} needed"

@@ -98,6 +98,12 @@ class StormResult:
     fresh: FreshSessions = field(default_factory=FreshSessions)
 
     @property
+    def bit(self) -> bool:
+        """Whether enough calls were left in flight; fewer suffice where a server served nobody any more after them."""
+        in_flight = self.in_flight.total()
+        return in_flight >= MIN_IN_FLIGHT or (in_flight > 0 and len(self.fresh.failures) > len(self.fresh.served))
+
+    @property
     def proof(self) -> str:
         """In words, what was done."""
         return f"{self.in_flight.total()} of {self.made.total()} clients misbehaved while their call was in flight"

@@ -39,6 +39,7 @@ class Operation:
         weight: how often it is chosen, relative to the others.
         expect: a text that a good answer contains; empty when any will do.
         page: the path of a page such as ``/health``, read with GET; empty for anything else.
+        says_something: whether a good answer has a text at all; an empty one is then not good.
         method: a JSON-RPC method without arguments such as ``tools/list``; empty for anything else.
     """
 
@@ -48,6 +49,7 @@ class Operation:
     expect: str = ""
     page: str = ""
     method: str = ""
+    says_something: bool = False
 
     @property
     def name(self) -> str:
@@ -153,6 +155,8 @@ class Dialect(ABC):
             return Reason.RPC_ERROR
         result = message.get("result")
         reason = judge_list(result) if operation.method else self.judge_result(result)
+        if operation.says_something and reason is Reason.OK and not text_of(result).strip():
+            return Reason.WRONG_CONTENT
         expect = operation.expect
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
 
