@@ -32,6 +32,7 @@ __all__ = [
     "resources_are_given_back",
     "server_answers",
     "server_counters",
+    "sessions_outlive_their_calls",
 ]
 
 
@@ -116,8 +117,19 @@ def fresh_sessions_were_served(least_fraction: float = 0.95) -> bool:
         raise UsageError("No start_clients has run yet, so no sessions were opened beside it.")
     fresh = storm.fresh
     run.observe("fresh_sessions_were_served", {"served_s": fresh.served, "why": fresh.why})
-    made = len(fresh.served) + len(fresh.failures)
-    return not made or len(fresh.served) >= least_fraction * made
+    return fresh.served_fraction >= least_fraction
+
+
+@guarded
+def sessions_outlive_their_calls(least_fraction: float = 0.9) -> bool:
+    """Whether clients of start_clients that came back after they had left a call were served, or told 404."""
+    run = current()
+    storm = run.client_faults.last
+    if storm is None:
+        raise UsageError("No start_clients has run yet, so no client has left and come back.")
+    why = storm.returned.told("clients that left a call and came back were not served")
+    run.observe("sessions_outlive_their_calls", {"served_s": storm.returned.served, "why": why})
+    return storm.returned.served_fraction >= least_fraction
 
 
 @guarded

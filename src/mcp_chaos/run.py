@@ -129,8 +129,8 @@ class Run:
         target = self.environment.own_target
         if not is_loopback(target.connect_host):
             return None
-        process = listening_process(target.connect_port)
-        return sample(process) if process is not None else None
+        process = listening_process(target.connect_port, target.connect_host)
+        return sample(process, target.connect_port) if process is not None else None
 
     def wire(self, deadline_s: float) -> Wire:
         """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""

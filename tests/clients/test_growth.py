@@ -45,7 +45,7 @@ def test_the_sound_server_frees_its_sessions(serve: Serve) -> None:
     wire = serve()
     process = listening_process(wire.target.connect_port)
     assert process is not None
-    assert judged(wire, lambda: sample(process)) == ""
+    assert judged(wire, lambda: sample(process, wire.target.connect_port)) == ""
 
 
 def test_nothing_is_said_where_time_ran_out_or_the_process_went(serve: Serve) -> None:

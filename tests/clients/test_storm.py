@@ -28,6 +28,8 @@ def test_the_sound_server_serves_fresh_sessions_meanwhile_and_afterwards(serve: 
     assert result.in_flight.total() >= MIN_IN_FLIGHT
     assert len(result.fresh.served) >= 2
     assert result.fresh.why == ""
+    assert result.returned.failures == []
+    assert result.returned.served or dialect == "modern"
     assert asyncio.run(fresh_sessions(wire, ECHO, 3)).failures == []
 
 
@@ -43,6 +45,14 @@ def test_places_that_lost_clients_keep_are_missed_by_fresh_sessions(serve: Serve
     assert bites(wire) >= 6, "the defect did not bite"
     assert "no answer within 5 s" in result.fresh.why
     assert asyncio.run(fresh_sessions(wire, ECHO, 1)).failures == ["no answer within 5 s"]
+
+
+def test_sessions_that_end_with_a_lost_call_are_missed_by_clients_that_come_back(serve: Serve) -> None:
+    wire = serve("PoisonsSessions")
+    result = storm(wire, names=("leave_during_call", "leave_in_body"))
+    assert bites(wire) > 0
+    assert "HTTP 500" in result.returned.told("clients that came back were not served")
+    assert result.fresh.failures == []
 
 
 def test_descriptors_are_kept_for_clients_that_left(serve: Serve) -> None:

@@ -41,6 +41,7 @@ def test_the_specifications_dialect_passes_too(chaos: Chaos) -> None:
         ("network_partition.yaml", "hangs_after_cut", "fail", "recovery: 'success_fraction >= 0.99' was missed"),
         ("abandoned_clients.yaml", "keeps_places_of_lost_clients", "fail", "fresh sessions were not served"),
         ("abandoned_clients.yaml", "keeps_descriptors_of_lost_clients", "fail", "more file descriptors"),
+        ("abandoned_clients.yaml", "poisons_sessions", "fail", "came back were not served"),
         ("session_rules.yaml", "answers_lost_sessions_400", "fail", "not 404"),
         ("cross_talk.yaml", "mixes_up_answers", "fail", "were another client's"),
         ("network_partition.yaml", "bypasses_proxy", "inconclusive", "'partition' on mcp was not felt"),

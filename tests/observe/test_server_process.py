@@ -1,12 +1,14 @@
 """What a server's process holds: found by its port, compared with before; real processes."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from mcp_chaos.observe.server_process import Limits, ProcessSample, given_back, listening_process, sample
@@ -39,8 +41,6 @@ def server(kind: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def visit(port: int, times: int) -> None:
-    import socket
-
     for _ in range(times):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(b"x")
@@ -50,10 +50,10 @@ def check(process: subprocess.Popen[str], port: int, settle_s: float) -> str:
     found = listening_process(port)
     assert found is not None
     assert found.pid == process.pid
-    before = sample(found)
+    before = sample(found, port)
     assert before is not None
     visit(port, 20)
-    return str(given_back(before, lambda: sample(found), Limits(), settle_s)["why"])
+    return str(given_back(before, lambda: sample(found, port), Limits(), settle_s)["why"])
 
 
 def test_connections_that_a_server_keeps_are_told_with_numbers() -> None:
@@ -92,10 +92,29 @@ def test_a_port_that_nobody_listens_on_has_no_process() -> None:
     assert sample_of_a_dead_process() is None
 
 
-def sample_of_a_dead_process() -> ProcessSample | None:
-    import psutil
+def test_a_server_that_is_back_before_the_time_is_over_begins_anew() -> None:
+    looks = iter([None, None, replace(SAMPLE, pid=2)])
+    assert given_back(SAMPLE, lambda: next(looks), Limits(), 30)["why"] == ""
 
+
+def test_clients_that_are_still_connected_are_not_held_against_a_server() -> None:
+    with server("closes") as (process, port):
+        found = listening_process(port)
+        assert found is not None
+        before = sample(found, port)
+        assert before is not None
+        with socket.create_connection(("127.0.0.1", port)):
+            assert given_back(before, lambda: sample(found, port), Limits(fds=0), 10)["why"] == ""
+        assert process.poll() is None
+
+
+def test_a_server_in_this_process_is_not_looked_at() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert listening_process(listening.getsockname()[1]) is None
+
+
+def sample_of_a_dead_process() -> ProcessSample | None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
         found = psutil.Process(process.pid)
     assert process.pid != os.getpid()
-    return sample(found)
+    return sample(found, 1)

@@ -8,12 +8,14 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, cycle
+from typing import Any
 
 from mcp_chaos.clients.behaviours import BEHAVIOURS, Chance, never_finish_the_request, never_read
-from mcp_chaos.clients.exchange import FAILURES, Client, Wire, why_failed
+from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, why_failed
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import Reason
 
@@ -21,6 +23,7 @@ MIN_IN_FLIGHT = 10
 """Fewer calls in flight when their clients left prove nothing."""
 
 _PAUSE_S = 0.2
+_COMES_BACK = 2
 _FRESH_EVERY_S = 0.5
 _HALF_REQUESTS = 20
 _SILENT_READERS = 2
@@ -46,10 +49,20 @@ class FreshSessions:
     @property
     def why(self) -> str:
         """What went wrong, most frequent first; empty when nothing did."""
+        return self.told("fresh sessions were not served")
+
+    def told(self, what: str) -> str:
+        """What went wrong, under the name of what it is."""
         if not self.failures:
             return ""
-        told = "; ".join(f"{text} ({n})" for text, n in Counter(self.failures).most_common(3))
-        return f"{len(self.failures)} of {len(self.failures) + len(self.served)} fresh sessions were not served: {told}"
+        texts = "; ".join(f"{text} ({n})" for text, n in Counter(self.failures).most_common(3))
+        return f"{len(self.failures)} of {len(self.failures) + len(self.served)} {what}: {texts}"
+
+    @property
+    def served_fraction(self) -> float:
+        """The fraction that was served; 1 where none was opened."""
+        made = len(self.served) + len(self.failures)
+        return len(self.served) / made if made else 1.0
 
     async def one(self, wire: Wire, name: str, operation: Operation, *, ends_properly: bool = True) -> bool:
         """Open a session, list the tools, make a call; whether the server refused it by its rate limit (429)."""
@@ -59,18 +72,42 @@ class FreshSessions:
 
     async def _one(self, wire: Wire, name: str, operation: Operation, *, ends_properly: bool) -> None:
         client = Client(wire, name)
+
+        async def use() -> tuple[Reason, Answer]:
+            await client.open()
+            if wire.target.dialect != "jsonrpc":
+                await client.call(Operation("", method="tools/list"))
+            return await client.call(operation)
+
+        await self._note(use(), wire.deadline_s)
+        if ends_properly:
+            with suppress(*FAILURES):
+                await client.close()
+
+    async def again(self, client: Client, operation: Operation) -> None:
+        """Make a call on a session that was used before; one that has ended (404) is opened anew."""
+
+        async def use() -> tuple[Reason, Answer]:
+            reason, answer = await client.call(operation)
+            if answer.status != 404:
+                return reason, answer
+            client.dialect.forget()
+            await client.open()
+            return await client.call(operation)
+
+        await self._note(use(), client.wire.deadline_s)
+
+    async def _note(self, use: Coroutine[Any, Any, tuple[Reason, Answer]], deadline_s: float) -> None:
+        """Use a session and keep how that went."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(wire.deadline_s):
-                await client.open()
-                if wire.target.dialect != "jsonrpc":
-                    await client.call(Operation("", method="tools/list"))
-                reason, answer = await client.call(operation)
+            async with asyncio.timeout(deadline_s):
+                reason, answer = await use
         except FAILURES as error:
             if getattr(error, "reason", None) is Reason.RATE_LIMITED:
                 self.rate_limited += 1
             else:
-                self.failures.append(why_failed(error, wire.deadline_s))
+                self.failures.append(why_failed(error, deadline_s))
             return
         if reason is Reason.RATE_LIMITED:
             self.rate_limited += 1
@@ -78,9 +115,6 @@ class FreshSessions:
             self.failures.append(f"{answer}: {reason.name.lower().replace('_', ' ')}")
         else:
             self.served.append(time.monotonic() - began)
-        if ends_properly:
-            with suppress(*FAILURES):
-                await client.close()
 
 
 @dataclass
@@ -91,11 +125,13 @@ class StormResult:
         in_flight: by behaviour, how many calls were in flight when their client misbehaved.
         made: by behaviour, how often it was tried.
         fresh: sessions opened meanwhile.
+        returned: sessions whose client misbehaved and came back.
     """
 
     in_flight: Counter[str] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
     fresh: FreshSessions = field(default_factory=FreshSessions)
+    returned: FreshSessions = field(default_factory=FreshSessions)
 
     @property
     def bit(self) -> bool:
@@ -165,6 +201,10 @@ class Storm:
                         await client.open()
                     in_flight = await BEHAVIOURS[name](client, chance)
                     self.result.in_flight[name] += in_flight
+            if client.session_id is not None and self.result.made.total() % _COMES_BACK == 0:
+                await self.result.returned.again(client, self._operation)
+                if self.result.returned.failures:
+                    client.dialect.forget()
             await asyncio.sleep(_PAUSE_S)
 
     async def _hold(self, number: int, for_s: float) -> None:

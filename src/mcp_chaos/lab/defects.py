@@ -32,6 +32,9 @@ class Defect(Enum):
     KEEPS_DESCRIPTORS_OF_LOST_CLIENTS = "keeps_descriptors_of_lost_clients"
     """Each client that leaves before its answer costs a file descriptor."""
 
+    POISONS_SESSIONS = "poisons_sessions"
+    """A session in which a client left a call is answered HTTP 500 from then on."""
+
     ANSWERS_LOST_SESSIONS_400 = "answers_lost_sessions_400"
     """A session that the server does not know is answered 400, so that its client never opens another."""
 

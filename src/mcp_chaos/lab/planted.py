@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PLACES = 6
@@ -116,6 +117,33 @@ class KeepsDescriptors:
         if await watched.end() and len(self._kept) < _DESCRIPTORS:
             BITES.count += 1
             self._kept.append(os.open(os.devnull, os.O_RDONLY))
+
+
+class PoisonsSessions:
+    """``poisons_sessions``: a session in which a client left a call is answered HTTP 500 from then on.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._poisoned: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        session_id = Headers(scope=scope).get("mcp-session-id") if _is_call(scope) else None
+        if session_id is None:
+            await self._app(scope, receive, send)
+            return
+        if session_id in self._poisoned:
+            BITES.count += 1
+            await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
+            return
+        watched = _Watched(receive)
+        await self._app(scope, watched.receive, _until_answered(watched, send))
+        if await watched.end():
+            self._poisoned.add(session_id)
 
 
 class RefusesLostSessions:

@@ -34,7 +34,14 @@ from mcp_chaos.lab.backend import Backend, BackendError, QueryError
 from mcp_chaos.lab.defects import Defect, planted_defect
 from mcp_chaos.lab.dialect import ToolsCall
 from mcp_chaos.lab.middleware import HangsAfterCut, RateLimit, RateLimiter, SlowerByAFifth
-from mcp_chaos.lab.planted import BITES, KeepsDescriptors, KeepsPlaces, MixesUpAnswers, RefusesLostSessions
+from mcp_chaos.lab.planted import (
+    BITES,
+    KeepsDescriptors,
+    KeepsPlaces,
+    MixesUpAnswers,
+    PoisonsSessions,
+    RefusesLostSessions,
+)
 from mcp_chaos.lab.websocket import WebSocketSessions
 
 _HEALTH_DEADLINE_S = 1.0
@@ -157,6 +164,7 @@ _MIDDLEWARE: dict[Defect | None, Callable[[ASGIApp], ASGIApp]] = {
     Defect.SLOWER_BY_A_FIFTH: SlowerByAFifth,
     Defect.KEEPS_PLACES_OF_LOST_CLIENTS: KeepsPlaces,
     Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS: KeepsDescriptors,
+    Defect.POISONS_SESSIONS: PoisonsSessions,
     Defect.ANSWERS_LOST_SESSIONS_400: RefusesLostSessions,
     Defect.MIXES_UP_ANSWERS: MixesUpAnswers,
 }

@@ -3,6 +3,7 @@
 Sources: python-sdk 2958, 1283, 3300 and java-sdk 1021: descriptors, connections in CLOSE_WAIT and sessions that stay.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import monotonic, sleep
@@ -12,6 +13,7 @@ import psutil
 
 _POLL_S = 0.25
 _BYTES_PER_MB = 1e6
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # listened on by the server, not by us
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class ProcessSample:
     Args:
         pid: of the process.
         rss_bytes: of memory.
-        fds: open file descriptors.
+        fds: open file descriptors, without those of clients that are connected.
         threads: of all of them.
         close_wait: connections whose client has gone and which the server keeps.
     """
@@ -33,8 +35,8 @@ class ProcessSample:
     close_wait: int
 
 
-def listening_process(port: int) -> psutil.Process | None:
-    """The process that listens on a TCP port of this machine; ``None`` where none can be seen.
+def listening_process(port: int, host: str = "127.0.0.1") -> psutil.Process | None:
+    """The process that listens on a TCP port of this machine; ``None`` where none can be seen, or where it is this one.
 
     Of several, as workers that share a port, the one that all others come from, else none.
     """
@@ -42,24 +44,40 @@ def listening_process(port: int) -> psutil.Process | None:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
         return None
-    pids = {c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid}
-    found = [process for pid in pids if (process := _process(pid)) is not None]
+    pids = {c.pid for c in connections if c.status == psutil.CONN_LISTEN and _is_at(c.laddr, port, host) and c.pid}
+    found = [process for pid in pids - {os.getpid()} if (process := _process(pid)) is not None]
     parents = [process for process in found if pids <= {process.pid, *(child.pid for child in _children(process))}]
     return parents[0] if parents else None
 
 
-def sample(process: psutil.Process) -> ProcessSample | None:
-    """What a process holds; ``None`` when it has gone, or is not to be looked at."""
+def _is_at(address: Any, port: int, host: str) -> bool:
+    return bool(address) and address.port == port and (host == "localhost" or address.ip in (host, *_EVERY_ADDRESS))
+
+
+def sample(process: psutil.Process, port: int) -> ProcessSample | None:
+    """What a process and its children hold; ``None`` when it has gone, or is not to be looked at.
+
+    Args:
+        process: of the server.
+        port: that it listens on: connections of clients that are still there are not held against it.
+    """
+    own = _holds(process, port)
+    if own is None:
+        return None
+    everyone = [own, *filter(None, (_holds(child, port) for child in _children(process)))]
+    return ProcessSample(process.pid, *(sum(column) for column in zip(*everyone, strict=True)))
+
+
+def _holds(process: psutil.Process, port: int) -> tuple[int, int, int, int] | None:
+    """Memory, descriptors without those of clients, threads, CLOSE_WAIT of one process; ``None`` when it is gone."""
     try:
-        everyone = [process, *_children(process)]
-        connections = [c for one in everyone for c in one.net_connections(kind="tcp")]
-        return ProcessSample(
-            process.pid,
-            sum(one.memory_info().rss for one in everyone),
-            sum(one.num_fds() for one in everyone),
-            sum(one.num_threads() for one in everyone),
-            sum(c.status == psutil.CONN_CLOSE_WAIT for c in connections),
-        )
+        with process.oneshot():
+            connections = process.net_connections(kind="tcp")
+            clients = sum(
+                c.status == psutil.CONN_ESTABLISHED and bool(c.laddr) and c.laddr.port == port for c in connections
+            )
+            left = sum(c.status == psutil.CONN_CLOSE_WAIT for c in connections)
+            return process.memory_info().rss, process.num_fds() - clients, process.num_threads(), left
     except psutil.Error:
         return None
 
@@ -105,14 +123,16 @@ def given_back(
     until = monotonic() + settle_s
     while True:
         now = take()
-        if now is None:
-            return {"before": asdict(before), "now": None, "why": "the server's process has ended"}
-        if now.pid != before.pid:
-            return {"before": asdict(before), "now": asdict(now), "why": ""}
-        more = limits.exceeded(before, now)
-        if not more or monotonic() > until:
-            why = f"{settle_s:g} s after its clients had gone, the server holds {', '.join(more)} than before"
-            return {"before": asdict(before), "now": asdict(now), "why": why if more else ""}
+        if now is not None and now.pid != before.pid:
+            why = ""  # it was started again
+        elif now is None:
+            why = "the server's process has ended"
+        else:
+            more = limits.exceeded(before, now)
+            held = f"the server holds {', '.join(more)} than before"
+            why = f"{settle_s:g} s after its clients had gone, {held}" if more else ""
+        if not why or monotonic() > until:
+            return {"before": asdict(before), "now": asdict(now) if now else None, "why": why}
         sleep(_POLL_S)
 
 
