@@ -251,3 +251,16 @@ def test_slow_calls_are_disturbed_and_usual_ones_are_not() -> None:
     assert measured.figures["fault"]["faulted"].disturbed_calls == 10
     assert measured.figures["fault"]["control"].disturbed_calls == 0
     assert measured.figures["recovery"]["faulted"].disturbed_calls is None
+
+
+def test_a_busy_baseline_hides_no_fault_and_chance_makes_none() -> None:
+    slow = [call(at / 10, took_ms=700) for at in (1, 11, 21)]
+    busy = [*every(0.1, 0.2, 1.1, took_ms=100), *every(0.1, 1.2, 2.1, took_ms=190), *every(0.1, 2.2, 3, took_ms=150)]
+    late = every(0.1, 3, 5, took_ms=330)
+    found = measure(a_history([*slow, *busy, *late, *every(0.1, 5, 12)], fault(3, 5))).figures["fault"]["faulted"]
+    assert found.disturbed_calls is not None
+    assert found.disturbed_calls >= 10
+    usual = [call(at / 10, took_ms=100 + 10 * (at % 7)) for at in range(50)]
+    found = measure(a_history([*usual, *every(0.1, 5, 12)], fault(3, 5))).figures["fault"]["faulted"]
+    assert found.disturbed_calls is not None
+    assert found.disturbed_calls < 10

@@ -38,6 +38,7 @@ _CUT_OFF = (
 """What becomes of a call whose connection is cut, or the connection of the server to its backend."""
 
 _NS_PER_S = 1e9
+_QUANTILES = (0.5, 0.9)
 
 
 def end_of(history: History) -> int:
@@ -95,7 +96,11 @@ def without_first(calls: Calls) -> Calls:
 
 
 def disturbed(calls: Calls, struck: Sequence[Segment], usual: Calls) -> int:
-    """How many calls felt a fault: in flight when it struck, not successful, or slower than 99 % of the usual ones.
+    """How many calls felt a fault: in flight when it struck, not successful, or slower than the usual ones.
+
+    Slower are those beyond the 99th percentile of the usual calls, or as many as exceed a lower one beyond what chance
+    gives (two standard deviations of the binomial distribution): a busy host makes the 99th percentile of a few calls
+    as slow as a fault.
 
     Args:
         calls: that were under way at any moment of a fault.
@@ -107,9 +112,19 @@ def disturbed(calls: Calls, struck: Sequence[Segment], usual: Calls) -> int:
         mask |= (calls["intended_ns"] < fault.start_ns) & (calls["done_ns"] > fault.start_ns)
     later = without_first(usual)
     ok = later[later["outcome"] == Outcome.OK]
-    if len(ok):
-        mask |= calls["done_ns"] - calls["intended_ns"] > np.quantile(ok["done_ns"] - ok["intended_ns"], 0.99)
-    return int(np.count_nonzero(mask))
+    others = calls[~mask]
+    slower = _slower(others["done_ns"] - others["intended_ns"], ok["done_ns"] - ok["intended_ns"]) if len(ok) else 0
+    return int(np.count_nonzero(mask)) + slower
+
+
+def _slower(times_ns: NDArray[np.int64], usual_ns: NDArray[np.int64]) -> int:
+    """How many times exceed the usual ones beyond chance."""
+    found = float(np.count_nonzero(times_ns > np.quantile(usual_ns, 0.99)))
+    for quantile in _QUANTILES:
+        expected = (1 - quantile) * len(times_ns)
+        exceeding = np.count_nonzero(times_ns > np.quantile(usual_ns, quantile))
+        found = max(found, float(exceeding) - expected - 2 * math.sqrt(quantile * expected))
+    return math.floor(found)
 
 
 def recovery_s(calls: Calls, segment: Segment) -> float | None:

@@ -103,7 +103,15 @@ def test_health_and_counters(start: Callable[..., str]) -> None:
         client.open()
         assert client.call(LIST) is Reason.OK
         told = httpx.get(f"{url}/status", trust_env=False).json()
-        assert told == {"calls": 1, "in_flight": 0, "cancelled": 0, "errors": 0, "rate_limited": 0, "sessions": 1}
+        assert told == {
+            "calls": 1,
+            "in_flight": 0,
+            "cancelled": 0,
+            "errors": 0,
+            "rate_limited": 0,
+            "sessions": 1,
+            "defect_bites": 0,
+        }
     assert httpx.get(f"{url}/status", trust_env=False).json()["sessions"] == 0
 
 

@@ -24,11 +24,11 @@ from mcp_chaos.records import Reason
 _IDLE = "idle_session_is_served"
 _IDLE_S = 6.0
 _AGAIN_WITHIN_S = 5.0
-_SHORTEST_S = 0.03
+_SHORTEST_S = 0.1
 _SLOW_S = 0.1
-_SLOW_CALLS = 8
-_ABANDONED_S = 3.0
-_NOTICEABLE_S = 0.3
+_SLOW_CALLS = 16
+_ABANDONED_S = 6.0
+_NOTICEABLE_S = 1.0
 _LONGEST_S = 30.0
 
 
@@ -271,7 +271,7 @@ async def cancelled_calls_free_their_capacity(wire: Wire, operation: Operation) 
     if kept_s < bound_s:
         raise NotApplicableError(f"{calls} calls at once do not keep a neighbour waiting")
     freed_s = await _neighbour_s(wire, operation, calls, cancel=True)
-    if freed_s < max(bound_s, kept_s / 2):
+    if freed_s < max(bound_s, 0.6 * kept_s):
         return None
     return (
         f"{calls} calls were cancelled, and a neighbour waited {freed_s:.1f} s for its answer, as if they still ran "
