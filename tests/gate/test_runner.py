@@ -179,7 +179,7 @@ def test_a_budget_that_ends_with_the_run_takes_nothing_of_it(attempts: Try) -> N
         signal.signal(signal.SIGTERM, before)
         ends(FAILED)()
 
-    result = attempts(attempt, budget_s=0.05, items=2)
+    result = attempts(attempt, budget_s=1.0, items=2)
     assert [experiment.outcome for experiment in result.experiments] == ["fail", "not run"]
 
 
