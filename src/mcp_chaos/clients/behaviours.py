@@ -178,12 +178,9 @@ async def ask_twice(client: Client, chance: Chance) -> bool:
 @behaviour
 async def drop_the_stream(client: Client, chance: Chance) -> bool:
     """Open the GET stream, as every official SDK does after its handshake, and hang up on it."""
-    target = client.wire.target
     if client.session_id is None:
         return False
-    headers = "".join(f"{name}: {value}\r\n" for name, value in client.dialect.headers() if name != "Content-Type")
-    head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n{headers}".encode("latin-1")
-    return await _send_and_leave(client, head + client.wire.credentials + b"\r\n", chance, 0.02)
+    return await _send_and_leave(client, client.stream_request(), chance, 0.02)
 
 
 @behaviour

@@ -204,6 +204,13 @@ class Client:
             if connection is not None:
                 connection.abandon()
 
+    def stream_request(self) -> bytes:
+        """The request for the session's GET stream."""
+        target = self.wire.target
+        own = [header for header in self.dialect.headers() if header[0] != "Content-Type"]
+        head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n".encode("latin-1")
+        return b"%b%b%b\r\n" % (head, header_lines(own), self.wire.credentials)
+
     def request(self, body: bytes, own_headers: Headers | None = None, method: str = "POST") -> bytes:
         """A message as the bytes of an HTTP request."""
         target = self.wire.target

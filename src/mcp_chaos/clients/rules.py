@@ -164,11 +164,9 @@ async def calls_do_not_block_bystanders(wire: Wire, operation: Operation) -> str
 
 
 async def _open_stream(client: Client) -> tuple[HttpConnection, "_Stream"]:
-    target, stream = client.wire.target, _Stream()
-    headers = "".join(f"{name}: {value}\r\n" for name, value in client.dialect.headers() if name != "Content-Type")
-    head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n{headers}".encode("latin-1")
+    stream = _Stream()
     connection = await client.wire.connect(stream)
-    connection.send(head + client.wire.credentials + b"\r\n")
+    connection.send(client.stream_request())
     await asyncio.sleep(0.1)
     return connection, stream
 
