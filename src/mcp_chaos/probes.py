@@ -6,8 +6,9 @@ from typing import Any, Dict
 
 from mcp_chaos.clients.crosstalk import cross_talk, find_echo
 from mcp_chaos.clients.growth import growth_per_session
-from mcp_chaos.clients.rules import RULES, check_rules
-from mcp_chaos.clients.storm import fresh_sessions
+from mcp_chaos.clients.rules import RULES, Subject, check_rules
+from mcp_chaos.clients.storm import StormResult
+from mcp_chaos.clients.tally import SessionTally, fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.face import guarded
 from mcp_chaos.load.shape import check_load
@@ -111,25 +112,16 @@ def fresh_sessions_answer(sessions: int = 5, deadline_s: float = 5.0) -> bool:
 @guarded
 def fresh_sessions_were_served(least_fraction: float = 0.95) -> bool:
     """Whether sessions that were opened beside the misbehaving clients of start_clients were served."""
-    run = current()
-    storm = run.client_faults.last
-    if storm is None:
-        raise UsageError("No start_clients has run yet, so no sessions were opened beside it.")
-    fresh = storm.fresh
-    run.observe("fresh_sessions_were_served", {"served_s": fresh.served, "why": fresh.why})
-    return fresh.served_fraction >= least_fraction
+    return _observe_sessions(
+        "fresh_sessions_were_served", _storm().fresh, "fresh sessions were not served", least_fraction
+    )
 
 
 @guarded
 def sessions_outlive_their_calls(least_fraction: float = 0.9) -> bool:
     """Whether clients of start_clients that came back after they had left a call were served, or told 404."""
-    run = current()
-    storm = run.client_faults.last
-    if storm is None:
-        raise UsageError("No start_clients has run yet, so no client has left and come back.")
-    why = storm.returned.told("clients that left a call and came back were not served")
-    run.observe("sessions_outlive_their_calls", {"served_s": storm.returned.served, "why": why})
-    return storm.returned.served_fraction >= least_fraction
+    what = "clients that left a call and came back were not served"
+    return _observe_sessions("sessions_outlive_their_calls", _storm().returned, what, least_fraction)
 
 
 @guarded
@@ -169,7 +161,10 @@ def protocol_rules_are_kept(rules: str = "all", deadline_s: float = 5.0) -> bool
     unknown = [name for name in names if name not in RULES]
     if unknown:
         raise UsageError(f"rules: there is no {', '.join(unknown)}; there are {', '.join(RULES)}.")
-    broken, missing = asyncio.run(check_rules(run.wire(deadline_s), run.environment.operation, names))
+    environment = run.environment
+    others = [operation for _, operation in environment.callable_tools()]
+    subject = Subject(run.wire(deadline_s), environment.operation, others)
+    broken, missing = asyncio.run(check_rules(subject, names))
     run.observe("protocol_rules_are_kept", {"why": "; ".join(broken), "not_applicable": missing})
     return not broken
 
@@ -204,6 +199,20 @@ def load_reading(name: str = "load", figure: str = "success_fraction", seconds: 
         raise UsageError(f"The load '{name}' made no call in the last {seconds:g} s that gives its {figure}.")
     run.observe("load_reading", {"load": name, "figure": figure, "value": value})
     return float(value)
+
+
+def _storm() -> StormResult:
+    storm = current().client_faults.last
+    if storm is None:
+        raise UsageError(
+            "No start_clients has run yet, so no client has left a call and no session was opened beside it."
+        )
+    return storm
+
+
+def _observe_sessions(probe: str, sessions: SessionTally, what: str, least_fraction: float) -> bool:
+    current().observe(probe, {"served_s": sessions.served, "why": sessions.told(what)})
+    return sessions.served_fraction >= least_fraction
 
 
 def _lane(name: str) -> Lane:

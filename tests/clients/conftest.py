@@ -22,18 +22,18 @@ def bites(wire: Wire) -> int:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts servers: the middleware before it, how long its slow tool takes, its flaw, and how it is spoken to."""
+    """Starts servers: the planted defect before it, how long its slow tool takes, its flaw, and how it is spoken to."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(
-        middleware: str = "",
+        defect: str = "",
         *,
         slow_s: float = 0.2,
         flaw: str = "",
         dialect: str = "streamable",
         stateless: bool = False,
     ) -> Wire:
-        given = {"middleware": middleware, "slow_s": slow_s, "flaw": flaw, "stateless": stateless}
+        given = {"defect": defect, "slow_s": slow_s, "flaw": flaw, "stateless": stateless}
         command = [sys.executable, "-m", "tests.clients.server", json.dumps(given)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         processes.append(process)

@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from mcp_chaos.lab import planted
+from mcp_chaos.lab.defects import Defect
+from mcp_chaos.lab.planted import BITES, MIDDLEWARE
+from mcp_chaos.lab.planted.events import Events
 
 READ_ONLY = ToolAnnotations(read_only_hint=True)
 
@@ -43,18 +45,19 @@ def add_tools(server: MCPServer, slow_s: float, flaw: str) -> None:
 
 
 async def bites(_: Request) -> JSONResponse:
-    return JSONResponse({"bites": planted.BITES.count})
+    return JSONResponse({"bites": BITES.count})
 
 
-async def main(middleware: str, slow_s: float, flaw: str, stateless: bool) -> None:
+async def main(defect: str, slow_s: float, flaw: str, stateless: bool) -> None:
     # Before the SDK does it with tracebacks that are drawn on the event loop.
     logging.basicConfig(level=logging.CRITICAL)
     server = MCPServer("echoes")
     add_tools(server, slow_s, flaw)
     server.custom_route("/bites", methods=["GET"])(bites)
-    app: ASGIApp = server.streamable_http_app(stateless_http=stateless)
-    if middleware:
-        app = getattr(planted, middleware)(app)
+    events = Events(own_only=flaw != "replays all") if flaw.startswith("replays") else None
+    app: ASGIApp = server.streamable_http_app(stateless_http=stateless, event_store=events)
+    if defect:
+        app = MIDDLEWARE[Defect(defect)](app)
     serving = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1))
     running = asyncio.create_task(serving.serve())
     while not serving.started:

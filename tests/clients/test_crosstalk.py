@@ -33,11 +33,20 @@ def test_the_sound_server_passes_ten_times(serve: Serve, dialect: str) -> None:
 
 
 def test_mixed_up_answers_are_found(serve: Serve) -> None:
-    wire = serve("MixesUpAnswers")
+    wire = serve("mixes_up_answers")
     found = talk(wire, Echo(ECHO, "text"))
     assert bites(wire) > 0
     assert found.foreign > 0
     assert "were another client's" in found.why
+
+
+def test_the_same_question_has_the_same_answer(serve: Serve) -> None:
+    found = talk(serve(), None)
+    assert set(found.texts) == {"x"}
+    found.hold_against({"x", None})  # it was not steady, so nothing can be told
+    assert found.why == ""
+    found.hold_against({"y"})
+    assert found.wrong == len(found.texts)
 
 
 def test_without_an_echo_answers_are_told_apart_by_their_kind(serve: Serve) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mcp_chaos.clients.growth import growth_per_session
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
-from tests.clients.conftest import Serve, Wire
+from tests.clients.conftest import Serve, Wire, bites
 
 ECHO = Operation("echo", {"text": "hello"})
 
@@ -39,6 +39,13 @@ def growing(rss: int, fds: int) -> Callable[[], ProcessSample | None]:
 def test_growth_in_every_round_is_told(serve: Serve, rss: int, fds: int, said: str) -> None:
     why = judged(serve(), growing(rss, fds))
     assert (said in why) if said else (why == "")
+
+
+def test_sessions_that_get_slower_are_told(serve: Serve) -> None:
+    wire = serve("slows_with_each_session")
+    why = judged(wire, growing(0, 0))
+    assert bites(wire) >= 30
+    assert why.startswith("sessions get slower by those that were opened and ended before them (")
 
 
 def test_the_sound_server_frees_its_sessions(serve: Serve) -> None:

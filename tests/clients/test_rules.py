@@ -4,19 +4,20 @@ import asyncio
 
 import pytest
 
-from mcp_chaos.clients.rules import RULES, check_rules
+from mcp_chaos.clients.rules import RULES, Subject, check_rules
 from mcp_chaos.mcp import Operation
 from tests.clients.conftest import Serve, Wire, bites
 
 SLOW = Operation("slow")
+ECHO = Operation("echo", {"text": "x"})
 
 
 def check(wire: Wire, *names: str) -> tuple[list[str], dict[str, str]]:
-    return asyncio.run(check_rules(wire, SLOW, names or tuple(RULES)))
+    return asyncio.run(check_rules(Subject(wire, SLOW), names or tuple(RULES)))
 
 
 def test_the_sound_server_keeps_every_rule(serve: Serve) -> None:
-    broken, missing = check(serve())
+    broken, missing = check(serve(flaw="replays its own"))
     assert (broken, missing) == ([], {})
 
 
@@ -32,7 +33,7 @@ def test_the_modern_protocol_cancels_by_hanging_up(serve: Serve) -> None:
 
 
 def test_a_lost_session_that_is_answered_400_is_found(serve: Serve) -> None:
-    wire = serve("RefusesLostSessions")
+    wire = serve("answers_lost_sessions_400")
     broken, _ = check(wire, "ended_session_is_answered_404", "unknown_session_is_answered_404")
     assert bites(wire) == 2
     assert len(broken) == 2
@@ -42,7 +43,7 @@ def test_a_lost_session_that_is_answered_400_is_found(serve: Serve) -> None:
 def test_a_call_that_blocks_the_server_is_found_from_a_bystanders_side(serve: Serve) -> None:
     broken, _ = check(serve(flaw="blocks"), "calls_do_not_block_bystanders")
     assert len(broken) == 1
-    assert "asked for the list of tools waited" in broken[0]
+    assert "the server does one thing at a time" in broken[0]
 
 
 @pytest.mark.parametrize("dialect", ["streamable", "modern"])
@@ -52,9 +53,54 @@ def test_cancelled_calls_that_run_on_are_found_from_a_neighbours_side(serve: Ser
     assert "as if they still ran" in broken[0]
 
 
+@pytest.mark.parametrize(
+    ("defect", "name", "said"),
+    [
+        (
+            "reads_one_piece",
+            "requests_in_pieces_are_answered",
+            "in 12 pieces was answered HTTP 400",
+        ),
+        ("never_forgives_bad_requests", "bad_requests_spoil_nothing", "a good call was answered HTTP 500"),
+        ("streams_take_places", "open_streams_keep_nobody_out", "a new client was not served: no answer within 5 s"),
+        ("broadcasts_answers", "answers_come_on_one_stream", "came on 2 GET streams that did not ask for it"),
+        ("forgets_idle_sessions_badly", "idle_session_is_served", "was answered HTTP 500, neither served nor 404"),
+    ],
+)
+def test_each_rule_finds_its_planted_defect(serve: Serve, defect: str, name: str, said: str) -> None:
+    wire = serve(defect)
+    broken, _ = check(wire, name)
+    assert bites(wire) > 0, "the defect did not bite"
+    assert len(broken) == 1
+    assert said in broken[0]
+
+
+def test_a_session_that_loses_calls_at_once_is_found(serve: Serve) -> None:
+    wire = serve("loses_calls_at_once")
+    impatient = Subject(wire, ECHO, patience_s=2.0)
+    broken, _ = asyncio.run(check_rules(impatient, ["calls_at_once_are_all_answered"]))
+    assert bites(wire) == 4
+    assert broken == ["of 12 calls that a session made at once, 4 had no answer within 2 s"]
+
+
+def test_a_resumed_stream_that_carries_what_is_not_its_own_is_found(serve: Serve) -> None:
+    wire = serve(flaw="replays all")
+    broken, _ = check(wire, "resumed_streams_replay_their_own")
+    assert bites(wire) > 0
+    assert broken == ["a stream that was resumed by Last-Event-ID carried the answers of other calls"]
+
+
+def test_the_slowest_call_is_found_by_trying(serve: Serve) -> None:
+    wire = serve(flaw="blocks")
+    subject = Subject(wire, ECHO, (Operation("no_such_tool"), SLOW))
+    broken, missing = asyncio.run(check_rules(subject, ["calls_do_not_block_bystanders"]))
+    assert missing == {}
+    assert len(broken) == 1
+
+
 @pytest.mark.parametrize("name", ["cancelled_calls_free_their_capacity", "calls_do_not_block_bystanders"])
 def test_quick_calls_leave_nothing_to_measure(serve: Serve, name: str) -> None:
-    _, missing = asyncio.run(check_rules(serve(), Operation("echo", {"text": "x"}), (name,)))
+    _, missing = asyncio.run(check_rules(Subject(serve(), ECHO), (name,)))
     assert "only" in missing[name]
 
 

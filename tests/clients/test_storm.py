@@ -6,7 +6,8 @@ import pytest
 
 from mcp_chaos.clients.behaviours import BEHAVIOURS
 from mcp_chaos.clients.fault import ClientFaults, behaviour_names
-from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult, fresh_sessions
+from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult
+from mcp_chaos.clients.tally import fresh_sessions
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history import RunFolder
 from mcp_chaos.mcp import Operation
@@ -40,7 +41,7 @@ def test_calls_are_in_flight_when_their_clients_leave(serve: Serve, name: str) -
 
 
 def test_places_that_lost_clients_keep_are_missed_by_fresh_sessions(serve: Serve) -> None:
-    wire = serve("KeepsPlaces")
+    wire = serve("keeps_places_of_lost_clients")
     result = storm(wire, names=("leave_during_call", "leave_at_once"))
     assert bites(wire) >= 6, "the defect did not bite"
     assert "no answer within 5 s" in result.fresh.why
@@ -48,7 +49,7 @@ def test_places_that_lost_clients_keep_are_missed_by_fresh_sessions(serve: Serve
 
 
 def test_sessions_that_end_with_a_lost_call_are_missed_by_clients_that_come_back(serve: Serve) -> None:
-    wire = serve("PoisonsSessions")
+    wire = serve("poisons_sessions")
     result = storm(wire, names=("leave_during_call", "leave_in_body"))
     assert bites(wire) > 0
     assert "HTTP 500" in result.returned.told("clients that came back were not served")
@@ -56,7 +57,7 @@ def test_sessions_that_end_with_a_lost_call_are_missed_by_clients_that_come_back
 
 
 def test_descriptors_are_kept_for_clients_that_left(serve: Serve) -> None:
-    wire = serve("KeepsDescriptors")
+    wire = serve("keeps_descriptors_of_lost_clients")
     storm(wire, names=("leave_during_call",))
     assert bites(wire) > 0
 

@@ -69,6 +69,22 @@ async def _send_and_leave(client: Client, data: bytes, chance: Chance, stay_s: f
             hang_up(connection, reset=chance.reset)
 
 
+async def _call_and(client: Client, chance: Chance, then: Callable[[int], Coroutine[Any, Any, None]]) -> bool:
+    """Send a call, do something while it runs, hang up; whether the call was in flight when that began."""
+    call_id, request = client.call_request(chance.operation)
+    reply = Reply()
+    async with asyncio.timeout(client.wire.deadline_s):
+        connection = await client.wire.connect(reply)
+        try:
+            connection.send(request)
+            await asyncio.sleep(chance.moment_s)
+            in_flight = not reply.arrived
+            await then(call_id)
+            return in_flight
+        finally:
+            hang_up(connection, reset=chance.reset)
+
+
 @behaviour
 async def leave_during_call(client: Client, chance: Chance) -> bool:
     """Send a call and hang up before its answer."""
@@ -116,6 +132,16 @@ async def send_garbage(client: Client, chance: Chance) -> bool:
 
 
 @behaviour
+async def leave_during_handshake(client: Client, chance: Chance) -> bool:
+    """Ask for a session, and hang up before it is opened."""
+    newcomer = Client(client.wire, client.dialect.client_id)
+    body = newcomer.dialect.opening()
+    if body is not None:
+        await _send_and_leave(newcomer, newcomer.request(body), chance, chance.moment_s)
+    return False
+
+
+@behaviour
 async def crowd_and_leave(client: Client, chance: Chance) -> bool:
     """Make many calls at once, wait for a moment, and leave them all."""
     calls = max(5, min(30, round(0.5 / max(chance.usual_s, 0.001))))
@@ -129,38 +155,26 @@ async def crowd_and_leave(client: Client, chance: Chance) -> bool:
 @behaviour
 async def cancel_call(client: Client, chance: Chance) -> bool:
     """Send a call, cancel it as its protocol version has it, and hang up."""
-    call_id, request = client.call_request(chance.operation)
-    reply = Reply()
-    async with asyncio.timeout(client.wire.deadline_s):
-        connection = await client.wire.connect(reply)
-        try:
-            connection.send(request)
-            await asyncio.sleep(chance.moment_s)
-            in_flight = not reply.arrived
-            body = client.dialect.cancellation(call_id)
-            if body is not None:
-                await client.exchange(body)
-            return in_flight
-        finally:
-            hang_up(connection, reset=chance.reset)
+
+    async def cancel(call_id: int) -> None:
+        body = client.dialect.cancellation(call_id)
+        if body is not None:
+            await client.exchange(body)
+
+    return await _call_and(client, chance, cancel)
 
 
 @behaviour
 async def end_session_during_call(client: Client, chance: Chance) -> bool:
     """Send a call and end the session by DELETE while it runs."""
-    _, request = client.call_request(chance.operation)
-    reply = Reply()
-    async with asyncio.timeout(client.wire.deadline_s):
-        connection = await client.wire.connect(reply)
-        try:
-            connection.send(request)
-            await asyncio.sleep(chance.moment_s)
-            in_flight = not reply.arrived
-            await client.close()
-            return in_flight
-        finally:
-            client.dialect.forget()
-            hang_up(connection, reset=chance.reset)
+
+    async def end(_: int) -> None:
+        await client.close()
+
+    try:
+        return await _call_and(client, chance, end)
+    finally:
+        client.dialect.forget()
 
 
 @behaviour

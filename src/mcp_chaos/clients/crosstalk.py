@@ -8,8 +8,7 @@ Sources: CVE-2026-25536, cloudflare/agents 1632, swift-sdk 265.
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +20,7 @@ from mcp_chaos.records import Reason
 
 _MAX_TRIALS = 8
 _LEAVE_FRACTION = 0.2
+_AT_ONCE = 2
 _TRIAL = "nonce4f1e7a9c"
 _TEMPLATES = ("{}", "SELECT '{}' AS nonce")
 """A text, and a query that gives one back."""
@@ -58,13 +58,21 @@ class CrossTalk:
         foreign: answers that carried another client's nonce.
         wrong: answers that carried nobody's, or answered another request.
         example: of one of them.
+        texts: what the same question was answered, where no nonce tells.
     """
 
     answers: int = 0
     foreign: int = 0
     wrong: int = 0
     example: str = ""
-    reasons: Counter[str] = field(default_factory=Counter)
+    texts: list[str] = field(default_factory=list)
+
+    def hold_against(self, right: set[str | None]) -> None:
+        """Count the answers to the same question that said something else than before and afterwards."""
+        if None not in right:
+            other = [text for text in self.texts if text not in right]
+            self.wrong += len(other)
+            self.example = self.example or (other[0] if other else "")
 
     @property
     def why(self) -> str:
@@ -140,55 +148,94 @@ async def cross_talk(wire: Wire, echo: Echo | None, operation: Operation, client
         echo: a call whose answer tells who asked; without one, answers are told apart by their kind only.
         operation: what is called then, in turn with the list of tools.
         clients: how many.
-        calls: of each.
+        calls: of each, two at a time.
     """
     found = CrossTalk()
-    nonces = {n: {f"n{n:03d}x{c:03d}q" for c in range(calls)} for n in range(clients)}
-    await asyncio.gather(*(_ask(wire, echo, operation, n, nonces, found, calls) for n in range(clients)))
+    nonces = {n: [f"n{n:03d}x{c:03d}q" for c in range(calls)] for n in range(clients)}
+    askers = [_Asker(wire, echo, operation, n, nonces, found) for n in range(clients)]
+    before = await _steady_answer(wire, operation) if echo is None else None
+    await asyncio.gather(*(asker.run() for asker in askers))
+    if before is not None:
+        found.hold_against({before, await _steady_answer(wire, operation)})
     return found
 
 
-async def _ask(
-    wire: Wire,
-    echo: Echo | None,
-    operation: Operation,
-    number: int,
-    nonces: Mapping[int, set[str]],
-    found: CrossTalk,
-    calls: int,
-) -> None:
-    chances = random.Random(number)
-    client = Client(wire, f"mcp_chaos-asks-{number}")
-    with suppress(*FAILURES):
+async def _steady_answer(wire: Wire, operation: Operation) -> str | None:
+    """What a call is answered twice in a row; ``None`` where that differs, so that nothing can be told by it."""
+    client = Client(wire, "mcp_chaos-asks-alone")
+    try:
         await client.open()
-    own = ""
-    for nonce in sorted(nonces[number])[:calls]:
-        asked = (
-            echo.asking(nonce)
-            if echo
-            else (operation if chances.random() < 0.5 else Operation("", method="tools/list"))
-        )
-        with suppress(*FAILURES):
-            if client.dialect.opening() is not None:
-                await client.open()
-            if number % 2 and chances.random() < _LEAVE_FRACTION:
-                await _leave(client, asked)
-                continue
-            reason, answer = await client.call(asked)
-            found.reasons[reason.name.lower()] += 1
-            if reason is Reason.SESSION_LOST:
-                client.dialect.forget()
-            text = _text(answer) if reason is Reason.OK else ""
-            expected = nonce if echo and echo.argument else own
-            if echo and not echo.argument and reason is Reason.OK and not own:
-                own = expected = text
-            _compare(found, reason, text, answer, expected if echo else "", _others(nonces, number))
-    with suppress(*FAILURES):
+        said = [_text((await client.call(operation))[1]) for _ in range(2)]
         await client.close()
+    except FAILURES:
+        return None
+    return said[0] if said[0] == said[1] else None
 
 
-def _others(nonces: Mapping[int, set[str]], number: int) -> set[str]:
-    return {nonce for n, theirs in nonces.items() if n != number for nonce in theirs}
+class _Asker:
+    """A client that asks two things at a time, and now and then leaves before the answer."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        echo: Echo | None,
+        operation: Operation,
+        number: int,
+        nonces: Mapping[int, list[str]],
+        found: CrossTalk,
+    ) -> None:
+        self._client = Client(wire, f"mcp_chaos-asks-{number}")
+        self._echo = echo
+        self._operation = operation
+        self._leaves = number % 2 == 1
+        self._nonces = nonces[number]
+        self._others = {nonce for n, theirs in nonces.items() if n != number for nonce in theirs}
+        self._found = found
+        self._chances = random.Random(number)
+        self._own = ""  # what the session itself is told, where that tells who asked
+
+    async def run(self) -> None:
+        """Ask with one nonce after the other."""
+        for nonces in _batched(self._nonces, _AT_ONCE):
+            with suppress(*FAILURES):
+                if self._client.dialect.opening() is not None:
+                    await self._client.open()
+                await asyncio.gather(*(self._ask(nonce) for nonce in nonces))
+        with suppress(*FAILURES):
+            await self._client.close()
+
+    async def _ask(self, nonce: str) -> None:
+        asked = self._question(nonce)
+        with suppress(*FAILURES):
+            if self._leaves and self._chances.random() < _LEAVE_FRACTION:
+                await _leave(self._client, asked)
+                return
+            reason, answer = await self._client.call(asked)
+            if reason is Reason.SESSION_LOST:
+                self._client.dialect.forget()
+            text = _text(answer) if reason is Reason.OK else ""
+            if self._echo is None and asked is self._operation and reason is Reason.OK:
+                self._found.texts.append(text)
+            _compare(self._found, reason, text, answer, self._expected(nonce, text), self._others)
+
+    def _question(self, nonce: str) -> Operation:
+        if self._echo is not None:
+            return self._echo.asking(nonce)
+        return self._operation if self._chances.random() < 0.5 else Operation("", method="tools/list")
+
+    def _expected(self, nonce: str, text: str) -> str:
+        """What an answer must carry; the first one to a session itself tells what the others must say."""
+        if self._echo is None:
+            return ""
+        if self._echo.argument:
+            return nonce
+        self._own = self._own or text
+        return self._own
+
+
+def _batched(nonces: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(nonces), size):
+        yield nonces[start : start + size]
 
 
 def _compare(found: CrossTalk, reason: Reason, text: str, answer: Answer, expected: str, others: set[str]) -> None:

@@ -162,6 +162,10 @@ class Client:
             return None
         return (await self.exchange(b"", method="DELETE")).status
 
+    def skip_ids(self, ids: int) -> None:
+        """Leave out ids, so that the next ones are no other client's."""
+        self._last_id += ids
+
     def next_id(self) -> int:
         """The id of the next request, from 1 as in most clients."""
         self._last_id += 1
@@ -204,10 +208,11 @@ class Client:
             if connection is not None:
                 connection.abandon()
 
-    def stream_request(self) -> bytes:
-        """The request for the session's GET stream."""
+    def stream_request(self, last_event_id: str | None = None) -> bytes:
+        """The request for the session's GET stream, or for what followed an event of another one."""
         target = self.wire.target
         own = [header for header in self.dialect.headers() if header[0] != "Content-Type"]
+        own += [("Last-Event-ID", last_event_id)] if last_event_id is not None else []
         head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n".encode("latin-1")
         return b"%b%b%b\r\n" % (head, header_lines(own), self.wire.credentials)
 

@@ -19,6 +19,7 @@ _AT_ONCE = 6
 _KEPT_BYTES = 20_000
 _KEPT_FDS = 0.5
 _QUIET_S = 0.5
+_NOTICEABLE_S = 0.05
 
 
 async def growth_per_session(
@@ -34,10 +35,13 @@ async def growth_per_session(
         limit_s: of all rounds together.
     """
     until = time.monotonic() + limit_s
-    samples = []
+    samples, times_s = [], []
     for _ in range(_ROUNDS):
         places = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(_one(wire, operation, places) for _ in range(sessions)))
+        took_s = await asyncio.gather(*(_one(wire, operation, places) for _ in range(sessions)))
+        times_s.append(min(took_s))
+        if _slower_each_round(times_s):
+            return f"sessions get slower by those that were opened and ended before them ({_in_ms(times_s)})"
         await asyncio.sleep(_QUIET_S)
         now = take()
         if now is None or time.monotonic() > until:
@@ -53,10 +57,23 @@ async def growth_per_session(
     return ""
 
 
-async def _one(wire: Wire, operation: Operation, places: asyncio.Semaphore) -> None:
+def _slower_each_round(times_s: list[float]) -> bool:
+    """Whether the quickest session of each round took longer than in the round before, and the last one far longer."""
+    steadily = all(later > earlier for earlier, later in pairwise(times_s))
+    return len(times_s) >= _ROUNDS - 1 and steadily and times_s[-1] > 2 * times_s[0] + _NOTICEABLE_S
+
+
+def _in_ms(times_s: list[float]) -> str:
+    return " → ".join(f"{1e3 * time_s:.0f}" for time_s in times_s) + " ms"
+
+
+async def _one(wire: Wire, operation: Operation, places: asyncio.Semaphore) -> float:
+    """Open, use and end a session; how long that took, in seconds."""
     async with places:
         client = Client(wire, "mcp_chaos-passes-by")
+        began = time.monotonic()
         with suppress(*FAILURES):
             await client.open()
             await client.call(operation)
             await client.close()
+        return time.monotonic() - began

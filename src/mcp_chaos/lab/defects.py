@@ -41,6 +41,39 @@ class Defect(Enum):
     MIXES_UP_ANSWERS = "mixes_up_answers"
     """Answers are kept by request id alone: clients with the same ids get each other's."""
 
+    SPINS_AFTER_LOST_CLIENTS = "spins_after_lost_clients"
+    """What waited for a client that has left goes on in a loop that never rests."""
+
+    KEEPS_PLACES_OF_LOST_HANDSHAKES = "keeps_places_of_lost_handshakes"
+    """A session that is being opened takes one of six places, until its client says that it has opened it."""
+
+    FORGETS_IDLE_SESSIONS_BADLY = "forgets_idle_sessions_badly"
+    """A session that was idle for 5 s is answered HTTP 500."""
+
+    KEEPS_ENDED_SESSIONS = "keeps_ended_sessions"
+    """What belongs to a session stays in memory when the session is ended."""
+
+    SLOWS_WITH_EACH_SESSION = "slows_with_each_session"
+    """Ended sessions stay in a list that each request goes through."""
+
+    NEVER_FORGIVES_BAD_REQUESTS = "never_forgives_bad_requests"
+    """A session that once sent a bad request is answered HTTP 500 from then on."""
+
+    READS_ONE_PIECE = "reads_one_piece"
+    """What has arrived of a request when it is first looked at is taken for all of it."""
+
+    LOSES_CALLS_AT_ONCE = "loses_calls_at_once"
+    """A session has room for eight calls under way; what comes on top is never answered."""
+
+    STREAMS_TAKE_PLACES = "streams_take_places"
+    """A GET stream occupies one of the sixteen workers that answer calls."""
+
+    BROADCASTS_ANSWERS = "broadcasts_answers"
+    """What is sent in answer to a call is sent on every open GET stream as well."""
+
+    REPLAYS_OTHER_STREAMS = "replays_other_streams"
+    """A stream that is resumed by Last-Event-ID carries what belongs to other streams."""
+
     SLOWER_BY_A_FIFTH = "slower_by_a_fifth"
     """Every answer takes 20 % longer: too little for thresholds, and what a comparison with a baseline should find."""
 

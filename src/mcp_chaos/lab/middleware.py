@@ -1,12 +1,11 @@
 """What stands before the reference server's endpoints: the rate limit, and planted defects."""
 
-import asyncio
 import math
 import time
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class RateLimiter:
@@ -57,46 +56,3 @@ class RateLimit:
         session_id = Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
         wait_s = self._limiter.wait_s(session_id) if session_id is not None and scope["method"] == "POST" else 0.0
         await (too_many(wait_s) if wait_s else self._app)(scope, receive, send)
-
-
-class HangsAfterCut:
-    """The planted defect ``hangs_after_cut``: a session is answered only on the connection that first used it.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._home: dict[str, tuple[str, int]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        session_id = Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
-        if session_id is not None and self._home.setdefault(session_id, scope["client"]) != scope["client"]:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            return
-        await self._app(scope, receive, send)
-
-
-class SlowerByAFifth:
-    """The planted defect ``slower_by_a_fifth``: what was ready to be sent waits for a fifth of the time it took.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        began_s = time.monotonic()
-
-        async def send_later(message: Message) -> None:
-            if message.get("body"):
-                await asyncio.sleep((time.monotonic() - began_s) / 5)
-            await send(message)
-
-        await self._app(scope, receive, send_later if scope["type"] == "http" else send)

@@ -10,14 +10,13 @@
 
 Settings from the environment: ``MCP_CHAOS_LAB_RATE_PER_S`` (calls per second and client above which HTTP 429 is
 answered; 0: no limit), ``MCP_CHAOS_LAB_JSON=1`` (JSON instead of SSE answers), ``MCP_CHAOS_LAB_STATELESS=1``,
-``MCP_CHAOS_LAB_DEFECT``.
+``MCP_CHAOS_LAB_RESUMABLE=1`` (streams can be resumed), ``MCP_CHAOS_LAB_DEFECT``.
 """
 
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,15 +32,9 @@ from mcp_chaos import __version__
 from mcp_chaos.lab.backend import Backend, BackendError, QueryError
 from mcp_chaos.lab.defects import Defect, planted_defect
 from mcp_chaos.lab.dialect import ToolsCall
-from mcp_chaos.lab.middleware import HangsAfterCut, RateLimit, RateLimiter, SlowerByAFifth
-from mcp_chaos.lab.planted import (
-    BITES,
-    KeepsDescriptors,
-    KeepsPlaces,
-    MixesUpAnswers,
-    PoisonsSessions,
-    RefusesLostSessions,
-)
+from mcp_chaos.lab.middleware import RateLimit, RateLimiter
+from mcp_chaos.lab.planted import BITES, MIDDLEWARE
+from mcp_chaos.lab.planted.events import Events
 from mcp_chaos.lab.websocket import WebSocketSessions
 
 _HEALTH_DEADLINE_S = 1.0
@@ -153,22 +146,16 @@ def build(backend: Backend, rate_per_s: float, defect: Defect | None) -> ASGIApp
     official = server.streamable_http_app(
         json_response=os.environ.get("MCP_CHAOS_LAB_JSON") == "1",
         stateless_http=os.environ.get("MCP_CHAOS_LAB_STATELESS") == "1",
+        event_store=_events(defect),
     )
     official.router.routes.append(WebSocketRoute("/ws", WebSocketSessions(server._lowlevel_server).serve))
     app: ASGIApp = RateLimit(official, limiter)
-    return _MIDDLEWARE[defect](app) if defect in _MIDDLEWARE else app
+    return MIDDLEWARE[defect](app) if defect in MIDDLEWARE else app
 
 
-_MIDDLEWARE: dict[Defect | None, Callable[[ASGIApp], ASGIApp]] = {
-    Defect.HANGS_AFTER_CUT: HangsAfterCut,
-    Defect.SLOWER_BY_A_FIFTH: SlowerByAFifth,
-    Defect.KEEPS_PLACES_OF_LOST_CLIENTS: KeepsPlaces,
-    Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS: KeepsDescriptors,
-    Defect.POISONS_SESSIONS: PoisonsSessions,
-    Defect.ANSWERS_LOST_SESSIONS_400: RefusesLostSessions,
-    Defect.MIXES_UP_ANSWERS: MixesUpAnswers,
-}
-"""The defects that stand before the server's endpoints."""
+def _events(defect: Defect | None) -> Events | None:
+    replays_all = defect is Defect.REPLAYS_OTHER_STREAMS
+    return Events(own_only=not replays_all) if replays_all or os.environ.get("MCP_CHAOS_LAB_RESUMABLE") == "1" else None
 
 
 def _sessions(server: MCPServer) -> int:

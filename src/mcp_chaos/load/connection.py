@@ -138,6 +138,11 @@ class HttpConnection(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.abandon()
 
+    @property
+    def first_event_id(self) -> str | None:
+        """The id of the first event of the stream that is under way, if any has one."""
+        return self._events.first_id if self._events is not None else None
+
     def pause(self) -> None:
         """Stop reading: what the server sends stays in the kernels' buffers until they are full."""
         if self._transport is not None:

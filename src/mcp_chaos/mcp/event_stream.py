@@ -1,7 +1,7 @@
 """An incremental parser for ``text/event-stream``: bytes in, the data of whole events out.
 
-Comments, ids, retry times and events without data (such as the priming event of 2025-11-25) carry no message and are
-left out. Lines may end in CRLF, LF or CR.
+Comments, retry times and events without data (such as the priming event of 2025-11-25) carry no message and are left
+out; of the ids the first is kept, from which a stream can be resumed. Lines may end in CRLF, LF or CR.
 Source: WHATWG HTML, section 9.2.6, interpreting an event stream.
 """
 
@@ -12,9 +12,14 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class EventStream:
-    """The state of one stream: what arrived of the line and of the event that are not whole yet."""
+    """The state of one stream: what arrived of the line and of the event that are not whole yet.
+
+    Attributes:
+        first_id: of the first event that has one.
+    """
 
     def __init__(self) -> None:
+        self.first_id: str | None = None
         # Pieces of a line are joined when its end has come: a long line in small chunks costs no more than its length.
         self._pieces: list[bytes] = []
         self._data: list[bytes] = []
@@ -50,6 +55,8 @@ class EventStream:
                 if any(self._data):
                     events.append(b"\n".join(self._data))
                 self._data.clear()
+            elif self.first_id is None and line.startswith(b"id:"):
+                self.first_id = line[3:].strip().decode("latin-1")
         if rest:
             self._pieces.append(rest)
         return events

@@ -26,6 +26,7 @@ class ProcessSample:
         fds: open file descriptors, without those of clients that are connected.
         threads: of all of them.
         close_wait: connections whose client has gone and which the server keeps.
+        cpu_s: CPU time used so far.
     """
 
     pid: int
@@ -33,6 +34,7 @@ class ProcessSample:
     fds: int
     threads: int
     close_wait: int
+    cpu_s: float = 0.0
 
 
 def listening_process(port: int, host: str = "127.0.0.1") -> psutil.Process | None:
@@ -68,8 +70,8 @@ def sample(process: psutil.Process, port: int) -> ProcessSample | None:
     return ProcessSample(process.pid, *(sum(column) for column in zip(*everyone, strict=True)))
 
 
-def _holds(process: psutil.Process, port: int) -> tuple[int, int, int, int] | None:
-    """Memory, descriptors without those of clients, threads, CLOSE_WAIT of one process; ``None`` when it is gone."""
+def _holds(process: psutil.Process, port: int) -> tuple[int, int, int, int, float] | None:
+    """Memory, descriptors without those of clients, threads, CLOSE_WAIT, CPU of a process; ``None`` when it is gone."""
     try:
         with process.oneshot():
             connections = process.net_connections(kind="tcp")
@@ -77,7 +79,8 @@ def _holds(process: psutil.Process, port: int) -> tuple[int, int, int, int] | No
                 c.status == psutil.CONN_ESTABLISHED and bool(c.laddr) and c.laddr.port == port for c in connections
             )
             left = sum(c.status == psutil.CONN_CLOSE_WAIT for c in connections)
-            return process.memory_info().rss, process.num_fds() - clients, process.num_threads(), left
+            cpu_s = sum(process.cpu_times()[:2])
+            return process.memory_info().rss, process.num_fds() - clients, process.num_threads(), left, cpu_s
     except psutil.Error:
         return None
 
@@ -89,12 +92,14 @@ class Limits:
     Args:
         fds, threads, close_wait: counts.
         rss_mb: of memory.
+        cpu_fraction: of one core that may be in use though nobody asks for anything.
     """
 
     fds: int = 8
     threads: int = 48
     close_wait: int = 2
     rss_mb: float = 256.0
+    cpu_fraction: float = 0.5
 
     def exceeded(self, before: ProcessSample, now: ProcessSample) -> list[str]:
         """What is held beyond them, in words."""
@@ -112,28 +117,49 @@ class Limits:
         return [f"{more:.0f} more {what}" for more, limit, what in found if more > limit]
 
 
+class _Busy:
+    """How much CPU a process uses: a sample is compared with one that is a second older."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, float]] = []
+
+    def fraction(self, now: ProcessSample) -> float | None:
+        """Of one core; ``None`` until a second has passed."""
+        at = monotonic()
+        self._samples.append((at, now.cpu_s))
+        older = [sample for sample in self._samples if sample[0] <= at - 1]
+        return (now.cpu_s - older[-1][1]) / (at - older[-1][0]) if older else None
+
+
 def given_back(
     before: ProcessSample, take: Callable[[], ProcessSample | None], limits: Limits, settle_s: float
 ) -> dict[str, Any]:
-    """Wait until a server holds no more than before, at most ``settle_s``.
+    """Wait until a server holds no more than before and is at rest, at most ``settle_s``.
 
     Returns:
         ``before`` and ``now``, and ``why``: what it still holds; empty when nothing.
     """
-    until = monotonic() + settle_s
+    until, busy = monotonic() + settle_s, _Busy()
     while True:
         now = take()
-        if now is not None and now.pid != before.pid:
-            why = ""  # it was started again
-        elif now is None:
-            why = "the server's process has ended"
-        else:
-            more = limits.exceeded(before, now)
-            held = f"the server holds {', '.join(more)} than before"
-            why = f"{settle_s:g} s after its clients had gone, {held}" if more else ""
-        if not why or monotonic() > until:
+        same = now is not None and now.pid == before.pid  # else it was started again, and begins anew
+        used = busy.fraction(now) if now is not None and same else None
+        held = _held(before, now, used, limits) if now is not None and same else []
+        settled = now is not None and not held and (used is not None or not same)
+        if settled or monotonic() > until:
+            why = f"{settle_s:g} s after its clients had gone, the server {' and '.join(held)}" if held else ""
+            why = why if now is not None else "the server's process has ended"
             return {"before": asdict(before), "now": asdict(now) if now else None, "why": why}
         sleep(_POLL_S)
+
+
+def _held(before: ProcessSample, now: ProcessSample, used: float | None, limits: Limits) -> list[str]:
+    """What a server still does or holds, in words."""
+    more = limits.exceeded(before, now)
+    held = [f"holds {', '.join(more)} than before"] if more else []
+    if used is not None and used > limits.cpu_fraction:
+        held.append(f"uses {used:.0%} of a core though nobody asks for anything")
+    return held
 
 
 def _process(pid: int) -> psutil.Process | None:

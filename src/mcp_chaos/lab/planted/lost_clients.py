@@ -1,31 +1,18 @@
-"""Planted defects that bite when clients leave in the middle of calls, as middleware; each counts how often it bit."""
+"""Planted defects that bite when clients leave in the middle of calls."""
 
 import asyncio
-import json
 import os
-from collections.abc import MutableMapping
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_chaos.lab.defects import Defect
+from mcp_chaos.lab.planted.registry import BITES, is_post, plants, request_of, with_first
+
 _PLACES = 6
 _DESCRIPTORS = 400
-
-
-class Bites:
-    """How often a planted defect bit."""
-
-    count = 0
-
-
-BITES = Bites()
-"""Of the one defect that a server can have."""
-
-
-def _is_call(scope: Scope) -> bool:
-    return bool(scope["type"] == "http" and scope["method"] == "POST")
+_SPINNERS = 2
 
 
 class _Watched:
@@ -58,6 +45,7 @@ class _Watched:
         return self.gone
 
 
+@plants(Defect.KEEPS_PLACES_OF_LOST_CLIENTS)
 class KeepsPlaces:
     """``keeps_places_of_lost_clients``: a call takes one of a few places, and gives it back when it was answered.
 
@@ -71,7 +59,7 @@ class KeepsPlaces:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if not _is_call(scope):
+        if not is_post(scope):
             await self._app(scope, receive, send)
             return
         watched = _Watched(receive)
@@ -96,6 +84,7 @@ def _until_answered(watched: _Watched, send: Send) -> Send:
     return sending
 
 
+@plants(Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS)
 class KeepsDescriptors:
     """``keeps_descriptors_of_lost_clients``: each client that leaves in a call costs a file descriptor.
 
@@ -109,7 +98,7 @@ class KeepsDescriptors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if not _is_call(scope):
+        if not is_post(scope):
             await self._app(scope, receive, send)
             return
         watched = _Watched(receive)
@@ -119,6 +108,7 @@ class KeepsDescriptors:
             self._kept.append(os.open(os.devnull, os.O_RDONLY))
 
 
+@plants(Defect.POISONS_SESSIONS)
 class PoisonsSessions:
     """``poisons_sessions``: a session in which a client left a call is answered HTTP 500 from then on.
 
@@ -132,7 +122,7 @@ class PoisonsSessions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        session_id = Headers(scope=scope).get("mcp-session-id") if _is_call(scope) else None
+        session_id = Headers(scope=scope).get("mcp-session-id") if is_post(scope) else None
         if session_id is None:
             await self._app(scope, receive, send)
             return
@@ -146,8 +136,9 @@ class PoisonsSessions:
             self._poisoned.add(session_id)
 
 
-class RefusesLostSessions:
-    """``answers_lost_sessions_400``: a session that the server does not know is answered 400 instead of 404.
+@plants(Defect.SPINS_AFTER_LOST_CLIENTS)
+class Spins:
+    """``spins_after_lost_clients``: what waited for a client that has left asks again and again whether it is back.
 
     Args:
         app: what stands behind.
@@ -155,71 +146,47 @@ class RefusesLostSessions:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._spinning: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        has_session = scope["type"] == "http" and "mcp-session-id" in Headers(scope=scope)
-
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            if has_session and message["type"] == "http.response.start" and message["status"] == 404:
-                BITES.count += 1
-                message = {**message, "status": 400}
-            await send(message)
-
-        await self._app(scope, receive, sending)
-
-
-class MixesUpAnswers:
-    """``mixes_up_answers``: answers are kept by request id alone, so clients with the same ids get each other's.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._running: dict[Any, int] = {}
-        self._answers: dict[Any, list[Message]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        first = await receive() if _is_call(scope) else None
-        request = _request_of(first)
-        if first is None or request.get("method") != "tools/call":
-            await self._app(scope, receive if first is None else _with(first, receive), send)
+        if not is_post(scope):
+            await self._app(scope, receive, send)
             return
-        key = request.get("id")
-        self._running[key] = self._running.get(key, 0) + 1
-        answer: list[Message] = []
-
-        async def keep(message: Message) -> None:
-            answer.append(message)
-
-        try:
-            await self._app(scope, _with(first, receive), keep)
-        finally:
-            self._running[key] -= 1
-        other = self._answers.pop(key, None)
-        if self._running[key]:
-            self._answers[key] = answer
-        BITES.count += other is not None
-        for message in other or answer:
-            await send(message)
+        watched = _Watched(receive)
+        await self._app(scope, watched.receive, _until_answered(watched, send))
+        if await watched.end() and len(self._spinning) < _SPINNERS:
+            BITES.count += 1
+            self._spinning.append(asyncio.create_task(_spin()))
 
 
-def _request_of(first: Message | None) -> dict[str, Any]:
-    try:
-        request = json.loads((first or {}).get("body", b""))
-    except ValueError:
-        return {}
-    return request if isinstance(request, dict) else {}
+async def _spin() -> None:
+    while True:
+        await asyncio.sleep(0)
 
 
-def _with(first: Message, receive: Receive) -> Receive:
-    """A receive that gives back a message that was read ahead."""
-    waiting = [first]
+@plants(Defect.KEEPS_PLACES_OF_LOST_HANDSHAKES)
+class KeepsHandshakes:
+    """``keeps_places_of_lost_handshakes``: a session that is being opened takes a place until its client says so.
 
-    async def receiving() -> Message:
-        return waiting.pop() if waiting else await receive()
+    Args:
+        app: what stands behind.
+    """
 
-    return receiving
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._places = asyncio.Semaphore(_PLACES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        first = await receive() if is_post(scope) else None
+        if first is None:
+            await self._app(scope, receive, send)
+            return
+        method = request_of(first).get("method")
+        if method == "initialize":
+            BITES.count += self._places.locked()
+            await self._places.acquire()
+        elif method == "notifications/initialized":
+            self._places.release()
+        await self._app(scope, with_first(first, receive), send)

@@ -1,0 +1,138 @@
+"""Rules on capacity: one client's calls must not keep others out, and calls that were given up must not either.
+
+Source: modelcontextprotocol.io, basic/utilities/cancellation. Reports: rust-sdk 857, mcp-go 755, fastmcp 4354.
+"""
+
+import asyncio
+import time
+
+from mcp_chaos.clients.exchange import Client, Reply
+from mcp_chaos.clients.rules.registry import NotApplicableError, Subject, close_all, rule
+from mcp_chaos.load.connection import HttpConnection
+from mcp_chaos.mcp import Operation
+from mcp_chaos.records import Reason
+
+_SHORTEST_S = 0.1
+_BUSY_S = 6.0
+_NOTICEABLE_S = 1.0
+_AT_ONCE = 12
+_TRIALS = 5
+_HEAD_START_S = 0.02
+
+
+async def _slow_call(subject: Subject) -> tuple[Operation, float, int]:
+    """A call that takes long enough to be noticed, how long in seconds, and how many fill some seconds one by one."""
+    if subject.wire.target.dialect == "jsonrpc":
+        raise NotApplicableError("the dialect has no list of tools and no cancellation")
+    operation, took_s = await subject.slowest()
+    if took_s < _SHORTEST_S:
+        raise NotApplicableError(f"a call takes {took_s * 1e3:.0f} ms only, so it keeps nobody waiting")
+    return operation, took_s, min(40, max(8, round(_BUSY_S / took_s)))
+
+
+@rule
+async def calls_do_not_block_bystanders(subject: Subject) -> str | None:
+    """While one slow call is under way, another client that asks for the list of tools is served as before."""
+    operation, took_s, _ = await _slow_call(subject)
+    patient = subject.patient
+    busy, bystander = await patient.client("busy"), await patient.client("bystander")
+    try:
+        # The least of several: one slow moment of the machine is nobody's fault, a server that is blocked always waits.
+        alone_s = min([await _list_s(bystander) for _ in range(_TRIALS)])
+        beside_s = min([await _list_beside_s(busy, operation, bystander) for _ in range(_TRIALS)])
+    finally:
+        await close_all(busy, bystander)
+    if beside_s - alone_s < took_s / 2:
+        return None
+    return (
+        f"beside one slow call of another client ({took_s:.2f} s), the list of tools took {beside_s:.2f} s or more "
+        f"(alone: {alone_s:.3f} s): the server does one thing at a time"
+    )
+
+
+async def _list_s(client: Client) -> float:
+    began = time.monotonic()
+    await client.call(Operation("", method="tools/list"))
+    return time.monotonic() - began
+
+
+async def _list_beside_s(busy: Client, operation: Operation, bystander: Client) -> float:
+    call = asyncio.create_task(busy.call(operation))
+    await asyncio.sleep(_HEAD_START_S)
+    try:
+        return await _list_s(bystander)
+    finally:
+        await asyncio.gather(call, return_exceptions=True)
+
+
+@rule
+async def calls_at_once_are_all_answered(subject: Subject) -> str | None:
+    """Calls of one session that are made at the same time are all answered, in whatever order."""
+    patient = subject.patient
+    client = await patient.client("hurries")
+    results = await asyncio.gather(*(client.call(subject.operation) for _ in range(_AT_ONCE)), return_exceptions=True)
+    await close_all(client)
+    lost = sum(isinstance(result, BaseException) for result in results)
+    wrong = sum(not isinstance(result, BaseException) and result[0] is Reason.WRONG_ANSWER for result in results)
+    if lost:
+        return f"of {_AT_ONCE} calls that a session made at once, {lost} had no answer within {subject.patience_s:g} s"
+    return f"of {_AT_ONCE} calls that a session made at once, {wrong} got another one's answer" if wrong else None
+
+
+@rule
+async def cancelled_calls_free_their_capacity(subject: Subject) -> str | None:
+    """The work of calls that were cancelled stops: a neighbour is served before it would have been done.
+
+    Until 2025-11-25 a call is cancelled by its notification; in 2026-07-28 by closing its stream.
+    """
+    operation, usual, calls = await _slow_call(subject)
+    patient = subject.patient
+    kept_s = await _neighbour_s(patient, operation, calls, cancel=False)
+    bound_s = 3 * usual + _NOTICEABLE_S
+    if kept_s < bound_s:
+        raise NotApplicableError(f"{calls} calls at once do not keep a neighbour waiting")
+    freed_s = await _neighbour_s(patient, operation, calls, cancel=True)
+    if freed_s < max(bound_s, 0.6 * kept_s):
+        return None
+    return (
+        f"{calls} calls were cancelled, and a neighbour waited {freed_s:.1f} s for its answer, as if they still ran "
+        f"(usual: {usual:.2f} s; behind calls that were not cancelled: {kept_s:.1f} s)"
+    )
+
+
+async def _neighbour_s(patient: Subject, operation: Operation, calls: int, *, cancel: bool) -> float:
+    """How long a neighbour waits behind so many calls, which were cancelled or not, in seconds."""
+    crowd = [Client(patient.wire, f"mcp_chaos-crowd-{n}") for n in range(min(8, calls))]
+    neighbour = Client(patient.wire, "mcp_chaos-neighbour")
+    await asyncio.gather(*(client.open() for client in [*crowd, neighbour]))
+    open_calls = await asyncio.gather(*(_begin(crowd[n % len(crowd)], operation) for n in range(calls)))
+    await asyncio.sleep(0.1)
+    if cancel:
+        await asyncio.gather(*(_cancel(*begun) for begun in open_calls), return_exceptions=True)
+    began = time.monotonic()
+    try:
+        await neighbour.call(operation)
+        took_s = time.monotonic() - began
+        if not cancel:
+            replies = (reply.answer() for _, _, _, reply in open_calls)
+            await asyncio.wait_for(asyncio.gather(*replies, return_exceptions=True), patient.wire.deadline_s)
+    finally:
+        for _, connection, _, _ in open_calls:
+            connection.abandon()
+        await close_all(*crowd, neighbour)
+    return took_s
+
+
+async def _begin(client: Client, operation: Operation) -> tuple[Client, HttpConnection, int, Reply]:
+    call_id, request = client.call_request(operation)
+    reply = Reply()
+    connection = await client.wire.connect(reply)
+    connection.send(request)
+    return client, connection, call_id, reply
+
+
+async def _cancel(client: Client, connection: HttpConnection, call_id: int, reply: Reply) -> None:
+    body = client.dialect.cancellation(call_id)
+    if body is not None:
+        await client.exchange(body)
+    connection.close_abruptly()

@@ -1,0 +1,130 @@
+"""What a rule is, and how rules are checked.
+
+Each returns what it saw broken, in words, or ``None``; it raises :class:`NotApplicableError` where the server, or its
+protocol version, lacks what the rule is about.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcp_chaos.clients.exchange import FAILURES, Client, Wire, why_failed
+from mcp_chaos.clients.tally import usual_s
+from mcp_chaos.mcp import Operation
+from mcp_chaos.records import Reason
+
+_MOST_TRIALS = 6
+
+GOOD = (Reason.OK, Reason.RATE_LIMITED)
+"""How a call may end: a rate limit is the server's right."""
+
+
+class NotApplicableError(Exception):
+    """The rule says nothing about this server; says what is missing."""
+
+
+@dataclass
+class Subject:
+    """The server that rules are checked on.
+
+    Args:
+        wire: to it.
+        operation: a call that it answers.
+        others: more calls that may be made.
+        patience_s: of clients that wait for more than one call.
+    """
+
+    wire: Wire
+    operation: Operation
+    others: Sequence[Operation] = ()
+    patience_s: float = 30.0
+    _slowest: tuple[Operation, float] | None = None
+
+    async def slowest(self) -> tuple[Operation, float]:
+        """Of all calls that are answered well the one that takes longest, and how long in seconds; tried once."""
+        if self._slowest is None:
+            times = [(await usual_s(self.wire, self.operation), self.operation)]
+            client = Client(self.wire, "mcp_chaos-tries")
+            with suppress(*FAILURES):
+                await client.open()
+                for operation in self.others[:_MOST_TRIALS]:
+                    began = time.monotonic()
+                    with suppress(*FAILURES):
+                        if (await client.call(operation))[0] is Reason.OK:
+                            times.append((time.monotonic() - began, operation))
+                await client.close()
+            took_s, operation = max(times, key=lambda pair: pair[0])
+            self._slowest = operation, took_s
+        return self._slowest
+
+    @property
+    def patient(self) -> "Subject":
+        """The same server, for clients that wait longer."""
+        return Subject(replace(self.wire, deadline_s=self.patience_s), self.operation)
+
+    async def client(self, name: str) -> Client:
+        """A client that has opened its session."""
+        client = Client(self.wire, f"mcp_chaos-{name}")
+        await client.open()
+        return client
+
+    async def with_session(self, name: str) -> Client:
+        """A client whose server gave it a session.
+
+        Raises:
+            NotApplicableError: it gave none.
+        """
+        client = await self.client(name)
+        if client.session_id is None:
+            raise NotApplicableError("the server has no sessions")
+        return client
+
+
+Rule = Callable[[Subject], Coroutine[Any, Any, str | None]]
+
+RULES: dict[str, Rule] = {}
+"""Every rule by its name."""
+
+_PATIENT: set[str] = set()
+
+
+def rule(function: Rule) -> Rule:
+    """Register a rule under its function's name."""
+    RULES[function.__name__] = function
+    return function
+
+
+def patient_rule(function: Rule) -> Rule:
+    """Register a rule that waits most of its time, so that it is checked beside the others."""
+    _PATIENT.add(function.__name__)
+    return rule(function)
+
+
+async def check_rules(subject: Subject, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Check rules, one after the other but for those that wait.
+
+    Returns:
+        What is broken, in words; and of each rule that does not apply, why.
+    """
+    broken: list[str] = []
+    missing: dict[str, str] = {}
+    waiting = {name: asyncio.create_task(RULES[name](subject)) for name in names if name in _PATIENT}
+    checks = {name: RULES[name](subject) for name in names if name not in _PATIENT}
+    for name, check in [*checks.items(), *waiting.items()]:
+        try:
+            found = await check
+        except NotApplicableError as error:
+            missing[name] = str(error)
+        except FAILURES as error:
+            broken.append(f"{name.replace('_', ' ')}: {why_failed(error, subject.wire.deadline_s)}")
+        else:
+            broken += [found] if found else []
+    return broken, missing
+
+
+async def close_all(*clients: Client) -> None:
+    """End the sessions of clients, whatever the server says to it."""
+    await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)

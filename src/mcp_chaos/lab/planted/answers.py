@@ -1,0 +1,195 @@
+"""Planted defects of requests and answers: which answer goes where, and how much of a request is read."""
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_chaos.lab.defects import Defect
+from mcp_chaos.lab.planted.registry import BITES, is_post, plants, request_of, with_first
+
+_AT_ONCE = 8
+
+
+@plants(Defect.MIXES_UP_ANSWERS)
+class MixesUpAnswers:
+    """``mixes_up_answers``: answers are kept by request id alone, so clients with the same ids get each other's.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running: dict[Any, int] = {}
+        self._answers: dict[Any, list[Message]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        first = await receive() if is_post(scope) else None
+        request = request_of(first)
+        if first is None or request.get("method") != "tools/call":
+            await self._app(scope, receive if first is None else with_first(first, receive), send)
+            return
+        key = request.get("id")
+        self._running[key] = self._running.get(key, 0) + 1
+        answer: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        try:
+            await self._app(scope, with_first(first, receive), keep)
+        finally:
+            self._running[key] -= 1
+        other = self._answers.pop(key, None)
+        if self._running[key]:
+            self._answers[key] = answer
+        BITES.count += other is not None
+        for message in other or answer:
+            await send(message)
+
+
+@plants(Defect.READS_ONE_PIECE)
+class ReadsOnePiece:
+    """``reads_one_piece``: what has arrived of a request when it is first looked at is taken for all of it.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        first = await receive() if is_post(scope) else None
+        if first is not None and first.get("more_body"):
+            BITES.count += 1
+            first = {**first, "more_body": False}
+        await self._app(scope, receive if first is None else with_first(first, receive), send)
+
+
+@plants(Defect.LOSES_CALLS_AT_ONCE)
+class LosesCalls:
+    """``loses_calls_at_once``: a session has room for eight calls under way; what comes on top is never answered.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._under_way: dict[str, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        session_id = Headers(scope=scope).get("mcp-session-id", "") if is_post(scope) else ""
+        if not session_id:
+            await self._app(scope, receive, send)
+            return
+        self._under_way[session_id] = self._under_way.get(session_id, 0) + 1
+        try:
+            if self._under_way[session_id] > _AT_ONCE:
+                BITES.count += 1
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way[session_id] -= 1
+
+
+@plants(Defect.SLOWER_BY_A_FIFTH)
+class SlowerByAFifth:
+    """``slower_by_a_fifth``: what was ready to be sent waits for a fifth of the time it took.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        began_s = time.monotonic()
+
+        async def send_later(message: Message) -> None:
+            if message.get("body"):
+                await asyncio.sleep((time.monotonic() - began_s) / 5)
+            await send(message)
+
+        await self._app(scope, receive, send_later if scope["type"] == "http" else send)
+
+
+class _Streams:
+    """GET streams that are open.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and scope["method"] == "GET" and "mcp-session-id" in Headers(scope=scope):
+            await self._stream(scope, receive, send)
+        elif is_post(scope):
+            await self._post(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+
+@plants(Defect.STREAMS_TAKE_PLACES)
+class StreamsTakePlaces(_Streams):
+    """``streams_take_places``: a GET stream occupies one of the sixteen workers that answer calls."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._workers = asyncio.Semaphore(2 * _AT_ONCE)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._workers:
+            await self._app(scope, receive, send)
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        BITES.count += self._workers.locked()
+        async with self._workers:
+            await self._app(scope, receive, send)
+
+
+@plants(Defect.BROADCASTS_ANSWERS)
+class BroadcastsAnswers(_Streams):
+    """``broadcasts_answers``: what is sent in answer to a call is sent on every open GET stream as well."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._open: list[Send] = []
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._open.append(send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open.remove(send)
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if b"data:" in message.get("body", b""):
+                for other in self._open:
+                    BITES.count += 1
+                    await other({**message, "more_body": True})
+            await send(message)
+
+        await self._app(scope, receive, sending)

@@ -1,0 +1,160 @@
+"""Planted defects of sessions: how they end, and what ends them."""
+
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_chaos.lab.defects import Defect
+from mcp_chaos.lab.planted.registry import BITES, is_post, plants
+
+_IDLE_S = 5.0
+_PER_ENDED_S = 0.002
+_KEPT_BYTES = 200_000
+
+
+@plants(Defect.ANSWERS_LOST_SESSIONS_400)
+class RefusesLostSessions:
+    """``answers_lost_sessions_400``: a session that the server does not know is answered 400 instead of 404.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        has_session = scope["type"] == "http" and "mcp-session-id" in Headers(scope=scope)
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if has_session and message["type"] == "http.response.start" and message["status"] == 404:
+                BITES.count += 1
+                message = {**message, "status": 400}
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _session_of(scope: Scope) -> str | None:
+    return Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
+
+
+@plants(Defect.FORGETS_IDLE_SESSIONS_BADLY)
+class ForgetsIdleSessions:
+    """``forgets_idle_sessions_badly``: a session that was idle for 5 s is answered HTTP 500.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._used: dict[str, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        session_id = _session_of(scope) if is_post(scope) else None
+        now = time.monotonic()
+        if session_id is not None and now - self._used.setdefault(session_id, now) > _IDLE_S:
+            BITES.count += 1
+            await PlainTextResponse("no such worker", 500)(scope, receive, send)
+            return
+        if session_id is not None:
+            self._used[session_id] = now
+        await self._app(scope, receive, send)
+
+
+@plants(Defect.KEEPS_ENDED_SESSIONS)
+class KeepsEndedSessions:
+    """``keeps_ended_sessions``: what belongs to a session stays in memory when the session is ended.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._kept: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if _session_of(scope) is not None and scope["method"] == "DELETE":
+            BITES.count += 1
+            self._kept.append(b"x" * _KEPT_BYTES)
+        await self._app(scope, receive, send)
+
+
+@plants(Defect.SLOWS_WITH_EACH_SESSION)
+class SlowsDown:
+    """``slows_with_each_session``: ended sessions stay in a list that each request goes through.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._ended = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if _session_of(scope) is not None and scope["method"] == "DELETE":
+            BITES.count += 1
+            self._ended += 1
+        time.sleep(_PER_ENDED_S * self._ended)  # the list is searched on the event loop
+        await self._app(scope, receive, send)
+
+
+@plants(Defect.NEVER_FORGIVES_BAD_REQUESTS)
+class NeverForgives:
+    """``never_forgives_bad_requests``: a session that once sent a bad request is answered HTTP 500 from then on.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._spoilt: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        session_id = _session_of(scope)
+        if session_id in self._spoilt and is_post(scope):
+            BITES.count += 1
+            await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if session_id is not None and message.get("status") == 400:
+                self._spoilt.add(session_id)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+@plants(Defect.HANGS_AFTER_CUT)
+class HangsAfterCut:
+    """``hangs_after_cut``: a session is answered only on the connection that first used it.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._home: dict[str, tuple[str, int]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        session_id = Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
+        if session_id is not None and self._home.setdefault(session_id, scope["client"]) != scope["client"]:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await self._app(scope, receive, send)
