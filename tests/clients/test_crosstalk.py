@@ -42,7 +42,7 @@ def test_mixed_up_answers_are_found(serve: Serve) -> None:
 
 def test_the_same_question_has_the_same_answer(serve: Serve) -> None:
     found = talk(serve(), None)
-    assert set(found.texts) == {"x"}
+    assert len(set(found.texts)) == 1
     found.hold_against({"x", None})  # it was not steady, so nothing can be told
     assert found.why == ""
     found.hold_against({"y"})
