@@ -125,6 +125,12 @@ def test_what_is_not_bad_enough_is_no_reason(health: Health) -> None:
     assert generator([health])["kept_up"]
 
 
+@pytest.mark.parametrize("health", [Health(send_errors_us={30_000: 100}), Health(lags_us={30_000: 3})])
+def test_to_be_late_by_a_tenth_of_a_call_changes_nothing(health: Health) -> None:
+    assert generator([health], usual_ms=300.0)["kept_up"]
+    assert not generator([health], usual_ms=299.0)["kept_up"]
+
+
 def test_all_reasons_are_told_at_once_and_lateness_once() -> None:
     bad = Health(0, 1, 2.0, 2.0, 1, {50_000: 1}, {50_000: 1})
     why: Any = generator([bad], [1])["why_not"]

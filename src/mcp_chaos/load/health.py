@@ -9,6 +9,7 @@ _US_PER_MS = 1e3
 _MOST_CPU_SHARE = 0.95
 _LONG_ENOUGH_S = 1.0
 _LATE_MS = 10.0
+_LATE_SHARE = 0.1
 
 
 @dataclass
@@ -51,12 +52,15 @@ class Health:
         return cls(**{**data, **counted})
 
 
-def generator(healths: Sequence[Health], lost_workers: Sequence[int] = ()) -> dict[str, Any]:
+def generator(
+    healths: Sequence[Health], lost_workers: Sequence[int] = (), usual_ms: float | None = None
+) -> dict[str, Any]:
     """The health of all processes of a load together.
 
     Args:
         healths: of those that came to their end.
         lost_workers: those that died.
+        usual_ms: the median time of a call. To be late by up to a tenth of it changes no figure that is looked at.
 
     Returns:
         ``kept_up`` and ``why_not``, ``by_itself`` (it was the generator, and not only a server that kept everybody
@@ -75,9 +79,10 @@ def generator(healths: Sequence[Health], lost_workers: Sequence[int] = ()) -> di
         for health in healths
         if health.cpu_share >= _MOST_CPU_SHARE and health.busy_s >= _LONG_ENOUGH_S
     ]
-    if (error_ms["p99"] or 0) > _LATE_MS:
+    late_ms = max(_LATE_MS, _LATE_SHARE * (usual_ms or 0))
+    if (error_ms["p99"] or 0) > late_ms:
         why.append(f"one call in a hundred was sent {error_ms['p99']:.0f} ms late or later")
-    elif (lag_ms["p50"] or 0) > _LATE_MS:
+    elif (lag_ms["p50"] or 0) > late_ms:
         why.append(f"it woke up {lag_ms['p50']:.0f} ms late at the median: this machine has too much else to do")
     by_itself = bool(why)
     if dropped:

@@ -74,7 +74,9 @@ class Conductor:
         seconds = time.monotonic() - began
         self.event("load_ended")
         healths, lost = await crew.close()
-        self._finish(seconds, generator(healths, lost))
+        everything = Tally(StepReader(self.folder, self.spec.name).take())
+        usual_ms = everything.latency_ms()["from_actual_send"]["p50"]
+        self._finish(seconds, everything, generator(healths, lost, usual_ms))
 
     async def _step(self, crew: Crew, step: Step, began: float) -> Step | None:
         number = len(self._steps)
@@ -97,10 +99,9 @@ class Conductor:
             pass
         return next_step
 
-    def _finish(self, seconds: float, health: dict[str, Any]) -> None:
+    def _finish(self, seconds: float, everything: Tally, health: dict[str, Any]) -> None:
         if not health["kept_up"] and not health["lost_workers"]:
             self.event("generator_overloaded", why=health["why_not"], by_itself=health["by_itself"])
-        everything = Tally(StepReader(self.folder, self.spec.name).take())
         result = {
             **self._result(everything, seconds),
             "stopped_early": self._stop.is_set(),
