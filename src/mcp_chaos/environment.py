@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from mcp_chaos.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
+from mcp_chaos.faults.route import Lane as Way
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab import parts as lab

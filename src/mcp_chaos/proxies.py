@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.canary import Lane as Way
+from mcp_chaos.faults.route import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab.parts import LOOPBACK

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from mcp_chaos.errors import PartError, TargetError
-from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
+from mcp_chaos.faults.route import Lane
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab import parts
 from mcp_chaos.mcp import Operation

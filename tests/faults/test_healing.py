@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.fault import BlackHole, Flap, Latency, Partition, Reset, make_fault
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
+from mcp_chaos.faults.route import Lane
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab import parts, toxiproxy_server

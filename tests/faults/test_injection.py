@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.fault import (
     Bandwidth,
     BlackHole,
@@ -23,11 +22,13 @@ from mcp_chaos.faults.fault import (
     make_fault,
 )
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.route import Lane
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.records import Clock
 from tests.conftest import SocketServer, read_request, serving
+from tests.faults.test_healing import wait_for
 
 
 @pytest.fixture
@@ -67,6 +68,10 @@ FAULTS: list[tuple[type[Fault], dict[str, Any]]] = [
     (Latency, {"latency_ms": 50, "direction": "upstream"}),
     (Latency, {"latency_ms": 40, "jitter_ms": 10, "direction": "both"}),
     (Latency, {"latency_ms": 50, "connection_fraction": 0.5}),
+    (Latency, {"latency_ms": 20, "connection_fraction": 0.2}),
+    (Latency, {"latency_ms": 400, "connection_fraction": 0.3, "direction": "both"}),
+    (BlackHole, {"connection_fraction": 0.1}),
+    (Bandwidth, {"rate_kb_per_s": 40, "connection_fraction": 0.3}),
     (Bandwidth, {"rate_kb_per_s": 40}),
     (Bandwidth, {"rate_kb_per_s": 40, "direction": "upstream"}),
     (BlackHole, {}),
@@ -142,6 +147,28 @@ def test_a_fault_that_misses_the_canary_is_unproven(
         assert "doubt" in receipt, receipt
         blind.heal()
     assert "fault_proven" not in kinds(folder)
+
+
+def test_a_fault_that_strikes_too_few_connections_to_be_proven_is_refused(
+    injector: Injector, folder: RunFolder
+) -> None:
+    with pytest.raises(UsageError, match=r"'connection_fraction' 0\.00001|connection_fraction 1e-05") as refused:
+        injector.inject(make_fault(Latency, latency_ms=20, connection_fraction=1e-5))
+    assert "Nothing was changed." in str(refused.value)
+    assert folder.events() == []
+
+
+def test_a_fault_that_lasts_is_felt_again(
+    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
+) -> None:
+    lanes = {"mcp": lane}
+    injector = Injector(toxiproxy, lanes, folder, clock)
+    request.addfinalizer(injector.close)
+    injector.inject(make_fault(Latency, latency_ms=50))
+    lanes["mcp"] = replace(lane, faulted=lane.clean)  # as if the toxic were in place and did nothing any more
+    found = wait_for(folder, "fault_disturbed", 30)
+    injector.heal()
+    assert str(found.data["found"]).startswith("the canary felt it no longer: a request took ")
 
 
 def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(

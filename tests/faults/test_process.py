@@ -10,8 +10,8 @@ import pytest
 from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults import process
-from mcp_chaos.faults.canary import Lane, ask
 from mcp_chaos.faults.process import KILL, PAUSE, GivenProcess, ProcessFaults, Victim
+from mcp_chaos.faults.route import Lane, ask
 from mcp_chaos.history import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.records import Clock

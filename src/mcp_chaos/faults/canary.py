@@ -5,13 +5,7 @@ lane with the clean way to the same server, so that a slow server is not mistake
 """
 
 import math
-import select
-import socket
-import ssl
-import statistics
 import time
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mcp_chaos.faults.fault import (
     Bandwidth,
@@ -24,192 +18,20 @@ from mcp_chaos.faults.fault import (
     Slicer,
     SlowClose,
 )
+from mcp_chaos.faults.rarity import CLEAR, FEW, LONGEST_PROOF_S, connections_needed, tells
+from mcp_chaos.faults.route import ONE_REQUEST, Lane, Question, Reading, ask
 
 CLEAN_TIMEOUT_S = 2.0
 _CLEAR_MS = 20.0
 _NOISE_MS = 20.0
+_UNMISTAKABLE_MS = 200.0
 _PAIRS = 7
-_MOST_CONNECTIONS = 60
 _MOST_REQUESTS = 200
 _LONGEST_HEADER_BYTES = 6000
 
 
-@dataclass(frozen=True)
-class Lane:
-    """Two ways to one server.
-
-    Args:
-        proxy: the proxy's name.
-        faulted: host and port that the proxy listens on.
-        clean: host and port of the server itself.
-        host_header: what the server wants to be called.
-        path: something to GET.
-        tls: whether the server speaks TLS.
-    """
-
-    proxy: str
-    faulted: tuple[str, int]
-    clean: tuple[str, int]
-    host_header: str
-    path: str = "/health"
-    tls: bool = False
-
-    def secured(self, connection: socket.socket) -> socket.socket:
-        """The connection, over TLS where the server speaks it.
-
-        Whose certificate it is does not matter here: the canary feels the network, and says nothing that is secret.
-        """
-        if not self.tls:
-            return connection
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context.wrap_socket(connection, server_hostname=urlsplit(f"//{self.host_header}").hostname)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What became of the canary's requests on one connection.
-
-    Args:
-        ended: ``answered`` (all of them), ``refused``, ``reset``, ``closed`` or ``silent``.
-        took_ms: until the last answer was whole, or until it ended otherwise.
-        close_ms: from then to the end of the connection; only when it was to be closed.
-        pieces: in how many reads the answers came.
-        received_bytes: of all answers.
-    """
-
-    ended: str
-    took_ms: float
-    close_ms: float = 0.0
-    pieces: int = 0
-    received_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the canary asks on one connection.
-
-    Args:
-        requests: how many, one after the other.
-        extra_bytes: makes each request longer by a header of that many bytes, for limits on what goes upstream.
-        close: ``server``: it is asked to close; ``client``: the canary says that it has no more to say; or neither.
-    """
-
-    requests: int = 1
-    extra_bytes: int = 0
-    close: str = ""
-
-
-_ONE = Question()
-
-
-def ask(address: tuple[str, int], lane: Lane, timeout_s: float, question: Question = _ONE) -> Reading:
-    """Ask on a new connection and say how it ended.
-
-    Args:
-        address: the faulted or the clean way.
-        lane: what to ask.
-        timeout_s: for all of it.
-        question: how much to ask.
-    """
-    began = time.monotonic()
-    try:
-        with (
-            socket.create_connection(address, timeout=timeout_s) as plain,
-            lane.secured(plain) as connection,
-        ):
-            return _Conversation(connection, lane, began, timeout_s, question).hold()
-    except ConnectionRefusedError:
-        return Reading("refused", _ms_since(began))
-    except (ConnectionResetError, BrokenPipeError):
-        return Reading("reset", _ms_since(began))
-    except ssl.SSLEOFError:
-        return Reading("closed", _ms_since(began))
-    except OSError:
-        return Reading("silent", _ms_since(began))
-
-
-class _Conversation:
-    def __init__(
-        self, connection: socket.socket, lane: Lane, began: float, timeout_s: float, question: Question
-    ) -> None:
-        self._connection = connection
-        self._lane = lane
-        self._began = began
-        self._until = began + timeout_s
-        self._question = question
-        self._pieces = self._received = 0
-
-    def hold(self) -> Reading:
-        for number in range(self._question.requests):
-            self._connection.sendall(self._request(is_last=number == self._question.requests - 1))
-            ended = self._read_answer()
-            if ended is not None:
-                return self._reading(ended, _ms_since(self._began))
-        whole_at = time.monotonic()
-        took_ms = (whole_at - self._began) * 1e3
-        if not self._question.close:
-            return self._reading("answered", took_ms)
-        if self._question.close == "client":
-            self._connection.shutdown(socket.SHUT_WR)
-        while self._read() not in (b"", None):
-            pass
-        return self._reading("answered", took_ms, _ms_since(whole_at))
-
-    def _reading(self, ended: str, took_ms: float, close_ms: float = 0.0) -> Reading:
-        return Reading(ended, took_ms, close_ms, self._pieces, self._received)
-
-    def _request(self, *, is_last: bool) -> bytes:
-        lane, question = self._lane, self._question
-        lines = [
-            f"GET {lane.path} HTTP/1.1",
-            f"Host: {lane.host_header}",
-            "Accept: */*",
-            "User-Agent: mcp_chaos-canary",
-        ]
-        lines += ["Connection: close"] if is_last and question.close == "server" else []
-        lines += [f"X-Padding: {'p' * question.extra_bytes}"] if question.extra_bytes else []
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-    def _read_answer(self) -> str | None:
-        """Read one answer; how it ended, or ``None`` when it is whole."""
-        seen = b""
-        while not _is_whole(seen):
-            chunk = self._read()
-            if chunk is None:
-                return "silent"
-            if not chunk:
-                return "closed"
-            seen += chunk
-        return None
-
-    def _read(self) -> bytes | None:
-        """What arrives next; empty at the end of the connection, ``None`` at the end of the time."""
-        left_s = self._until - time.monotonic()
-        waiting = isinstance(self._connection, ssl.SSLSocket) and self._connection.pending() > 0
-        if left_s <= 0 or not (waiting or select.select([self._connection], [], [], left_s)[0]):
-            return None
-        chunk = self._connection.recv(65536)
-        self._pieces += 1
-        self._received += len(chunk)
-        return chunk
-
-
-def _is_whole(data: bytes) -> bool:
-    head, end, body = data.partition(b"\r\n\r\n")
-    if not end:
-        return False
-    for line in head.lower().split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name == b"content-length" and value.strip().isdigit():
-            return len(body) >= int(value)
-        if name == b"transfer-encoding":
-            return body.endswith(b"0\r\n\r\n")
-    return True
-
-
-def _ms_since(began: float) -> float:
-    return (time.monotonic() - began) * 1e3
+def _struck_needed(expected_ms: float) -> int:
+    return FEW if expected_ms < _UNMISTAKABLE_MS else CLEAR
 
 
 class NotFeltError(Exception):
@@ -236,17 +58,46 @@ class Canary:
             NotFeltError: it was not.
         """
         fraction = fault.connection_fraction
-        # One of many connections has to feel it; the chance that all of them are spared is below 1 in 1000.
-        tries = 2 if fraction >= 1 else min(_MOST_CONNECTIONS, math.ceil(math.log(0.001) / math.log(1 - fraction)))
-        doubt = ""
-        for _ in range(tries):
+        delay = self._expected_delay(fault)
+        if fraction < 1 and delay is not None:
+            return self._rare_delay(*delay, fraction)
+        tries = 2 if fraction >= 1 else connections_needed(fraction, 1)
+        until = time.monotonic() + LONGEST_PROOF_S
+        doubt, tried = "", 0
+        while tried < tries and (tried < 2 or time.monotonic() < until):
+            tried += 1
             try:
-                return self._feel_once(fault)
+                return self._feel_once(fault, delay)
             except NotFeltError as error:
                 doubt = str(error)
-        raise NotFeltError(f"{doubt} (on each of {tries} connections)")
+        raise NotFeltError(f"{doubt} (on each of {tried} connections)")
 
-    def _feel_once(self, fault: Fault) -> str:
+    def proof_s(self, fault: Fault) -> float:
+        """About how long it takes to prove a fault that strikes a fraction of connections, in seconds."""
+        fraction = fault.connection_fraction
+        if fraction >= 1:
+            return 0.0
+        delay = self._expected_delay(fault)
+        expected_ms = delay[0] if delay is not None else 0.0
+        clean_ms = min(ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).took_ms for _ in range(_PAIRS))
+        connections = connections_needed(fraction, _struck_needed(expected_ms) if delay is not None else 1)
+        return connections * (2 * clean_ms + fraction * expected_ms) / 1e3
+
+    def _expected_delay(self, fault: Fault) -> tuple[float, Question] | None:
+        """By how many ms a fault delays what is asked on a connection at least; ``None`` for one that does not."""
+        match fault:
+            case Latency():
+                toxics = len(fault.toxics()) if fault.connection_fraction >= 1 else 1  # each is drawn for itself
+                return 0.8 * max(1, fault.latency_ms - fault.jitter_ms) * toxics, ONE_REQUEST
+            case Bandwidth():
+                return self._narrowness(fault)
+            case Slicer() if fault.delay_us >= 1000:
+                return fault.delay_us / 1e3 * 0.8, ONE_REQUEST
+        return None
+
+    def _feel_once(self, fault: Fault, delay: tuple[float, Question] | None) -> str:
+        if delay is not None:
+            return self._delay(*delay)
         match fault:
             case Partition():
                 return self._refusal()
@@ -254,19 +105,15 @@ class Canary:
                 return self._silence()
             case Reset():
                 return self._end()
-            case Latency():
-                return self._delay(0.8 * max(1, fault.latency_ms - fault.jitter_ms) * len(fault.toxics()))
-            case Bandwidth():
-                return self._narrowness(fault)
             case SlowClose():
                 return self._lateness(fault)
             case Slicer():
-                return self._pieces(fault)
+                return self._pieces()
             case DataLimit():
                 return self._cut(fault)
         raise NotFeltError(f"nobody knows how to feel '{fault.kind}'")
 
-    def _ask(self, timeout_s: float, question: Question = _ONE) -> tuple[Reading, Reading]:
+    def _ask(self, timeout_s: float, question: Question = ONE_REQUEST) -> tuple[Reading, Reading]:
         """The faulted reading and the clean one."""
         faulted = ask(self.lane.faulted, self.lane, timeout_s, question)
         return faulted, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S, question)
@@ -296,8 +143,8 @@ class Canary:
             raise NotFeltError(f"a request was {faulted.ended} (on the clean way {clean.ended}), not reset")
         return f"a request was {faulted.ended} after {faulted.took_ms:.0f} ms; on the clean way it was answered"
 
-    def _delay(self, expected_ms: float, question: Question = _ONE) -> str:
-        """A small delay is told from noise by the median of several pairs of readings."""
+    def _delay(self, expected_ms: float, question: Question) -> str:
+        """A small delay is told from noise by the least of several readings: noise adds, and takes nothing away."""
         pairs = 1 if expected_ms > _NOISE_MS else _PAIRS
         readings = [self._ask(CLEAN_TIMEOUT_S + 3 * expected_ms / 1e3, question) for _ in range(pairs)]
         for faulted, clean in readings:
@@ -305,8 +152,8 @@ class Canary:
                 raise NotFeltError(
                     f"a request was {faulted.ended}, on the clean way {clean.ended}; the delay cannot be told"
                 )
-        took_ms = statistics.median(faulted.took_ms for faulted, _ in readings)
-        clean_ms = statistics.median(clean.took_ms for _, clean in readings)
+        took_ms = min(faulted.took_ms for faulted, _ in readings)
+        clean_ms = min(clean.took_ms for _, clean in readings)
         what = f"{question.requests} requests took" if question.requests > 1 else "a request took"
         if took_ms - clean_ms < expected_ms:
             raise NotFeltError(
@@ -314,16 +161,40 @@ class Canary:
             )
         return f"{what} {took_ms:.1f} ms, on the clean way {clean_ms:.1f} ms"
 
-    def _narrowness(self, fault: Bandwidth) -> str:
+    def _rare_delay(self, expected_ms: float, question: Question, fraction: float) -> str:
+        """Some connections are slower than any need be, and far more than on the clean way."""
+        needed = _struck_needed(expected_ms)
+        tries, until = connections_needed(fraction, needed), time.monotonic() + LONGEST_PROOF_S
+        times_ms: tuple[list[float], list[float]] = ([], [])
+        struck = [0, 0]
+        tried = 0
+        while tried < tries and (tried < needed or time.monotonic() < until):
+            tried += 1
+            for way, reading in enumerate(self._ask(CLEAN_TIMEOUT_S + 3 * expected_ms / 1e3, question)):
+                if reading.ended == "answered":
+                    times_ms[way].append(reading.took_ms)
+            least_ms = min([*times_ms[0], *times_ms[1]], default=math.inf)
+            struck = [sum(took_ms - least_ms >= expected_ms for took_ms in one_way) for one_way in times_ms]
+            if tells(struck[0], struck[1], needed):
+                return (
+                    f"{struck[0]} of {tried} connections were {expected_ms:.1f} ms slower or more, "
+                    f"on the clean way {struck[1]}"
+                )
+        raise NotFeltError(
+            f"{struck[0]} of {tried} connections were {expected_ms:.1f} ms slower or more, on the clean way "
+            f"{struck[1]}; that tells nothing"
+        )
+
+    def _narrowness(self, fault: Bandwidth) -> tuple[float, Question]:
         """As much is sent, or asked for, as the rate needs a while for."""
         rate = fault.rate_kb_per_s
         if fault.direction != "downstream":
             size = min(_LONGEST_HEADER_BYTES, rate * 100)
             requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
-            return self._delay(0.5 * requests * size / rate, Question(requests, size))
+            return 0.5 * requests * size / rate, Question(requests, size)
         size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
         requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
-        return self._delay(0.5 * requests * size / rate, Question(requests))
+        return 0.5 * requests * size / rate, Question(requests)
 
     def _lateness(self, fault: SlowClose) -> str:
         question = Question(close="client" if fault.direction == "upstream" else "server")
@@ -335,9 +206,7 @@ class Canary:
             )
         return f"the connection closed {more_ms:.0f} ms later than on the clean way"
 
-    def _pieces(self, fault: Slicer) -> str:
-        if fault.delay_us >= 1000:
-            return self._delay(fault.delay_us / 1e3 * 0.8)
+    def _pieces(self) -> str:
         faulted, clean = self._ask(CLEAN_TIMEOUT_S)
         if faulted.pieces <= clean.pieces:
             raise NotFeltError(f"an answer came in {faulted.pieces} pieces, on the clean way in {clean.pieces}")

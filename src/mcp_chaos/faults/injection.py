@@ -4,6 +4,7 @@
 that may be in place. Healing removes only what was injected here.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.canary import Canary, Lane, NotFeltError
+from mcp_chaos.faults.canary import Canary, NotFeltError
 from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
 from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
+from mcp_chaos.faults.rarity import LONGEST_PROOF_S
+from mcp_chaos.faults.route import Lane
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history import RunFolder
 from mcp_chaos.records import Clock
@@ -24,11 +27,28 @@ from mcp_chaos.records import Clock
 Receipt = dict[str, Any]
 
 _POLL_S = 0.02
+_FEEL_AGAIN_AFTER_S = 1.5
+_FEEL_AGAIN_EVERY_S = 5.0
 
 
 def toxic_name(run_id: str, fault: Fault, stream: str) -> str:
     """The name of a toxic of ours: one per run, kind and stream, so that doing it twice is doing it once."""
     return f"mcp_chaos.{run_id}.{fault.kind}.{stream}"
+
+
+def _check_provable(fault: Fault, proof_s: float) -> None:
+    """Refuse what would take longer to prove than a fault may wait for.
+
+    Raises:
+        UsageError: it would.
+    """
+    if proof_s > LONGEST_PROOF_S:
+        fraction = min(1.0, fault.connection_fraction * proof_s / LONGEST_PROOF_S)
+        raise UsageError(
+            f"With connection_fraction {fault.connection_fraction:g} it would take about {proof_s:.0f} s to prove that "
+            f"'{fault.title()}' arrives, and at most {LONGEST_PROOF_S:g} s are allowed: use {fraction:.2g} or more. "
+            "Nothing was changed."
+        )
 
 
 @dataclass
@@ -41,6 +61,8 @@ class _Active:
     stopped: bool = False
     healing: bool = False
     heal_failed: bool = False
+    feel_again_at: float = math.inf
+    """On the monotonic clock."""
 
     @property
     def toxics(self) -> list[str]:
@@ -75,7 +97,7 @@ class Injector:
         self._healer = Healer(server, self._record, restart)
         self._active: dict[tuple[str, str], _Active] = {}
         self._used: set[str] = set()
-        self._monitor = ProxyMonitor(self._look, self._healer.tell_unreachable)
+        self._monitor = ProxyMonitor(self._look_and_feel, self._healer.tell_unreachable)
         self._ids = count(1)
         self._hurried = False
         self._lock = threading.RLock()
@@ -87,7 +109,7 @@ class Injector:
             A receipt: what, where, when, and what the canary felt (``proof``, or ``doubt`` when it felt nothing).
 
         Raises:
-            UsageError: there is no such proxy.
+            UsageError: there is no such proxy, or the fault strikes so few connections that it could not be proven.
             ToxiproxyError: it was refused; what was in place of it is removed again.
         """
         active, is_new = self._inject(fault)
@@ -99,6 +121,7 @@ class Injector:
             before = self._active.get((fault.proxy, fault.place()))
             if before is not None and before.fault == fault:
                 return before, False
+            _check_provable(fault, Canary(lane).proof_s(fault))
             if before is not None:
                 self._heal_one(before)
             active = self._put(fault)
@@ -238,6 +261,21 @@ class Injector:
         self._event("fault_healed", active, **told)
         del self._active[active.fault.proxy, active.fault.place()]
 
+    def _look_and_feel(self) -> None:
+        self._look()
+        for active in list(self._active.values()):
+            if time.monotonic() >= active.feel_again_at:
+                self._feel_again(active)
+
+    def _feel_again(self, active: _Active) -> None:
+        """A fault that lasts is felt more than once: it may be in place and do nothing any more."""
+        try:
+            Canary(self._lanes[active.fault.proxy]).feel(active.fault)
+        except NotFeltError as doubt:
+            if not active.stopped:
+                self._tell_disturbed(active, f"the canary felt it no longer: {doubt}")
+        active.feel_again_at = time.monotonic() + _FEEL_AGAIN_EVERY_S
+
     def _look(self) -> None:
         """Read the proxies back and put on record what somebody else did to them; once for each fault."""
         with self._lock:
@@ -274,6 +312,8 @@ class Injector:
         try:
             active.receipt["proof"] = Canary(lane).feel(active.fault)
             self._event("fault_proven", active, proof=active.receipt["proof"])
+            if not isinstance(active.fault, Flap) and active.fault.connection_fraction >= 1:
+                active.feel_again_at = time.monotonic() + _FEEL_AGAIN_AFTER_S
         except NotFeltError as doubt:
             active.receipt["doubt"] = str(doubt)
             self._event("fault_unproven", active, doubt=str(doubt))

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import psutil
 
 from mcp_chaos.errors import PartError, UsageError
-from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S, Lane, ask
+from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S
+from mcp_chaos.faults.route import Lane, ask
 from mcp_chaos.history import RunFolder
 from mcp_chaos.records import Clock
 
