@@ -10,10 +10,11 @@ from tests.clients.conftest import Serve, Wire, bites
 
 SLOW = Operation("slow")
 ECHO = Operation("echo", {"text": "x"})
+BIG = Operation("echo", {"text": "x" * 100_000})
 
 
 def check(wire: Wire, *names: str) -> tuple[list[str], dict[str, str]]:
-    return asyncio.run(check_rules(Subject(wire, SLOW), names or tuple(RULES)))
+    return asyncio.run(check_rules(Subject(wire, SLOW, (BIG,)), names or tuple(RULES)))
 
 
 def test_the_sound_server_keeps_every_rule(serve: Serve) -> None:
@@ -64,12 +65,16 @@ def test_cancelled_calls_that_run_on_are_found_from_a_neighbours_side(serve: Ser
         ("never_forgives_bad_requests", "bad_requests_spoil_nothing", "a good call was answered HTTP 500"),
         ("streams_take_places", "open_streams_keep_nobody_out", "a new client was not served: no answer within 5 s"),
         ("broadcasts_answers", "answers_come_on_one_stream", "came on 2 GET streams that did not ask for it"),
+        ("breaks_on_second_stream", "second_stream_spoils_nothing", "a call on it: no answer within 5 s"),
+        ("broadcasts_undelivered", "undelivered_answers_go_nowhere", "answers to a client that had left came on GET"),
+        ("locks_writes", "slow_readers_keep_nobody_out", "a call of another one was not served: no answer within 5 s"),
         ("forgets_idle_sessions_badly", "idle_session_is_served", "was answered HTTP 500, neither served nor 404"),
     ],
 )
 def test_each_rule_finds_its_planted_defect(serve: Serve, defect: str, name: str, said: str) -> None:
     wire = serve(defect)
-    broken, _ = check(wire, name)
+    broken, missing = asyncio.run(check_rules(Subject(wire, SLOW, (BIG,)), [name]))
+    assert missing == {}
     assert bites(wire) > 0, "the defect did not bite"
     assert len(broken) == 1
     assert said in broken[0]

@@ -18,8 +18,10 @@ SLOW = Operation("slow")
 ECHO = Operation("echo", {"text": "hello"})
 
 
-def storm(wire: Wire, operation: Operation = ECHO, names: tuple[str, ...] = tuple(BEHAVIOURS)) -> StormResult:
-    return asyncio.run(Storm(wire, operation, names, seed=1).run(clients=4, for_s=1.5))
+def storm(
+    wire: Wire, operation: Operation = ECHO, names: tuple[str, ...] = tuple(BEHAVIOURS), for_s: float = 1.5
+) -> StormResult:
+    return asyncio.run(Storm(wire, operation, names, seed=1).run(clients=4, for_s=for_s))
 
 
 @pytest.mark.parametrize("dialect", ["streamable", "modern"])
@@ -54,6 +56,14 @@ def test_sessions_that_end_with_a_lost_call_are_missed_by_clients_that_come_back
     assert bites(wire) > 0
     assert "HTTP 500" in result.returned.told("clients that came back were not served")
     assert result.fresh.failures == []
+
+
+@pytest.mark.parametrize("defect", ["locks_reads", "keeps_places_of_lost_handshakes"])
+def test_what_unfinished_requests_and_handshakes_keep_is_missed_by_fresh_sessions(serve: Serve, defect: str) -> None:
+    wire = serve(defect)
+    result = storm(wire, names=("leave_during_handshake", "leave_at_once"), for_s=6)
+    assert bites(wire) > 0
+    assert "no answer within 5 s" in result.fresh.why
 
 
 def test_descriptors_are_kept_for_clients_that_left(serve: Serve) -> None:

@@ -22,6 +22,8 @@ kept = []
 while True:
     connection, _ = listening.accept()
     connection.recv(1)
+    while sys.argv[1] == "spins":
+        pass
     if keeps:
         kept.append(connection)  # its client has gone, and it is never closed
     else:
@@ -85,6 +87,12 @@ def test_a_server_that_ended_is_told_and_one_that_was_restarted_begins_anew() ->
 def test_pools_and_heaps_may_grow_to_a_bound(more: dict[str, int], said: str) -> None:
     why = given_back(SAMPLE, lambda: replace(SAMPLE, **more), Limits(), 0)["why"]
     assert (said in why) if said else (why == "")
+
+
+def test_a_loop_that_never_rests_is_told() -> None:
+    with server("spins") as (process, port):
+        why = check(process, port, 3.0)
+    assert "of a core though nobody asks for anything" in why
 
 
 def test_a_port_that_nobody_listens_on_has_no_process() -> None:

@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from mcp_chaos.clients.exchange import FAILURES, Client, Reply, hang_up
 from mcp_chaos.mcp import Operation
 
@@ -206,27 +204,26 @@ async def drop_the_session(client: Client, chance: Chance) -> bool:
     return False
 
 
-async def never_finish_the_request(client: Client, hold_s: float) -> None:
-    """Send half a head and nothing more, for ``hold_s``."""
-    head = client.request(b"{}")
+async def never_finish_the_request(client: Client, hold_s: float, *, in_body: bool) -> None:
+    """Send half a head, or a head and half a body, and nothing more, for ``hold_s``."""
+    request = client.request(client.dialect.opening() or b'{"jsonrpc": "2.0"}')
+    head_bytes = request.index(_HEAD_END) + len(_HEAD_END)
+    cut = (head_bytes + len(request)) // 2 if in_body else head_bytes // 2
     connection = await client.wire.connect(Reply())
     try:
-        connection.send(head[: len(head) // 2])
+        connection.send(request[:cut])
         await asyncio.sleep(hold_s)
     finally:
         connection.abandon()
 
 
-async def never_read(client: Client, hold_s: float) -> None:
-    """Ask for the list of tools again and again on one connection and read nothing, for ``hold_s``."""
-    params = client.dialect.list_params()
-    headers = client.dialect.headers_of("tools/list")
+async def never_read(client: Client, operation: Operation, requests: int, hold_s: float) -> None:
+    """Ask for the same again and again on one connection and read nothing, for ``hold_s``."""
     connection = await client.wire.connect(Reply(), receive_bytes=4096)
     try:
         connection.pause()
-        for _ in range(300):
-            body = client.dialect.call_body(client.next_id(), (orjson.dumps("tools/list"), params))
-            connection.send(client.request(body, headers))
+        for _ in range(requests):
+            connection.send(client.call_request(operation)[1])
         await asyncio.sleep(hold_s)
     finally:
         connection.abandon()

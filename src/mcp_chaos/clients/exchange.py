@@ -20,6 +20,7 @@ from mcp_chaos.tls import client_context
 DIALECTS_OVER_HTTP = ("streamable", "modern", "jsonrpc")
 """The dialects whose every message is a POST; the others keep a stream of their own."""
 
+_SMALL_SEGMENT_BYTES = 536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -121,6 +122,8 @@ class Wire:
             sock = socket.socket(address[0], socket.SOCK_STREAM)
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            # Linux gives a sender room for ten segments or more: with the large ones of loopback that is megabytes.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SMALL_SEGMENT_BYTES)
             await loop.sock_connect(sock, address[4])
             where = {"sock": sock}
         _, connection = await loop.create_connection(lambda: HttpConnection(listener, endless=True), **where, **tls)

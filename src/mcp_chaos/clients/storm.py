@@ -25,6 +25,7 @@ _COMES_BACK = 2
 _FRESH_EVERY_S = 0.5
 _HALF_REQUESTS = 20
 _SILENT_READERS = 2
+_UNREAD_REQUESTS = 150
 
 
 @dataclass
@@ -109,10 +110,11 @@ class Storm:
         with suppress(*FAILURES):
             async with asyncio.timeout(for_s):
                 if number < _HALF_REQUESTS:
-                    await never_finish_the_request(client, for_s)
-                elif self._wire.target.dialect != "jsonrpc":
+                    await never_finish_the_request(client, for_s, in_body=number % 2 == 0)
+                    return
+                if self._wire.target.dialect != "jsonrpc":
                     await client.open()
-                    await never_read(client, for_s)
+                    await never_read(client, Operation("", method="tools/list"), _UNREAD_REQUESTS, for_s)
 
     async def _open_fresh_sessions(self, until: float) -> None:
         started: list[asyncio.Task[bool]] = []

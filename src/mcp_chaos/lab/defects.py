@@ -71,6 +71,18 @@ class Defect(Enum):
     BROADCASTS_ANSWERS = "broadcasts_answers"
     """What is sent in answer to a call is sent on every open GET stream as well."""
 
+    BREAKS_ON_SECOND_STREAM = "breaks_on_second_stream"
+    """A second GET stream of a session takes the place of the first one, and the session's calls wait for ever."""
+
+    BROADCASTS_UNDELIVERED = "broadcasts_undelivered"
+    """An answer whose client has left is sent on every open GET stream."""
+
+    LOCKS_WRITES = "locks_writes"
+    """One lock is held around every write: a client that does not read keeps it."""
+
+    LOCKS_READS = "locks_reads"
+    """One lock is held while a request is read: a client that does not finish its request keeps it."""
+
     REPLAYS_OTHER_STREAMS = "replays_other_streams"
     """A stream that is resumed by Last-Event-ID carries what belongs to other streams."""
 

@@ -5,10 +5,13 @@ Source: modelcontextprotocol.io, basic/utilities/cancellation. Reports: rust-sdk
 
 import asyncio
 import time
+from contextlib import suppress
 
-from mcp_chaos.clients.exchange import Client, Reply
+from mcp_chaos.clients.behaviours import never_read
+from mcp_chaos.clients.exchange import Client, Reply, why_failed
 from mcp_chaos.clients.rules.registry import NotApplicableError, Subject, close_all, rule
 from mcp_chaos.load.connection import HttpConnection
+from mcp_chaos.load.request import LostError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.records import Reason
 
@@ -18,6 +21,10 @@ _NOTICEABLE_S = 1.0
 _AT_ONCE = 12
 _TRIALS = 5
 _HEAD_START_S = 0.02
+_SLOW_READERS = 3
+_READING_S = 0.5
+_MOST_UNREAD = 150
+_FULL_BYTES = 250_000
 
 
 async def _slow_call(subject: Subject) -> tuple[Operation, float, int]:
@@ -66,6 +73,30 @@ async def _list_beside_s(busy: Client, operation: Operation, bystander: Client) 
 
 
 @rule
+async def slow_readers_keep_nobody_out(subject: Subject) -> str | None:
+    """While some clients ask for much and read nothing, another one is served."""
+    operation, answer_bytes = await subject.largest()
+    requests = _FULL_BYTES // max(1, answer_bytes) + 2
+    if requests > _MOST_UNREAD:
+        raise NotApplicableError(f"answers of {answer_bytes} bytes do not fill the buffers on the way")
+    readers = [await subject.client(f"reads-nothing-{number}") for number in range(_SLOW_READERS)]
+    bystander = await subject.client("reads-all")
+    holding = [asyncio.create_task(never_read(reader, operation, requests, subject.patience_s)) for reader in readers]
+    try:
+        await asyncio.sleep(_READING_S)
+        await bystander.call(subject.operation)
+    except (TimeoutError, LostError) as error:
+        why = why_failed(error, subject.wire.deadline_s)
+        return f"while {_SLOW_READERS} clients did not read their answers, a call of another one was not served: {why}"
+    finally:
+        for task in holding:
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+        await close_all(*readers, bystander)
+    return None
+
+
+@rule
 async def calls_at_once_are_all_answered(subject: Subject) -> str | None:
     """Calls of one session that are made at the same time are all answered, in whatever order."""
     patient = subject.patient
@@ -88,10 +119,10 @@ async def cancelled_calls_free_their_capacity(subject: Subject) -> str | None:
     operation, usual, calls = await _slow_call(subject)
     patient = subject.patient
     kept_s = await _neighbour_s(patient, operation, calls, cancel=False)
-    bound_s = 3 * usual + _NOTICEABLE_S
-    if kept_s < bound_s:
-        raise NotApplicableError(f"{calls} calls at once do not keep a neighbour waiting")
     freed_s = await _neighbour_s(patient, operation, calls, cancel=True)
+    bound_s = 3 * usual + _NOTICEABLE_S
+    if max(kept_s, freed_s) < bound_s:
+        raise NotApplicableError(f"{calls} calls at once do not keep a neighbour waiting")
     if freed_s < max(bound_s, 0.6 * kept_s):
         return None
     return (
@@ -111,7 +142,8 @@ async def _neighbour_s(patient: Subject, operation: Operation, calls: int, *, ca
         await asyncio.gather(*(_cancel(*begun) for begun in open_calls), return_exceptions=True)
     began = time.monotonic()
     try:
-        await neighbour.call(operation)
+        with suppress(TimeoutError):  # then it waited as long as it does
+            await neighbour.call(operation)
         took_s = time.monotonic() - began
         if not cancel:
             replies = (reply.answer() for _, _, _, reply in open_calls)

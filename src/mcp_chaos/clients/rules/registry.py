@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire, why_failed
 from mcp_chaos.clients.tally import usual_s
 from mcp_chaos.mcp import Operation
@@ -41,24 +43,35 @@ class Subject:
     operation: Operation
     others: Sequence[Operation] = ()
     patience_s: float = 30.0
-    _slowest: tuple[Operation, float] | None = None
+    _tried: list[tuple[Operation, float, int]] | None = None
 
     async def slowest(self) -> tuple[Operation, float]:
-        """Of all calls that are answered well the one that takes longest, and how long in seconds; tried once."""
-        if self._slowest is None:
-            times = [(await usual_s(self.wire, self.operation), self.operation)]
+        """Of all calls that are answered well the one that takes longest, and how long in seconds."""
+        operation, took_s, _ = max(await self._trials(), key=lambda trial: trial[1])
+        return operation, took_s
+
+    async def largest(self) -> tuple[Operation, int]:
+        """Of all calls that are answered well the one with the longest answer, and how long in bytes."""
+        operation, _, answer_bytes = max(await self._trials(), key=lambda trial: trial[2])
+        return operation, answer_bytes
+
+    async def _trials(self) -> list[tuple[Operation, float, int]]:
+        """Each call with its time in seconds and its answer's length in bytes; tried once."""
+        if self._tried is None:
+            usual = await usual_s(self.wire, self.operation)
+            self._tried = [(self.operation, usual, 0)]
             client = Client(self.wire, "mcp_chaos-tries")
             with suppress(*FAILURES):
                 await client.open()
-                for operation in self.others[:_MOST_TRIALS]:
+                for operation in [self.operation, *self.others[:_MOST_TRIALS]]:
                     began = time.monotonic()
                     with suppress(*FAILURES):
-                        if (await client.call(operation))[0] is Reason.OK:
-                            times.append((time.monotonic() - began, operation))
+                        reason, answer = await client.call(operation)
+                        if reason is Reason.OK:
+                            took_s = usual if operation is self.operation else time.monotonic() - began
+                            self._tried.append((operation, took_s, len(orjson.dumps(answer.message))))
                 await client.close()
-            took_s, operation = max(times, key=lambda pair: pair[0])
-            self._slowest = operation, took_s
-        return self._slowest
+        return self._tried
 
     @property
     def patient(self) -> "Subject":

@@ -10,6 +10,7 @@ import time
 from mcp_chaos.clients.exchange import FAILURES, Client, Reply, why_failed
 from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, rule
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
+from mcp_chaos.load.request import LostError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.dialect import parse_message
 
@@ -17,6 +18,7 @@ _AGAIN_WITHIN_S = 5.0
 _QUIET_S = 0.2
 _REPLAY_S = 0.5
 _MANY_STREAMS = 24
+_LEAVES = 6
 
 
 class _Stream(Reply):
@@ -70,6 +72,50 @@ async def _reopened(client: Client) -> int | None:
         if stream.status in (None, 200, 429) or time.monotonic() > until:
             return stream.status
         await asyncio.sleep(_QUIET_S)
+
+
+@rule
+async def second_stream_spoils_nothing(subject: Subject) -> str | None:
+    """A client that opens a second GET stream, as one that reconnects does, gets it or is refused; its calls go on."""
+    client = await subject.with_session("streams-twice")
+    connections = []
+    try:
+        for _ in range(2):
+            connection, stream = await _open_stream(client)
+            connections.append(connection)
+            if stream.status is not None and len(connections) == 1:
+                raise NotApplicableError(f"the server gives no GET stream (HTTP {stream.status})")
+        reason, answer = await client.call(subject.operation)
+    except (TimeoutError, LostError) as error:
+        return f"after a session opened a second GET stream, a call on it: {why_failed(error, subject.wire.deadline_s)}"
+    finally:
+        for connection in connections:
+            connection.abandon()
+        await close_all(client)
+    return None if reason in GOOD else f"after a session opened a second GET stream, a call on it was answered {answer}"
+
+
+@rule
+async def undelivered_answers_go_nowhere(subject: Subject) -> str | None:
+    """The answer to a client that has left MUST NOT come on a GET stream, its own or another session's."""
+    leaves, listens = await subject.with_session("leaves"), await subject.with_session("listens-too")
+    streams = [await _open_stream(client) for client in (leaves, listens)]
+    try:
+        if any(stream.status is not None for _, stream in streams):
+            raise NotApplicableError("the server gives no GET stream")
+        _, took_s = await subject.slowest()
+        for number in range(_LEAVES):
+            connection = await leaves.wire.connect(Reply())
+            connection.send(leaves.call_request(subject.operation)[1])
+            await asyncio.sleep(min(took_s, 1.0) * number / _LEAVES)
+            connection.close_abruptly()
+        await asyncio.sleep(min(took_s, 1.0) + _REPLAY_S)
+    finally:
+        for connection, _ in streams:
+            connection.abandon()
+        await close_all(leaves, listens)
+    stray = [message for _, stream in streams for message in stream.messages if "method" not in message]
+    return f"{len(stray)} answers to a client that had left came on GET streams" if stray else None
 
 
 @rule

@@ -125,8 +125,9 @@ class SlowerByAFifth:
         await self._app(scope, receive, send_later if scope["type"] == "http" else send)
 
 
-class _Streams:
-    """GET streams that are open.
+@plants(Defect.LOCKS_WRITES)
+class LocksWrites:
+    """``locks_writes``: one lock is held around every write.
 
     Args:
         app: what stands behind.
@@ -134,62 +135,40 @@ class _Streams:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and scope["method"] == "GET" and "mcp-session-id" in Headers(scope=scope):
-            await self._stream(scope, receive, send)
-        elif is_post(scope):
-            await self._post(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
-
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
-
-
-@plants(Defect.STREAMS_TAKE_PLACES)
-class StreamsTakePlaces(_Streams):
-    """``streams_take_places``: a GET stream occupies one of the sixteen workers that answer calls."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(app)
-        self._workers = asyncio.Semaphore(2 * _AT_ONCE)
-
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._workers:
-            await self._app(scope, receive, send)
-
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        BITES.count += self._workers.locked()
-        async with self._workers:
-            await self._app(scope, receive, send)
-
-
-@plants(Defect.BROADCASTS_ANSWERS)
-class BroadcastsAnswers(_Streams):
-    """``broadcasts_answers``: what is sent in answer to a call is sent on every open GET stream as well."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(app)
-        self._open: list[Send] = []
-
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._open.append(send)
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._open.remove(send)
-
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
-            if b"data:" in message.get("body", b""):
-                for other in self._open:
-                    BITES.count += 1
-                    await other({**message, "more_body": True})
-            await send(message)
+            BITES.count += self._lock.locked()
+            async with self._lock:
+                await send(message)
 
-        await self._app(scope, receive, sending)
+        await self._app(scope, receive, sending if is_post(scope) else send)
+
+
+@plants(Defect.LOCKS_READS)
+class LocksReads:
+    """``locks_reads``: one lock is held while a request is read.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if not is_post(scope):
+            await self._app(scope, receive, send)
+            return
+        body, more = b"", True
+        BITES.count += self._lock.locked()
+        async with self._lock:
+            while more:
+                part = await receive()
+                body, more = body + part.get("body", b""), part.get("more_body", False)
+        await self._app(scope, with_first({"type": "http.request", "body": body, "more_body": False}, receive), send)

@@ -15,7 +15,7 @@ _DESCRIPTORS = 400
 _SPINNERS = 2
 
 
-class _Watched:
+class Watched:
     """What a client sends, read ahead of the application, so that its leaving is seen while a call runs.
 
     Args:
@@ -37,6 +37,13 @@ class _Watched:
     async def receive(self) -> Message:
         """ASGI's receive, for the application."""
         return await self._messages.get()
+
+    async def receive_until_gone(self) -> Message:
+        """ASGI's receive, for an application that is not told that its client has left."""
+        message = await self._messages.get()
+        while message["type"] == "http.disconnect":
+            await asyncio.Event().wait()
+        return message
 
     async def end(self) -> bool:
         """The application has answered; whether its client had left before that."""
@@ -62,16 +69,16 @@ class KeepsPlaces:
         if not is_post(scope):
             await self._app(scope, receive, send)
             return
-        watched = _Watched(receive)
+        watched = Watched(receive)
         await self._places.acquire()
-        await self._app(scope, watched.receive, _until_answered(watched, send))
+        await self._app(scope, watched.receive, until_answered(watched, send))
         if await watched.end():
             BITES.count += 1
         else:
             self._places.release()
 
 
-def _until_answered(watched: _Watched, send: Send) -> Send:
+def until_answered(watched: Watched, send: Send) -> Send:
     """A send after whose last message the client may leave: it has its answer."""
 
     async def sending(message: Message) -> None:
@@ -101,8 +108,8 @@ class KeepsDescriptors:
         if not is_post(scope):
             await self._app(scope, receive, send)
             return
-        watched = _Watched(receive)
-        await self._app(scope, watched.receive, _until_answered(watched, send))
+        watched = Watched(receive)
+        await self._app(scope, watched.receive, until_answered(watched, send))
         if await watched.end() and len(self._kept) < _DESCRIPTORS:
             BITES.count += 1
             self._kept.append(os.open(os.devnull, os.O_RDONLY))
@@ -130,8 +137,8 @@ class PoisonsSessions:
             BITES.count += 1
             await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
             return
-        watched = _Watched(receive)
-        await self._app(scope, watched.receive, _until_answered(watched, send))
+        watched = Watched(receive)
+        await self._app(scope, watched.receive, until_answered(watched, send))
         if await watched.end():
             self._poisoned.add(session_id)
 
@@ -153,8 +160,8 @@ class Spins:
         if not is_post(scope):
             await self._app(scope, receive, send)
             return
-        watched = _Watched(receive)
-        await self._app(scope, watched.receive, _until_answered(watched, send))
+        watched = Watched(receive)
+        await self._app(scope, watched.receive, until_answered(watched, send))
         if await watched.end() and len(self._spinning) < _SPINNERS:
             BITES.count += 1
             self._spinning.append(asyncio.create_task(_spin()))
