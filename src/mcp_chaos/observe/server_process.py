@@ -99,7 +99,7 @@ class Limits:
     threads: int = 48
     close_wait: int = 2
     rss_mb: float = 256.0
-    cpu_fraction: float = 0.25
+    cpu_fraction: float = 0.15
 
     def exceeded(self, before: ProcessSample, now: ProcessSample) -> list[str]:
         """What is held beyond them, in words."""
