@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import SCHEMA, RunFolder
+from mcp_chaos.history.calls import Clock
+from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.lab import parts, toxiproxy_server
-from mcp_chaos.records import Clock
 
 Handler = Callable[[socket.socket], None]
 

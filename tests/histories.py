@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.history import SCHEMA, History
-from mcp_chaos.records import CALL, GOOD, Calls, Event, Lane, Outcome, Reason
+from mcp_chaos.history.calls import CALL, GOOD, Calls, Event, Lane, Outcome, Reason
+from mcp_chaos.history.folder import SCHEMA, History
 
 S = 1_000_000_000
 MS = 1_000_000

@@ -6,10 +6,10 @@ import click
 import pytest
 
 from mcp_chaos import cli
-from mcp_chaos.child import identity
 from mcp_chaos.errors import InstallError
-from mcp_chaos.history import History, RunFolder
+from mcp_chaos.history.folder import History, RunFolder
 from mcp_chaos.lab import toxiproxy_server
+from mcp_chaos.machine.processes import identity
 from tests.histories import a_history, every, fault
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from mcp_chaos import doctor
 from mcp_chaos.cli import main
+from mcp_chaos.config.settings import KEYS
 from mcp_chaos.doctor import FAIL, OK, WARN, Check, examine
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.settings import KEYS
 from tests.conftest import answer_always, serving
 from tests.real_servers.servers import ANY_SDK
 from tests.servers import http, tools_server, well

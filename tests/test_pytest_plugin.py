@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mcp_chaos.child import children_of_run
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.machine.processes import children_of_run
 from tests.e2e.conftest import short_experiment
 from tests.real_servers.servers import ANY_SDK, serve
 

@@ -9,9 +9,9 @@ from chaoslib import exit as chaos_exit
 
 from mcp_chaos import actions, probes
 from mcp_chaos import run as runs
-from mcp_chaos.child import children_of_run
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import PartError, UsageError
-from mcp_chaos.settings import Settings
+from mcp_chaos.machine.processes import children_of_run
 
 THRESHOLDS = {"fault": ["hung_calls == 0"]}
 LIGHT = {"users": 1, "duration_s": 60.0, "cycle_s": 0.05, "requests_per_user": 1}

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import uvloop
 
-from mcp_chaos.history import SCHEMA, RunFolder
+from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.load import worker
 from mcp_chaos.load.shape import MAX_REQUESTS, Burst
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
+from mcp_chaos.workload.workload import Workload
 
 _PATH = "/mcp/tools/call"
 _DEADLINE_S = 10.0

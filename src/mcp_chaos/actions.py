@@ -24,8 +24,8 @@ from mcp_chaos.faults.fault import (
 )
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.load.shape import check_load, make_shape
-from mcp_chaos.load.workload_file import names_of, read_workload
 from mcp_chaos.run import current
+from mcp_chaos.workload.file import names_of, read_workload
 
 __all__ = [
     "add_latency",

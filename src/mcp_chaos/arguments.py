@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos import actions, probes
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.history.calls import LANES
 from mcp_chaos.load.shape import check_load, number_problems
-from mcp_chaos.load.workload_file import names_of, read_workload
-from mcp_chaos.metrics import FIGURE_NAMES
 from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
-from mcp_chaos.records import LANES
-from mcp_chaos.settings import Settings
+from mcp_chaos.verdict.measure import FIGURE_NAMES
+from mcp_chaos.workload.file import names_of, read_workload
 
 _PARTS = ("server", "warehouse")
 _NO_PART = "part: a server of your own is not the run's to hurt, unless its process is given: MCP_SERVER_PID"

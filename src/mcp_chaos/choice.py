@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.load.auto import auto_workload
-from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
-from mcp_chaos.settings import Settings
+from mcp_chaos.workload.auto import auto_workload
+from mcp_chaos.workload.workload import Workload
 
 DEADLINE_S = 10.0
 _SPECIFIED_TOOLS = ("list_databases", "list_views", "execute_query")

@@ -10,17 +10,17 @@ from importlib.util import find_spec
 from typing import Any
 
 from mcp_chaos.choice import only_reading
+from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.environment import reachable
 from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.lab import toxiproxy_server
-from mcp_chaos.load.auto import auto_workload
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
 from mcp_chaos.proxies import CONTROL_PROXY, FAULTED_PROXY
-from mcp_chaos.settings import Settings, resolve
+from mcp_chaos.workload.auto import auto_workload
 
 OK = "ok"
 WARN = "warn"

@@ -12,24 +12,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_chaos.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
+from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.calls import Clock, Lane
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.spec import Target
-from mcp_chaos.load.workload import Workload, operations_as_json
-from mcp_chaos.load.workload_file import AUTO, DEFAULT, read_workload
-from mcp_chaos.lock import TargetLock
+from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
-from mcp_chaos.records import Clock, Lane
-from mcp_chaos.settings import Settings, is_loopback
+from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
+from mcp_chaos.workload.workload import Workload, operations_as_json
 
 _VERSIONS_OF = (
     "chaostoolkit",

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.calls import Clock
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab.parts import LOOPBACK
-from mcp_chaos.records import Clock
-from mcp_chaos.settings import Settings, is_loopback
 
 FAULTED_PROXY = "mcp"
 CONTROL_PROXY = "mcp_control"

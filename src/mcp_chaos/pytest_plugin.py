@@ -154,9 +154,9 @@ class ExperimentItem(pytest.Function):
 def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the API of a Toxiproxy: that of TOXIPROXY_URL, or one that runs while the tests do."""
     from mcp_chaos.faults.watchdog import Watchdog
-    from mcp_chaos.history import RunFolder
+    from mcp_chaos.history.calls import Clock
+    from mcp_chaos.history.folder import RunFolder
     from mcp_chaos.lab import parts, toxiproxy_server
-    from mcp_chaos.records import Clock
 
     if os.environ.get("TOXIPROXY_URL"):
         yield os.environ["TOXIPROXY_URL"]
@@ -200,7 +200,7 @@ class FaultedLane:
     """
 
     def __init__(self, run: "Run") -> None:
-        from mcp_chaos.records import Lane
+        from mcp_chaos.history.calls import Lane
 
         self._run = run
         self._in_place = ""
@@ -258,8 +258,8 @@ class FaultedLane:
 @pytest.fixture
 def faulted_lane(mcp_target: str, toxiproxy: str, tmp_path: Path) -> Iterator[FaultedLane]:
     """Ways to ``mcp_target`` through Toxiproxy: ``url`` can be broken, ``control_url`` never is."""
+    from mcp_chaos.config.settings import resolve
     from mcp_chaos.run import Run
-    from mcp_chaos.settings import resolve
 
     runs = str(tmp_path / "mcp_chaos_runs")
     with _told_plainly():

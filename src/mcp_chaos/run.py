@@ -9,9 +9,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from mcp_chaos.child import end_children, identity
 from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.fault import ClientFaults, check_dialect
+from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.environment import Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
@@ -19,17 +19,17 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history import SCHEMA, RunFolder
+from mcp_chaos.history.calls import LANES, Clock
+from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.machine.processes import end_children, identity
+from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.proxies import CONTROL_PROXY
-from mcp_chaos.pulse import LATE_P95_MS, OBSERVATION, Pulse
-from mcp_chaos.records import LANES, Clock
 from mcp_chaos.report.progress import Progress
-from mcp_chaos.settings import Settings, is_loopback
+from mcp_chaos.workload.workload import Workload
 
 Say = Callable[[str], None]
 

@@ -13,12 +13,12 @@ import pytest
 from mcp_chaos.errors import PartError, TargetError
 from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.calls import Clock, Reason
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.records import Clock, Reason
 
 SERVER = """
 import asyncio, sys

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.child import MARKER, children_of_run
-from mcp_chaos.history import RunFolder
-from mcp_chaos.settings import KEYS
+from mcp_chaos.config.settings import KEYS
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.processes import MARKER, children_of_run
 from tests.conftest import serving
 from tests.e2e.conftest import Chaos, activity, short_experiment
 from tests.servers import answering, http, result_for, well

@@ -18,9 +18,9 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.calls import Clock, Event
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts, toxiproxy_server
-from mcp_chaos.records import Clock, Event
 from tests.conftest import ANSWER, SocketServer, read_request, serving
 
 THEIRS = make_fault(Latency, latency_ms=1).toxics()[0]

@@ -24,9 +24,9 @@ from mcp_chaos.faults.fault import (
 )
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.calls import Clock
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Clock
 from tests.conftest import SocketServer, read_request, serving
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults import process
 from mcp_chaos.faults.canary import Lane, ask
 from mcp_chaos.faults.process import KILL, PAUSE, GivenProcess, ProcessFaults, Victim
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.calls import Clock
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Clock
+from mcp_chaos.machine.processes import Child
 
 
 @pytest.fixture

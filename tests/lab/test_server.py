@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.lab import parts
 from mcp_chaos.lab.defects import VARIABLE
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.records import Reason
 
 LIST = Operation("list_databases")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.bad_answers import BadAnswer
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.bad_answers import BadAnswer
+from mcp_chaos.history.calls import Lane, Reason
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.first_bad_answers import FirstBadAnswers, shortened
 from mcp_chaos.load.member import Member
 from mcp_chaos.load.shape import Step
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.records import Lane, Reason
 from tests.conftest import Handler, serving
 from tests.load.test_engine import FakeStreamable, spec_for
 from tests.servers import answering, http, result_for

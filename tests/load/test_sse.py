@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.child import Child
+from mcp_chaos.history.calls import Calls
 from mcp_chaos.lab.parts import ReservedPort
 from mcp_chaos.load.shape import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.machine.processes import Child
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Calls
+from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, answer_always, serving
 from tests.load.test_engine import http, reasons, run_engine
 from tests.real_servers.servers import ANY_SDK

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from websockets.sync.server import ServerConnection
 
+from mcp_chaos.history.calls import Outcome
 from mcp_chaos.load import websocket
-from mcp_chaos.load.workload import UserKind, Workload
-from mcp_chaos.records import Outcome
+from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import read_request, serving
 from tests.load.test_engine import DEADLINE_S, http, reasons, run_engine
 from tests.load.websocket_servers import PAGE, TOOL, Answers, answered, calls_to, raw, result, spec_for, talking

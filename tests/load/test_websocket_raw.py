@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcp_chaos.records import Calls, Outcome
+from mcp_chaos.history.calls import Calls, Outcome
 from tests.conftest import Handler, answer_always, read_request, serving
 from tests.load.test_engine import DEADLINE_S, http, reasons
 from tests.load.websocket_servers import (

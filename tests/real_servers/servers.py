@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from mcp_chaos.child import Child
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.parts import LOOPBACK, ReservedPort
+from mcp_chaos.machine.processes import Child
 from tests.real_servers.obtain import node_server, python_of
 
 ANY_SDK = Path(__file__).with_name("any_sdk.py")

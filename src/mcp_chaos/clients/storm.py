@@ -16,8 +16,8 @@ from typing import Any
 
 from mcp_chaos.clients.behaviours import BEHAVIOURS, Chance, never_finish_the_request, never_read
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, why_failed
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Reason
 
 MIN_IN_FLIGHT = 10
 """Fewer calls in flight when their clients left prove nothing."""

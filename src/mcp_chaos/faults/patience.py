@@ -2,8 +2,8 @@
 
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.faults.fault import Fault, Latency
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.history.folder import RunFolder
 
 _SAFE_PART = 0.5
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
+from mcp_chaos.machine.processes import Child
 
 LOOPBACK = "127.0.0.1"
 RATE_VARIABLE = "MCP_CHAOS_LAB_RATE_PER_S"

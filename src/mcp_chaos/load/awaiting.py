@@ -3,10 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.connection import Connection, Head
 from mcp_chaos.load.request import LostError
 from mcp_chaos.mcp.dialect import Message
-from mcp_chaos.records import Reason
 
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine

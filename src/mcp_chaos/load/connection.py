@@ -12,8 +12,8 @@ from typing import ClassVar, NamedTuple, Protocol, cast
 
 import httptools
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.event_stream import EventStream
-from mcp_chaos.records import Reason
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024

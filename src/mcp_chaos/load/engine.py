@@ -11,9 +11,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
-from mcp_chaos.credentials import credential_headers
-from mcp_chaos.credentials import fresh_for_s as fresh_for_s_of_credentials
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.credentials import fresh_for_s as fresh_for_s_of_credentials
+from mcp_chaos.config.tls import client_context
 from mcp_chaos.errors import McpChaosError
+from mcp_chaos.history.calls import Clock
 from mcp_chaos.load.arrivals import due_ns
 from mcp_chaos.load.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.request import header_lines
@@ -23,9 +25,7 @@ from mcp_chaos.load.sse import SseUser
 from mcp_chaos.load.timer import ExactTimer
 from mcp_chaos.load.user import User
 from mcp_chaos.load.websocket import WebSocketUser
-from mcp_chaos.load.workload import Choices
-from mcp_chaos.records import Clock
-from mcp_chaos.tls import client_context
+from mcp_chaos.workload.workload import Choices
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1_000

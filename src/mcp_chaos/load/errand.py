@@ -3,8 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
-from mcp_chaos.records import Reason
 
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine

@@ -6,12 +6,12 @@ Which window of the verdict an answer belongs to is not known yet, so that no wi
 import contextlib
 from collections import Counter
 
-from mcp_chaos.bad_answers import MAX_TEXT_BYTES, BadAnswer
-from mcp_chaos.credentials import redacted
-from mcp_chaos.json_lines import JsonLines
+from mcp_chaos.config.credentials import redacted
+from mcp_chaos.history.bad_answers import MAX_TEXT_BYTES, BadAnswer
+from mcp_chaos.history.calls import Lane, Reason
+from mcp_chaos.history.json_lines import JsonLines
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp.dialect import Message, text_of
-from mcp_chaos.printable import printable
-from mcp_chaos.records import Lane, Reason
 
 _MOST_PER_SECOND = 3
 _MOST_PER_REASON = 100

@@ -13,15 +13,15 @@ import sys
 import time
 from pathlib import Path
 
-from mcp_chaos.history import RunFolder
-from mcp_chaos.load.calls_file import StepReader
+from mcp_chaos.history.calls import Clock
+from mcp_chaos.history.calls_file import StepReader
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.locust_history import RUN_VARIABLE, SPEC_VARIABLE
 from mcp_chaos.load.results import Tally, burst_result, summary
 from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.worker import STARTED
-from mcp_chaos.records import Clock
 
 _POLL_S = 0.05
 

@@ -16,16 +16,16 @@ import gevent
 from locust import FastHttpUser, between, task
 from locust.contrib.fasthttp import FastResponse
 
-from mcp_chaos.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.tls import client_context
+from mcp_chaos.history.calls import GOOD, Clock, Reason
 from mcp_chaos.load.locust_history import LocustHistory
 from mcp_chaos.load.locust_websocket import ClosedError, LocustWebSocket
-from mcp_chaos.load.workload import Choices, UserKind, Workload
-from mcp_chaos.load.workload_file import read_workload
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
-from mcp_chaos.records import GOOD, Clock, Reason
-from mcp_chaos.tls import client_context
+from mcp_chaos.workload.file import read_workload
+from mcp_chaos.workload.workload import Choices, UserKind, Workload
 
 HISTORY = LocustHistory.from_environment()
 CLOCK = HISTORY.clock if HISTORY else Clock.start()

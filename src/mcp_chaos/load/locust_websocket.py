@@ -10,9 +10,9 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from mcp_chaos.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.tls import client_context
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
-from mcp_chaos.tls import client_context
 
 
 class ClosedError(Exception):

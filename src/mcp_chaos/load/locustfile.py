@@ -15,7 +15,7 @@ from locust import events
 from locust.runners import MasterRunner, WorkerRunner
 
 from mcp_chaos.load.locust_user import HISTORY, McpUser, McpWebSocketUser, built_in, flush_now_and_then, users_of
-from mcp_chaos.load.workload_file import names_of, read_workload
+from mcp_chaos.workload.file import names_of, read_workload
 
 
 class MCPUser(McpUser):

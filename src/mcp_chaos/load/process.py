@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
-from mcp_chaos.history import RunFolder, read_calls
+from mcp_chaos.history.calls import CALL, Calls, Clock
+from mcp_chaos.history.folder import RunFolder, read_calls
 from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.load.worker import STARTED
-from mcp_chaos.metrics import Figures, figures
-from mcp_chaos.records import CALL, Calls, Clock
+from mcp_chaos.machine.processes import Child, last_lines
+from mcp_chaos.verdict.measure import Figures, figures
 
 LOCUST_DIALECTS = ("streamable", "modern", "jsonrpc")
 """Those that Locust's users speak; those of a workload with ``websocket`` open one besides."""

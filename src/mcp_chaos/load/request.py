@@ -1,9 +1,9 @@
 """Requests of HTTP/1.1 as bytes, and how a connection is lost before one was answered."""
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import Dialect
 from mcp_chaos.mcp.dialect import Headers
-from mcp_chaos.records import Reason
 
 
 class LostError(Exception):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.records import LANES
+from mcp_chaos.history.calls import LANES
 
 MAX_USERS = 10_000
 MAX_WORKERS = 64

@@ -2,12 +2,12 @@
 
 import asyncio
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.request import LostError, header_lines
 from mcp_chaos.load.user import User
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.sse import Sse, endpoint_path
-from mcp_chaos.records import Reason
 
 _MESSAGE = Head(200, "application/json", None, keep_alive=True)
 _STREAM_HEADERS = header_lines([("Accept", "text/event-stream"), ("Cache-Control", "no-store")])

@@ -7,17 +7,17 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
+from mcp_chaos.history.calls import RECORD, Reason, outcome_of
 from mcp_chaos.load.awaiting import Awaiting
 from mcp_chaos.load.connection import Connection, Head, HttpConnection
 from mcp_chaos.load.errand import deliver
 from mcp_chaos.load.request import LostError, header_lines, request_head
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Message, parse_message
-from mcp_chaos.records import RECORD, Reason, outcome_of
 
 if TYPE_CHECKING:
     from mcp_chaos.load.engine import Engine
-    from mcp_chaos.load.workload import Choices
+    from mcp_chaos.workload.workload import Choices
 
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25

@@ -13,13 +13,13 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from mcp_chaos.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.connection import MAX_ANSWER_BYTES, Connection, Head, HttpConnection, Listener
 from mcp_chaos.load.request import LostError
 from mcp_chaos.load.user import User
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
-from mcp_chaos.records import Reason
 
 _MESSAGE = Head(200, "application/json", None, keep_alive=True)
 _LAST_MESSAGE = _MESSAGE._replace(keep_alive=False)

@@ -16,16 +16,16 @@ from markupsafe import Markup
 
 from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history import History, RunFolder, began_ns
-from mcp_chaos.metrics import end_of, figures, touched_by
-from mcp_chaos.records import CALL, GOOD, LANES, Calls, Reason
+from mcp_chaos.history.calls import CALL, GOOD, LANES, Calls, Reason
+from mcp_chaos.history.folder import History, RunFolder, began_ns
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
-from mcp_chaos.spans import WINDOWS, Segment, load_spans
-from mcp_chaos.thresholds import number
-from mcp_chaos.verdict import Verdict, judge
+from mcp_chaos.verdict.judge import Verdict, judge
+from mcp_chaos.verdict.measure import end_of, figures, touched_by
+from mcp_chaos.verdict.spans import WINDOWS, Segment, load_spans
+from mcp_chaos.verdict.thresholds import number
 
 _MOST_ROWS = 60
 _NS_PER_S = 1e9

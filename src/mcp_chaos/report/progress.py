@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mcp_chaos.metrics import Figures
+from mcp_chaos.verdict.measure import Figures
 
 _TERMINAL_EVERY_S = 0.5
 _PLAIN_EVERY_S = 5.0

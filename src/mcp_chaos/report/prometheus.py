@@ -6,9 +6,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from mcp_chaos.metrics import Figures
 from mcp_chaos.report.html import RunPage
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.verdict.measure import Figures
 
 _RUN = ("experiment", "target")
 _MS_PER_S = 1e3
