@@ -22,13 +22,13 @@ import orjson
 from chaoslib.exceptions import InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
-from mcp_chaos import run as runs
 from mcp_chaos.config.settings import command_line
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.history.folder import History, RunFolder
-from mcp_chaos.preflight import check_run, missing_controls
-from mcp_chaos.report.progress import CLEAR_LINE
 from mcp_chaos.report.terminal import render
+from mcp_chaos.run import run as runs
+from mcp_chaos.run.progress import CLEAR_LINE
+from mcp_chaos.toolkit.preflight import check_run, missing_controls
 from mcp_chaos.verdict.judge import PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")

@@ -9,12 +9,12 @@ from mcp_chaos.clients.growth import growth_per_session
 from mcp_chaos.clients.rules import RULES, check_rules
 from mcp_chaos.clients.storm import fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.face import guarded
+from mcp_chaos.guard import guarded
 from mcp_chaos.history.calls import LANES, Lane
 from mcp_chaos.load.shape import check_load
 from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
-from mcp_chaos.run import current
+from mcp_chaos.run.run import current
 from mcp_chaos.verdict.measure import FIGURE_NAMES
 
 __all__ = [

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mcp_chaos.run import Run
+    from mcp_chaos.run.run import Run
 
 _EXPERIMENTS = "mcp_chaos_experiments"
 _PROFILE = "mcp_chaos_profile"
@@ -223,9 +223,8 @@ class FaultedLane:
             UsageError: there is no such fault, or its arguments make no sense; nothing was changed.
             ToxiproxyError: it could not be put in place.
         """
-        from mcp_chaos.actions import FAULTS
         from mcp_chaos.errors import UsageError
-        from mcp_chaos.faults.fault import make_fault
+        from mcp_chaos.faults.fault import FAULTS, make_fault
 
         known = [fault for fault in FAULTS if fault != "flap"]  # which is over when it returns
         if name not in known:
@@ -259,7 +258,7 @@ class FaultedLane:
 def faulted_lane(mcp_target: str, toxiproxy: str, tmp_path: Path) -> Iterator[FaultedLane]:
     """Ways to ``mcp_target`` through Toxiproxy: ``url`` can be broken, ``control_url`` never is."""
     from mcp_chaos.config.settings import resolve
-    from mcp_chaos.run import Run
+    from mcp_chaos.run.run import Run
 
     runs = str(tmp_path / "mcp_chaos_runs")
     with _told_plainly():

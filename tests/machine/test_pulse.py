@@ -8,7 +8,7 @@ import pytest
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.machine import pulse
 from mcp_chaos.machine.pulse import Pulse
-from mcp_chaos.run import Run
+from mcp_chaos.run.run import Run
 from mcp_chaos.verdict.judge import troubles
 
 

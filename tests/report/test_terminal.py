@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.report import progress
 from mcp_chaos.report.terminal import render
+from mcp_chaos.run import progress
 from mcp_chaos.verdict.judge import judge
 from mcp_chaos.verdict.measure import Figures, figures
 from tests.histories import a_history, calls_of, event, every, fault

@@ -13,14 +13,14 @@ from mcp_chaos import __version__
 from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
+from mcp_chaos.commands.doctor import FAIL as FAILED
+from mcp_chaos.commands.doctor import examine
+from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.config.settings import resolve
-from mcp_chaos.doctor import FAIL as FAILED
-from mcp_chaos.doctor import examine
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder, to_json
-from mcp_chaos.init_command import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.machine.processes import is_alive

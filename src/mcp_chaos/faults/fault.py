@@ -276,6 +276,21 @@ class Flap(Partition):
         return f"flap {self.times} times, {self.down_ms} ms down, {self.up_ms} ms up"
 
 
+FAULTS = {
+    "add_latency": Latency,
+    "limit_bandwidth": Bandwidth,
+    "black_hole": BlackHole,
+    "reset_connections": Reset,
+    "slow_close": SlowClose,
+    "slice_packets": Slicer,
+    "limit_data": DataLimit,
+    "partition": Partition,
+    "flap": Flap,
+}
+"""The fault that each fault action puts in place; the arguments of the one are the fields of the other, so ``locals()``
+of the action makes the fault."""
+
+
 def make_fault(kind: type[Fault], **settings: Any) -> Fault:
     """A fault that can be sent.
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mcp_chaos import doctor
 from mcp_chaos.cli import main
+from mcp_chaos.commands import doctor
+from mcp_chaos.commands.doctor import FAIL, OK, WARN, Check, examine
 from mcp_chaos.config.settings import KEYS
-from mcp_chaos.doctor import FAIL, OK, WARN, Check, examine
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from tests.conftest import answer_always, serving
 from tests.real_servers.servers import ANY_SDK

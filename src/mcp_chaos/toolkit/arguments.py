@@ -8,10 +8,10 @@ from typing import Any
 from mcp_chaos import actions, probes
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import UsageError
-from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.fault import FAULTS, make_fault
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.load.shape import check_load, number_problems
-from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.verdict.measure import FIGURE_NAMES
 from mcp_chaos.workload.file import names_of, read_workload
 
@@ -102,8 +102,8 @@ def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
 
 def _make(name: str, arguments: dict[str, Any]) -> None:
     """Make what the action would, as far as it goes without a run."""
-    if name in actions.FAULTS:
-        make_fault(actions.FAULTS[name], **arguments)
+    if name in FAULTS:
+        make_fault(FAULTS[name], **arguments)
     elif name in _LOADS:
         given: dict[str, Any] = {"name": "burst", "shape": "burst", "users_from": None, "workers": 1}
         given |= {**_defaults(_LOADS[name]), **arguments}

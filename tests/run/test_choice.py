@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_chaos.choice import check_workload, choose_workload
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.mcp import Operation
+from mcp_chaos.run.choice import check_workload, choose_workload
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import serving
 from tests.servers import tools_server

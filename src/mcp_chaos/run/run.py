@@ -12,7 +12,6 @@ from typing import Any
 from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.fault import ClientFaults, check_dialect
 from mcp_chaos.config.settings import Settings, is_loopback
-from mcp_chaos.environment import Environment
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
 from mcp_chaos.faults.injection import Injector
@@ -27,8 +26,9 @@ from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
-from mcp_chaos.proxies import CONTROL_PROXY
-from mcp_chaos.report.progress import Progress
+from mcp_chaos.run.environment import Environment
+from mcp_chaos.run.progress import Progress
+from mcp_chaos.run.proxies import CONTROL_PROXY
 from mcp_chaos.workload.workload import Workload
 
 Say = Callable[[str], None]

@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mcp_chaos.actions import FAULTS
 from mcp_chaos.config.settings import Settings, command_line
 from mcp_chaos.errors import HistoryError, UsageError
-from mcp_chaos.faults.fault import Fault, make_fault
+from mcp_chaos.faults.fault import FAULTS, Fault, make_fault
 from mcp_chaos.history.folder import History, RunFolder
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.results import Tally, has_summary, summary
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems
-from mcp_chaos.proxies import CONTROL_PROXY
-from mcp_chaos.run import Run
+from mcp_chaos.run.proxies import CONTROL_PROXY
+from mcp_chaos.run.run import Run
 from mcp_chaos.verdict.judge import INCONCLUSIVE, Verdict, lost_calls, troubles
 from mcp_chaos.verdict.measure import Measured, end_of, measure
 from mcp_chaos.verdict.spans import load_spans

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from mcp_chaos.choice import only_reading
 from mcp_chaos.config.settings import Settings, resolve
-from mcp_chaos.environment import reachable
 from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.lab import toxiproxy_server
@@ -19,7 +17,9 @@ from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
-from mcp_chaos.proxies import CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.run.choice import only_reading
+from mcp_chaos.run.environment import reachable
+from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.workload.auto import auto_workload
 
 OK = "ok"

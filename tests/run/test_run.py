@@ -8,10 +8,10 @@ import pytest
 from chaoslib import exit as chaos_exit
 
 from mcp_chaos import actions, probes
-from mcp_chaos import run as runs
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.machine.processes import children_of_run
+from mcp_chaos.run import run as runs
 
 THRESHOLDS = {"fault": ["hung_calls == 0"]}
 LIGHT = {"users": 1, "duration_s": 60.0, "cycle_s": 0.05, "requests_per_user": 1}

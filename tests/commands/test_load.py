@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mcp_chaos.cli import main
+from mcp_chaos.commands.load import KIND, Plan, PlannedFault, Report
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import Latency, Partition
 from mcp_chaos.history.calls import Event
 from mcp_chaos.history.folder import RunFolder, to_json
 from mcp_chaos.load.results import Tally, burst_result, ramp_result, summary
-from mcp_chaos.load_command import KIND, Plan, PlannedFault, Report
 from mcp_chaos.report.load import render_load
 from tests.histories import calls_of, event, every, fault
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import yaml
 
-from mcp_chaos.choice import check_workload, choose_workload
 from mcp_chaos.config.settings import Settings, guess_dialect
-from mcp_chaos.environment import reachable
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.folder import write_atomically
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.target import check_answers
+from mcp_chaos.run.choice import check_workload, choose_workload
+from mcp_chaos.run.environment import reachable
 from mcp_chaos.workload.workload import Workload
 
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
@@ -269,4 +269,4 @@ def _filled(name: str, values: Mapping[str, str]) -> str:
 
 
 def _folder() -> Any:
-    return files("mcp_chaos") / "starter"
+    return files("mcp_chaos.commands") / "starter"

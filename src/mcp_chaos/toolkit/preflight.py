@@ -11,10 +11,10 @@ from chaoslib.control import get_controls
 from chaoslib.control.python import import_control
 
 from mcp_chaos import actions, probes
-from mcp_chaos.arguments import STARTS, Known, argument_problems
 from mcp_chaos.config.settings import KEYS, Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.shape import number_problems
+from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
 from mcp_chaos.verdict.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from mcp_chaos.cli import main
+from mcp_chaos.commands.init import EXPERIMENTS, InCi, told_of, workflow_steps
 from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.config.settings import KEYS, Settings, resolve
-from mcp_chaos.init_command import EXPERIMENTS, InCi, told_of, workflow_steps
 from mcp_chaos.workload.file import read_workload
 from tests.conftest import answer_always, serving
 from tests.real_servers.servers import ANY_SDK

@@ -9,7 +9,7 @@ from chaoslib.configuration import load_configuration
 
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import UsageError
-from mcp_chaos.preflight import check, check_run, missing_controls
+from mcp_chaos.toolkit.preflight import check, check_run, missing_controls
 
 EMBEDDED = Settings.embedded_by_default()
 OWN = Settings("http://127.0.0.1:1/mcp", "streamable", "", {}, None, None, Path("runs"), 1)

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_chaos.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
 from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults.canary import Lane as Way
@@ -27,7 +26,8 @@ from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
-from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
+from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
+from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
 from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
 from mcp_chaos.workload.workload import Workload, operations_as_json
 
