@@ -175,7 +175,7 @@ def test_locust_inside_an_experiment_counts_as_any_load(chaos: Chaos) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("processes", [1, 2])
 def test_locust_by_its_own_command_in_one_process_and_in_more(tmp_path: Path, processes: int) -> None:
-    locustfile = Path("src/mcp_chaos/load/locustfile.py").resolve()
+    locustfile = Path("src/mcp_chaos/load/locust/locustfile.py").resolve()
     with serving(well()) as server:
         url = f"http://127.0.0.1:{server.port}/mcp/tools/call"
         command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", url, "--headless", "-t", "2s"]

@@ -76,7 +76,7 @@ def test_nonsense_costs_nothing_but_itself(server: str) -> None:
 
 
 def test_locusts_three_users(server: str, tmp_path: Path) -> None:
-    locustfile = Path("src/mcp_chaos/load/locustfile.py").resolve()
+    locustfile = Path("src/mcp_chaos/load/locust/locustfile.py").resolve()
     env = {name: value for name, value in os.environ.items() if name.lower() not in KEYS and name != MARKER}
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", f"http://{server}/mcp", "--headless"]
     command += ["-u", "9", "-r", "9", "-t", "5s", "--csv", "stats"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mcp_chaos.history.calls import CALL, Calls, Clock, Outcome, Reason
-from mcp_chaos.load import connection
+from mcp_chaos.load.clients import http_connection
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import Burst, Step
 from mcp_chaos.load.spec import LoadSpec, Target
@@ -163,7 +163,7 @@ def test_nobody_there_means_that_it_surely_did_not_happen() -> None:
 
 
 def test_an_answer_beyond_all_measure_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(http_connection, "MAX_ANSWER_BYTES", 100_000)
     assert reasons(against(answer_always(http(b"x" * 200_000)), total=2)) == {"WRONG_ANSWER": 2}
 
 

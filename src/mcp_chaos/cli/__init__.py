@@ -102,7 +102,7 @@ def init(url: str | None, command: str | None, folder: str, install: str, start:
 @cli.command()
 def locustfile() -> None:
     """Print where the locustfile is, for locust -f."""
-    click.echo(Path(__file__).parents[1] / "load" / "locustfile.py")
+    click.echo(Path(__file__).parents[1] / "load" / "locust" / "locustfile.py")
 
 
 @cli.command()

@@ -16,8 +16,8 @@ import orjson
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, Wire, why_failed
 from mcp_chaos.clients.storm import usual_s
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.load.connection import HttpConnection
-from mcp_chaos.load.request import LostError
+from mcp_chaos.load.clients.http_connection import HttpConnection
+from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.dialect import parse_message
 

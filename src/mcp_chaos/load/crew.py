@@ -74,7 +74,7 @@ class Team:
     def __init__(
         self, spec_path: Path, spec: LoadSpec, folder: RunFolder, died: Callable[[int, int | None], None]
     ) -> None:
-        self._argv = [sys.executable, "-m", "mcp_chaos.load.worker", str(spec_path), str(folder.path)]
+        self._argv = [sys.executable, "-m", "mcp_chaos.load.main", str(spec_path), str(folder.path)]
         self._spec = spec
         self._died = died
         self._clock = Clock(spec.clock_offset_ns)

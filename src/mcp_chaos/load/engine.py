@@ -17,14 +17,13 @@ from mcp_chaos.config.tls import client_context
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.load.arrivals import due_ns
-from mcp_chaos.load.first_bad_answers import FirstBadAnswers
-from mcp_chaos.load.request import header_lines
+from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
+from mcp_chaos.load.clients.http import User
+from mcp_chaos.load.clients.registry import client_of
+from mcp_chaos.load.clients.request import header_lines
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.load.sse import SseUser
 from mcp_chaos.load.timer import ExactTimer
-from mcp_chaos.load.user import User
-from mcp_chaos.load.websocket import WebSocketUser
 from mcp_chaos.workload.workload import Choices
 
 _NS_PER_S = 1_000_000_000
@@ -191,9 +190,7 @@ class Engine:
         return self._users[number]
 
     def _kind_of_user(self, kind: int) -> type[User]:
-        if self.workload.kinds[kind].websocket:
-            return WebSocketUser
-        return {"websocket": WebSocketUser, "sse": SseUser}.get(self.target.dialect, User)
+        return client_of(self.target.dialect, websocket=self.workload.kinds[kind].websocket)
 
     def ended(self, user: User, done_ns: int) -> None:
         """A user's call ended: its next one, now or when it has thought, or one user less to wait for."""

@@ -13,8 +13,8 @@ import numpy as np
 from mcp_chaos.history.calls import CALL, Clock
 from mcp_chaos.history.calls_file import CallsFile
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.engine import Engine
-from mcp_chaos.load.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.health import Health
 from mcp_chaos.load.shape import Step
 from mcp_chaos.load.spec import LoadSpec

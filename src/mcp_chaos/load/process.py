@@ -12,9 +12,9 @@ import numpy as np
 from mcp_chaos.errors import PartError
 from mcp_chaos.history.calls import CALL, Calls, Clock
 from mcp_chaos.history.folder import RunFolder, read_calls
+from mcp_chaos.load.main import STARTED
 from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.worker import STARTED
 from mcp_chaos.machine.processes import Child, last_lines
 from mcp_chaos.verdict.measure import Figures, figures
 
@@ -51,7 +51,7 @@ class LoadProcess:
             _check_locust(self.spec.target)
         name = f"load-{self.spec.name}.json"
         self.folder.write(name, self.spec.to_json())
-        module = "mcp_chaos.load.locust_run" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.worker"
+        module = "mcp_chaos.load.locust.process" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.main"
         argv = [sys.executable, "-m", module, str(self.folder.path / name), str(self.folder.path)]
         # numpy's linear algebra is not used, and its threads spin when they start.
         env = {"OPENBLAS_NUM_THREADS": "1"}

@@ -5,19 +5,16 @@ The hot path (call, answer, next call) is callbacks only; a task runs just to co
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
 
 from mcp_chaos.history.calls import RECORD, Reason, outcome_of
-from mcp_chaos.load.awaiting import Awaiting
-from mcp_chaos.load.connection import Connection, Head, HttpConnection
-from mcp_chaos.load.errand import deliver
-from mcp_chaos.load.request import LostError, header_lines, request_head
+from mcp_chaos.load.clients.awaiting import Awaiting
+from mcp_chaos.load.clients.context import Context
+from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
+from mcp_chaos.load.clients.notification import deliver
+from mcp_chaos.load.clients.request import LostError, header_lines, request_head
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Message, parse_message
-
-if TYPE_CHECKING:
-    from mcp_chaos.load.engine import Engine
-    from mcp_chaos.workload.workload import Choices
+from mcp_chaos.workload.workload import Choices
 
 _FAREWELL_S = 1.0
 _STREAM_END_S = 0.25
@@ -34,7 +31,7 @@ class User(Awaiting):
 
     dialect_name: str | None = None
 
-    def __init__(self, engine: "Engine", number: int, choices: "Choices") -> None:
+    def __init__(self, engine: Context["User"], number: int, choices: Choices) -> None:
         super().__init__(engine)
         self.number = number
         self.choices = choices

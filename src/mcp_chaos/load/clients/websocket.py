@@ -15,9 +15,9 @@ from websockets.uri import parse_uri
 
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.load.connection import MAX_ANSWER_BYTES, Connection, Head, HttpConnection, Listener
-from mcp_chaos.load.request import LostError
-from mcp_chaos.load.user import User
+from mcp_chaos.load.clients.http import User
+from mcp_chaos.load.clients.http_connection import MAX_ANSWER_BYTES, Connection, Head, HttpConnection, Listener
+from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 

@@ -14,7 +14,7 @@ import gevent
 from locust import events
 from locust.runners import MasterRunner, WorkerRunner
 
-from mcp_chaos.load.locust_user import HISTORY, McpUser, McpWebSocketUser, built_in, flush_now_and_then, users_of
+from mcp_chaos.load.locust.users import HISTORY, McpUser, McpWebSocketUser, built_in, flush_now_and_then, users_of
 from mcp_chaos.workload.file import names_of, read_workload
 
 

@@ -9,7 +9,7 @@ import pytest
 from mcp_chaos.history.bad_answers import BadAnswer
 from mcp_chaos.history.calls import Lane, Reason
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.load.first_bad_answers import FirstBadAnswers, shortened
+from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers, shortened
 from mcp_chaos.load.member import Member
 from mcp_chaos.load.shape import Step
 from mcp_chaos.load.spec import LoadSpec

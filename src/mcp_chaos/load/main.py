@@ -1,4 +1,4 @@
-"""The process that makes the calls of one load: ``python -m mcp_chaos.load.worker SPEC RUN_FOLDER``.
+"""The process that makes the calls of one load: ``python -m mcp_chaos.load.main SPEC RUN_FOLDER``.
 
 It leads the load through its steps, writes an event per step, and the result at the end. Calls are made in this
 process, or, where the load has several workers, in as many more, started with their number as a last argument.

@@ -1,4 +1,4 @@
-"""The process that lets Locust make one load: ``python -m mcp_chaos.load.locust_run SPEC RUN_FOLDER``.
+"""The process that lets Locust make one load: ``python -m mcp_chaos.load.locust.process SPEC RUN_FOLDER``.
 
 Locust runs headless as a child, on ``locustfile.py``, whose users write their calls to the run folder; the result is
 made from them here, as that of any load. SIGTERM and SIGINT end it properly.
@@ -17,11 +17,11 @@ from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.calls_file import StepReader
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import generator
-from mcp_chaos.load.locust_history import RUN_VARIABLE, SPEC_VARIABLE
+from mcp_chaos.load.locust.history import RUN_VARIABLE, SPEC_VARIABLE
+from mcp_chaos.load.main import STARTED
 from mcp_chaos.load.results import Tally, burst_result, summary
 from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.load.worker import STARTED
 
 _POLL_S = 0.05
 

@@ -3,9 +3,9 @@
 import asyncio
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.load.connection import Connection, Head, HttpConnection
-from mcp_chaos.load.request import LostError, header_lines
-from mcp_chaos.load.user import User
+from mcp_chaos.load.clients.http import User
+from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
+from mcp_chaos.load.clients.request import LostError, header_lines
 from mcp_chaos.mcp.dialect import parse_message
 from mcp_chaos.mcp.sse import Sse, endpoint_path
 

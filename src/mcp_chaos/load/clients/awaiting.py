@@ -1,15 +1,13 @@
 """The answers of a handshake, which a task waits for, unlike those of calls."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.load.connection import Connection, Head
-from mcp_chaos.load.request import LostError
+from mcp_chaos.load.clients.context import Context
+from mcp_chaos.load.clients.http_connection import Connection, Head
+from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp.dialect import Message
-
-if TYPE_CHECKING:
-    from mcp_chaos.load.engine import Engine
 
 Answered = tuple[Head, Message | None]
 
@@ -21,7 +19,7 @@ class Awaiting:
         engine: whose loop it is.
     """
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Context[Any]) -> None:
         self._engine = engine
         self._connection: Connection | None = None
         self._awaited: asyncio.Future[Answered] | None = None

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from mcp_chaos.history.calls import Outcome
-from mcp_chaos.load import websocket
+from mcp_chaos.load.clients import websocket
 from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import read_request, serving
 from tests.load.test_engine import DEADLINE_S, http, reasons, run_engine

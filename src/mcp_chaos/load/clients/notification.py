@@ -1,13 +1,11 @@
 """A request whose answer nobody waits for, on a connection of its own."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.load.connection import Connection, Head, HttpConnection
-
-if TYPE_CHECKING:
-    from mcp_chaos.load.engine import Engine
+from mcp_chaos.load.clients.context import Context
+from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 
 _LONGEST_S = 1.0
 
@@ -28,7 +26,7 @@ class _Heard:
         self.it.set()
 
 
-async def deliver(engine: "Engine", request: bytes) -> None:
+async def deliver(engine: Context[Any], request: bytes) -> None:
     """Send a request and give the server a second to take it; where it cannot be reached, that is that."""
     heard = _Heard()
     connection: HttpConnection | None = None
