@@ -7,8 +7,8 @@ import pytest
 
 from mcp_chaos import cli
 from mcp_chaos.errors import InstallError
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.history.folder import History, RunFolder
-from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.machine.processes import identity
 from tests.histories import a_history, every, fault
 
@@ -98,7 +98,7 @@ def test_a_run_that_still_goes_on_is_not_healed_under_its_feet(
 
 
 def test_the_server_is_installed_and_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(toxiproxy_server, "ensure", lambda say: (say("Building"), Path("/here"))[1])
+    monkeypatch.setattr(toxiproxy_install, "ensure", lambda say: (say("Building"), Path("/here"))[1])
     assert run(monkeypatch, "toxiproxy", "install") == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("/here\n", "Building\n")
@@ -123,6 +123,6 @@ def test_every_end_has_its_code(
     def fail(say: object) -> Path:
         raise error
 
-    monkeypatch.setattr(toxiproxy_server, "ensure", fail)
+    monkeypatch.setattr(toxiproxy_install, "ensure", fail)
     assert run(monkeypatch, "toxiproxy", "install") == code
     assert said in capsys.readouterr().err

@@ -153,10 +153,11 @@ class ExperimentItem(pytest.Function):
 @pytest.fixture(scope="session")
 def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the API of a Toxiproxy: that of TOXIPROXY_URL, or one that runs while the tests do."""
+    from mcp_chaos.faults import toxiproxy_install
     from mcp_chaos.faults.watchdog import Watchdog
     from mcp_chaos.history.calls import Clock
     from mcp_chaos.history.folder import RunFolder
-    from mcp_chaos.lab import parts, toxiproxy_server
+    from mcp_chaos.lab import parts
 
     if os.environ.get("TOXIPROXY_URL"):
         yield os.environ["TOXIPROXY_URL"]
@@ -164,7 +165,7 @@ def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ExitStack() as stack:
         with _told_plainly():
             folder = RunFolder.create(tmp_path_factory.mktemp("toxiproxy"), "pytest")
-            part = parts.toxiproxy(toxiproxy_server.ensure(print), folder.path)
+            part = parts.toxiproxy(toxiproxy_install.ensure(print), folder.path)
             stack.callback(Watchdog(folder, Clock.start()).dismiss)  # which ends it when pytest is killed
             stack.callback(part.stop)
             part.start()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.fault import BlackHole, Flap, Latency, Partition, Reset, make_fault
 from mcp_chaos.faults.injection import Injector
@@ -20,7 +21,7 @@ from mcp_chaos.faults.recreate import recreate_proxy, without
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.calls import Clock, Event
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.lab import parts, toxiproxy_server
+from mcp_chaos.lab import parts
 from tests.conftest import ANSWER, SocketServer, read_request, serving
 
 THEIRS = make_fault(Latency, latency_ms=1).toxics()[0]
@@ -220,7 +221,7 @@ def test_a_proxy_that_is_changed_between_faults_is_put_on_record(
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[parts.Part]:
     """A Toxiproxy of the test's own, which may be killed."""
-    part = parts.toxiproxy(toxiproxy_server.ensure(print), tmp_path)
+    part = parts.toxiproxy(toxiproxy_install.ensure(print), tmp_path)
     part.start()
     part.wait_until_it_answers()
     yield part

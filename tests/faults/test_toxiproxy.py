@@ -90,9 +90,9 @@ def test_metrics_are_there_only_when_asked_for(toxiproxy: ToxiproxyServer) -> No
 def test_two_servers_are_addressed_in_one_process(
     toxiproxy: ToxiproxyServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from mcp_chaos.lab import toxiproxy_server
+    from mcp_chaos.faults import toxiproxy_install
 
-    part = parts.toxiproxy(toxiproxy_server.ensure(print), tmp_path_factory.mktemp("second"))
+    part = parts.toxiproxy(toxiproxy_install.ensure(print), tmp_path_factory.mktemp("second"))
     part.start()
     try:
         part.wait_until_it_answers()

@@ -18,10 +18,10 @@ from mcp_chaos.commands.doctor import examine
 from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder, to_json
-from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.machine.processes import is_alive
 from mcp_chaos.workload.file import AUTO
@@ -48,7 +48,7 @@ def toxiproxy() -> None:
 @toxiproxy.command()
 def install() -> None:
     """Find the Toxiproxy server, or download or build it, once per machine; print where it is."""
-    click.echo(toxiproxy_server.ensure(lambda line: click.echo(line, err=True)))
+    click.echo(toxiproxy_install.ensure(lambda line: click.echo(line, err=True)))
 
 
 _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}

@@ -11,8 +11,8 @@ from typing import Any
 
 from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import McpChaosError, UsageError
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
@@ -181,12 +181,12 @@ def _others_toxiproxy(server: ToxiproxyServer, version: str, proxies: Mapping[st
 
 def _own_toxiproxy() -> Check:
     try:
-        binary = toxiproxy_server.find()
+        binary = toxiproxy_install.find()
     except McpChaosError as error:
         return Check("toxiproxy", FAIL, str(error))
     if binary is None:
         return Check("toxiproxy", WARN, "it is not there yet; the first run obtains it", "mcp-chaos toxiproxy install")
-    return Check("toxiproxy", OK, f"{toxiproxy_server.version_of(binary)} in {binary}")
+    return Check("toxiproxy", OK, f"{toxiproxy_install.version_of(binary)} in {binary}")
 
 
 def _machine(settings: Settings) -> Iterator[Check]:

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.errors import TargetError, UsageError
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.calls import Clock, Lane
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts as lab
-from mcp_chaos.lab import toxiproxy_server
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.spec import Target
 from mcp_chaos.machine.lock import TargetLock
@@ -308,7 +308,7 @@ class Environment:
     def _start_toxiproxy(self) -> None:
         url = self.settings.toxiproxy_url
         if url is None:
-            part = lab.toxiproxy(toxiproxy_server.ensure(self.say), self.folder.path)
+            part = lab.toxiproxy(toxiproxy_install.ensure(self.say), self.folder.path)
             self._add(part)
             part.wait_until_it_answers()
             url = f"http://{lab.LOOPBACK}:{part.port.number}"

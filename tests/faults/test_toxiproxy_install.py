@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from mcp_chaos.errors import InstallError
-from mcp_chaos.lab import toxiproxy_server as obtain
+from mcp_chaos.faults import toxiproxy_install as obtain
 
 SERVER = "#!/bin/sh\necho toxiproxy-server version 9.9.9\n"
 
