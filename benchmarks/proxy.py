@@ -13,7 +13,7 @@ from measure import SERVER_CORE, echo_server
 
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab import parts
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 
 _CALLS = 30_000
 _CONCURRENCIES = (1, 10, 50)
@@ -44,7 +44,7 @@ def report(echo: Path, rounds: int) -> str:
 @contextmanager
 def _proxy(port: int) -> Iterator[tuple[int, psutil.Process]]:
     with TemporaryDirectory() as folder:
-        part = parts.toxiproxy(toxiproxy_install.ensure(lambda _: None), Path(folder))
+        part = toxiproxy_part(toxiproxy_install.ensure(lambda _: None), Path(folder))
         part.start()
         try:
             part.wait_until_it_answers()

@@ -11,9 +11,9 @@ import pytest
 
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import SCHEMA, RunFolder
-from mcp_chaos.lab import parts
 
 Handler = Callable[[socket.socket], None]
 
@@ -119,7 +119,7 @@ def folder(tmp_path: Path) -> RunFolder:
 @pytest.fixture(scope="session")
 def toxiproxy_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real Toxiproxy, one for all tests; each makes proxies of its own."""
-    part = parts.toxiproxy(toxiproxy_install.ensure(print), tmp_path_factory.mktemp("toxiproxy"))
+    part = toxiproxy_part(toxiproxy_install.ensure(print), tmp_path_factory.mktemp("toxiproxy"))
     part.start()
     try:
         part.wait_until_it_answers()

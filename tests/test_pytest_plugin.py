@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mcp_chaos.faults import toxiproxy_install
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import children_of_run
 from tests.e2e.conftest import short_experiment
 from tests.real_servers.servers import ANY_SDK, serve

@@ -154,10 +154,11 @@ class ExperimentItem(pytest.Function):
 def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the API of a Toxiproxy: that of TOXIPROXY_URL, or one that runs while the tests do."""
     from mcp_chaos.faults import toxiproxy_install
+    from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
     from mcp_chaos.faults.watchdog import Watchdog
     from mcp_chaos.history.calls import Clock
     from mcp_chaos.history.folder import RunFolder
-    from mcp_chaos.lab import parts
+    from mcp_chaos.machine.parts import LOOPBACK
 
     if os.environ.get("TOXIPROXY_URL"):
         yield os.environ["TOXIPROXY_URL"]
@@ -165,12 +166,12 @@ def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ExitStack() as stack:
         with _told_plainly():
             folder = RunFolder.create(tmp_path_factory.mktemp("toxiproxy"), "pytest")
-            part = parts.toxiproxy(toxiproxy_install.ensure(print), folder.path)
+            part = toxiproxy_part(toxiproxy_install.ensure(print), folder.path)
             stack.callback(Watchdog(folder, Clock.start()).dismiss)  # which ends it when pytest is killed
             stack.callback(part.stop)
             part.start()
             part.wait_until_it_answers()
-        yield f"http://{parts.LOOPBACK}:{part.port.number}"
+        yield f"http://{LOOPBACK}:{part.port.number}"
 
 
 @contextmanager

@@ -10,12 +10,13 @@ import httpx
 import psutil
 import pytest
 
+from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.errors import PartError, TargetError
 from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
 from mcp_chaos.history.calls import Clock, Reason
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.lab import parts
+from mcp_chaos.machine.parts import Part
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect
@@ -58,7 +59,7 @@ for line in sys.stdin:
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
 """
 
-Start = Callable[..., parts.Part]
+Start = Callable[..., Part]
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a command behind a bridge and waits until it answers."""
     started = []
 
-    def begin(*command: str, dialect: str = "auto") -> parts.Part:
-        started.append(part := parts.stdio_server(tmp_path, dialect, command))
+    def begin(*command: str, dialect: str = "auto") -> Part:
+        started.append(part := stdio_server(tmp_path, dialect, command))
         part.start()
         part.wait_until_it_answers()
         return part
@@ -77,7 +78,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         part.stop()
 
 
-def url(part: parts.Part) -> str:
+def url(part: Part) -> str:
     return f"http://127.0.0.1:{part.port.number}/mcp"
 
 

@@ -19,9 +19,10 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 from mcp_chaos.history.calls import Clock, Event
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.lab import parts
+from mcp_chaos.machine.parts import Part
 from tests.conftest import ANSWER, SocketServer, read_request, serving
 
 THEIRS = make_fault(Latency, latency_ms=1).toxics()[0]
@@ -219,9 +220,9 @@ def test_a_proxy_that_is_changed_between_faults_is_put_on_record(
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[parts.Part]:
+def own(tmp_path: Path) -> Iterator[Part]:
     """A Toxiproxy of the test's own, which may be killed."""
-    part = parts.toxiproxy(toxiproxy_install.ensure(print), tmp_path)
+    part = toxiproxy_part(toxiproxy_install.ensure(print), tmp_path)
     part.start()
     part.wait_until_it_answers()
     yield part
@@ -229,7 +230,7 @@ def own(tmp_path: Path) -> Iterator[parts.Part]:
 
 
 def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
-    own: parts.Part, healthy: SocketServer, folder: RunFolder, clock: Clock
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
 ) -> None:
     def restart() -> None:
         own.child.stop()
@@ -253,7 +254,7 @@ def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
 
 
 def test_somebody_elses_toxiproxy_that_is_dead_is_told_once(
-    own: parts.Part, healthy: SocketServer, folder: RunFolder, clock: Clock
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
 ) -> None:
     server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
     state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")

@@ -26,7 +26,7 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.machine.parts import ReservedPort
 from tests.conftest import SocketServer, read_request, serving
 
 

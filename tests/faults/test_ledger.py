@@ -17,7 +17,7 @@ from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import MARKER, Child, children_of_run, end_children
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -7,7 +7,7 @@ from websockets.sync.server import ServerConnection
 
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab.parts import LOOPBACK, ReservedPort
+from mcp_chaos.machine.parts import LOOPBACK, ReservedPort
 from mcp_chaos.machine.processes import Child
 from tests.real_servers.obtain import node_server, python_of
 

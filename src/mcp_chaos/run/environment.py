@@ -11,18 +11,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 from mcp_chaos.history.calls import Clock, Lane
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.spec import Target
 from mcp_chaos.machine.lock import TargetLock
+from mcp_chaos.machine.parts import LOOPBACK, Part
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
@@ -64,7 +67,7 @@ class Environment:
     direct: bool = False
     loaded: bool = True
     ways: dict[str, Way] = field(default_factory=dict)
-    parts: dict[str, lab.Part] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
     operation: Operation = field(default_factory=lambda: Operation("list_databases"))
     toxiproxy_version: str = ""
@@ -207,7 +210,7 @@ class Environment:
         troubles = self._proxies.remove() if self._proxies is not None else []
         # Clients before servers, and all at once: each may take its time to end.
         with ThreadPoolExecutor(max_workers=3) as pool:
-            list(pool.map(lab.Part.stop, self.parts.values()))
+            list(pool.map(Part.stop, self.parts.values()))
         self.parts.clear()
         for lock in self._locks:
             lock.release()
@@ -249,12 +252,12 @@ class Environment:
         self._add(lab.warehouse(self.folder.path))
         backend_port = self.parts["warehouse"].port.number
         if not self.direct:
-            backend = (lab.LOOPBACK, backend_port)
+            backend = (LOOPBACK, backend_port)
             self._start_toxiproxy()
             assert self._proxies is not None
             backend_port = self._proxies.make(BACKEND_PROXY, Upstream(backend, joined(backend))).port
         self._add(lab.server(self.folder.path, backend_port))
-        self._own = (lab.LOOPBACK, self.parts["server"].port.number)
+        self._own = (LOOPBACK, self.parts["server"].port.number)
         if not self.direct:
             self._make_proxies()
         self.parts["warehouse"].wait_until_it_answers()
@@ -266,12 +269,12 @@ class Environment:
             self.ways[FAULTED_PROXY] = replace(way, faulted=way.clean)
 
     def _start_stdio(self) -> None:
-        part = lab.stdio_server(self.folder.path, self.settings.dialect, self.settings.command)
+        part = stdio_server(self.folder.path, self.settings.dialect, self.settings.command)
         self._add(part)
         part.wait_until_it_answers()
-        self.settings = replace(self.settings, mcp_url=f"http://{lab.LOOPBACK}:{part.port.number}/mcp")
+        self.settings = replace(self.settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
 
-    def _add(self, part: lab.Part) -> None:
+    def _add(self, part: Part) -> None:
         self.parts[part.name] = part
         part.start()
 
@@ -308,10 +311,10 @@ class Environment:
     def _start_toxiproxy(self) -> None:
         url = self.settings.toxiproxy_url
         if url is None:
-            part = lab.toxiproxy(toxiproxy_install.ensure(self.say), self.folder.path)
+            part = toxiproxy_part(toxiproxy_install.ensure(self.say), self.folder.path)
             self._add(part)
             part.wait_until_it_answers()
-            url = f"http://{lab.LOOPBACK}:{part.port.number}"
+            url = f"http://{LOOPBACK}:{part.port.number}"
         server, is_own = ToxiproxyServer(url), "toxiproxy" in self.parts
         self.toxiproxy_version = server.version()
         self._proxies = Proxies(self.settings, self.folder, self.clock, server, is_own, self.ways)
@@ -337,11 +340,11 @@ def reachable(settings: Settings) -> Iterator[Settings]:
     with ExitStack() as stack:
         if settings.command:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="mcp_chaos_")))
-            part = lab.stdio_server(folder, settings.dialect, settings.command)
+            part = stdio_server(folder, settings.dialect, settings.command)
             stack.callback(part.stop)
             part.start()
             part.wait_until_it_answers()
-            settings = replace(settings, mcp_url=f"http://{lab.LOOPBACK}:{part.port.number}/mcp")
+            settings = replace(settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
         if settings.dialect == AUTO:
             settings = replace(settings, dialect=find_dialect(settings.mcp_url or "", DEADLINE_S))
         yield settings

@@ -8,7 +8,7 @@ from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.lab.parts import LOOPBACK
+from mcp_chaos.machine.parts import LOOPBACK
 
 FAULTED_PROXY = "mcp"
 CONTROL_PROXY = "mcp_control"
