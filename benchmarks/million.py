@@ -8,7 +8,8 @@ from typing import Any
 from engine import load
 from measure import echo_server
 
-from mcp_chaos.history.folder import History, RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.verdict.judge import judge
 

@@ -12,8 +12,8 @@ import pytest
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import SCHEMA, RunFolder
+from mcp_chaos.machine.clock import Clock
 
 Handler = Callable[[socket.socket], None]
 

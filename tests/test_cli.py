@@ -8,7 +8,8 @@ import pytest
 from mcp_chaos import cli
 from mcp_chaos.errors import InstallError
 from mcp_chaos.faults import toxiproxy_install
-from mcp_chaos.history.folder import History, RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.machine.processes import identity
 from tests.histories import a_history, every, fault
 

@@ -24,7 +24,8 @@ from chaoslib.hypothesis import within_tolerance
 
 from mcp_chaos.config.settings import command_line
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
-from mcp_chaos.history.folder import History, RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.report.terminal import render
 from mcp_chaos.run import run as runs
 from mcp_chaos.run.progress import CLEAR_LINE

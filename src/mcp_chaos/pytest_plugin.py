@@ -156,8 +156,8 @@ def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from mcp_chaos.faults import toxiproxy_install
     from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
     from mcp_chaos.faults.watchdog import Watchdog
-    from mcp_chaos.history.calls import Clock
     from mcp_chaos.history.folder import RunFolder
+    from mcp_chaos.machine.clock import Clock
     from mcp_chaos.machine.parts import LOOPBACK
 
     if os.environ.get("TOXIPROXY_URL"):

@@ -14,8 +14,9 @@ from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.errors import PartError, TargetError
 from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
-from mcp_chaos.history.calls import Clock, Reason
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import Part
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient

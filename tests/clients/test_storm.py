@@ -8,8 +8,8 @@ from mcp_chaos.clients.behaviours import BEHAVIOURS
 from mcp_chaos.clients.fault import ClientFaults, behaviour_names
 from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult, fresh_sessions
 from mcp_chaos.errors import UsageError
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
 from tests.clients.conftest import Serve, Wire, bites
 

@@ -11,8 +11,9 @@ from mcp_chaos.cli import main
 from mcp_chaos.commands.load import KIND, Plan, PlannedFault, Report
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import Latency, Partition
-from mcp_chaos.history.calls import Event
-from mcp_chaos.history.folder import RunFolder, to_json
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.files import to_json
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.results import Tally, burst_result, ramp_result, summary
 from mcp_chaos.report.load import render_load
 from tests.histories import calls_of, event, every, fault

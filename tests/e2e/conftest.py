@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mcp_chaos.config.settings import KEYS
-from mcp_chaos.history.calls import Event
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.processes import MARKER, children_of_run
 

@@ -20,8 +20,9 @@ from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
-from mcp_chaos.history.calls import Clock, Event
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import Part
 from tests.conftest import ANSWER, SocketServer, read_request, serving
 

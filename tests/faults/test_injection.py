@@ -24,8 +24,8 @@ from mcp_chaos.faults.fault import (
 )
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import ReservedPort
 from tests.conftest import SocketServer, read_request, serving
 

@@ -15,8 +15,8 @@ from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.process import GivenProcess
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import MARKER, Child, children_of_run, end_children
 

@@ -11,8 +11,8 @@ from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults import process
 from mcp_chaos.faults.canary import Lane, ask
 from mcp_chaos.faults.process import KILL, PAUSE, GivenProcess, ProcessFaults, Victim
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import Child
 

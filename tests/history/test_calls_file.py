@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcp_chaos.history.calls import CALL, RECORD, Calls, Outcome, Reason, outcome_of
+from mcp_chaos.history.calls import CALL, RECORD, Calls, Outcome, Reason, in_parts, outcome_of, read_calls
 from mcp_chaos.history.calls_file import CallsFile, StepReader
-from mcp_chaos.history.folder import SCHEMA, RunFolder, in_parts, read_calls
+from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.load.results import Tally, burst_result
 from mcp_chaos.verdict.measure import figures
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history.calls import CALL, Clock, Outcome, Reason, outcome_of
-from mcp_chaos.history.folder import History, JsonLines, RunFolder, read_calls
+from mcp_chaos.history.calls import CALL, Outcome, Reason, outcome_of, read_calls
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
+from mcp_chaos.history.json_lines import JsonLines
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.verdict.judge import lost_calls
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcp_chaos.history.calls import CALL, Calls, Clock, Outcome, Reason
+from mcp_chaos.history.calls import CALL, Calls, Outcome, Reason
 from mcp_chaos.load.clients import http_connection
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import Burst, Step
 from mcp_chaos.load.spec import LoadSpec, Target
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, answer_always, read_request, serving

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import OpenStep, Step
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import read_request, serving

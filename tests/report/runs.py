@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mcp_chaos.history.calls import Event, Lane, Reason
+from mcp_chaos.history.calls import Lane, Reason
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
 from tests.histories import a_history, every, fault
 

@@ -21,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from mcp_chaos.cli import cli
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.calls import Lane, Outcome, Reason
-from mcp_chaos.history.folder import History, RunFolder, began_ns
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History, began_ns
 from mcp_chaos.report.html import run_page
 from mcp_chaos.report.otel import export
 from mcp_chaos.report.prometheus import as_prometheus

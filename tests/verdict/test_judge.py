@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_chaos.history.calls import COULD_NOT_HEAL, Event, Lane, Reason
+from mcp_chaos.history.calls import Lane, Reason
+from mcp_chaos.history.events import COULD_NOT_HEAL, Event
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, judge
 from tests.histories import a_history, call, event, every, fault
 

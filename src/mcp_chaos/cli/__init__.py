@@ -20,8 +20,9 @@ from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.ledger import clean_up
-from mcp_chaos.history.calls import Clock
-from mcp_chaos.history.folder import RunFolder, to_json
+from mcp_chaos.history.files import to_json
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.machine.processes import is_alive
 from mcp_chaos.workload.file import AUTO

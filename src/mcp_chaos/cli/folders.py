@@ -11,7 +11,8 @@ from mcp_chaos.cli.loads import exit_code, load_text, width
 from mcp_chaos.commands.load import KIND, Report
 from mcp_chaos.config.settings import runs_folder
 from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
-from mcp_chaos.history.folder import RunFolder, to_json, write_atomically
+from mcp_chaos.history.files import to_json, write_atomically
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.past import compare as side_by_side
 from mcp_chaos.report.past import differences, past_runs, render_runs

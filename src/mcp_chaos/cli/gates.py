@@ -23,7 +23,8 @@ from mcp_chaos.gate.baseline import Baseline
 from mcp_chaos.gate.plan import Plan, is_experiment, make_plan, read_profile
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
-from mcp_chaos.history.folder import RunFolder, to_json
+from mcp_chaos.history.files import to_json
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus

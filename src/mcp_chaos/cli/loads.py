@@ -13,7 +13,7 @@ import click
 from mcp_chaos.commands.load import SPEC, Plan, PlannedFault, Report, make_load
 from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
-from mcp_chaos.history.folder import to_json, write_atomically
+from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.load.shape import SHAPES
 from mcp_chaos.report.load import render_load
 

@@ -15,7 +15,7 @@ import yaml
 
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.history.folder import write_atomically
+from mcp_chaos.history.files import write_atomically
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import check_workload, choose_workload

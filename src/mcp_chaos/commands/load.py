@@ -13,7 +13,8 @@ from typing import Any
 from mcp_chaos.config.settings import Settings, command_line
 from mcp_chaos.errors import HistoryError, UsageError
 from mcp_chaos.faults.fault import FAULTS, Fault, make_fault
-from mcp_chaos.history.folder import History, RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.results import Tally, has_summary, summary
 from mcp_chaos.load.shape import AnyShape, check_load, make_shape, number_problems

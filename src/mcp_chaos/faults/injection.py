@@ -18,8 +18,8 @@ from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 
 Receipt = dict[str, Any]
 

@@ -9,8 +9,9 @@ from typing import Any
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.recreate import recorded_proxy, restore_proxy, without
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.history.calls import Clock, Event
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import end_children, resume
 
 _UNREACHABLE_TIMEOUT_S = 3.0

@@ -15,8 +15,8 @@ import psutil
 
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S, Lane, ask
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 
 PAUSE = "pause"
 KILL = "kill"

@@ -1,13 +1,14 @@
-"""The records a history is made of: calls and events, and the clock they are timed by."""
+"""The calls of a run: what is known of each, and how they are read back from a file."""
 
-import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from enum import IntEnum
+from pathlib import Path
 from struct import Struct
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mcp_chaos.errors import HistoryError
 
 CALL = np.dtype(
     [
@@ -94,9 +95,6 @@ def are_calls(records: Calls) -> bool:
     )
 
 
-COULD_NOT_HEAL = "the run could not heal its faults"
-"""Why a watchdog cleaned up, when the run was still there to ask it to."""
-
 _UNKNOWN_ONCE_SENT = frozenset(
     {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
 )
@@ -114,86 +112,35 @@ def outcome_of(reason: Reason, sent: bool) -> Outcome:
     return Outcome.INFO if sent and reason in _UNKNOWN_ONCE_SENT else Outcome.FAIL
 
 
-@dataclass(frozen=True)
-class Clock:
-    """One clock for all processes of a run on one machine: UTC at the start, then monotonic, so it never jumps.
+_AT_A_TIME = 65_536
+
+
+def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
+    """Records of ``CALL`` from a file that may still be growing; an empty array when there is none.
 
     Args:
-        offset_ns: UTC minus the monotonic clock when the run began, in nanoseconds.
+        path: of the file.
+        first: how many records to pass over.
+        most: how many to read at the most; ``None`` for all.
+
+    Raises:
+        HistoryError: it cannot be read, or holds what no load writes.
     """
-
-    offset_ns: int
-
-    @classmethod
-    def start(cls) -> "Clock":
-        """A clock that agrees with UTC now."""
-        return cls(time.time_ns() - time.monotonic_ns())
-
-    def now_ns(self) -> int:
-        """Nanoseconds since the epoch, UTC."""
-        return time.monotonic_ns() + self.offset_ns
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened at one moment of a run.
-
-    Args:
-        at_ns: when, on the run's clock.
-        kind: what, for example ``fault_injected``.
-        data: the rest, JSON.
-    """
-
-    at_ns: int
-    kind: str
-    data: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it has a time, a kind, and what an event of its kind has to carry."""
-        if type(self.at_ns) is not int or not 0 <= self.at_ns < LATEST_NS or not isinstance(self.kind, str):
-            return False
-        needed = _NEEDED.get(self.kind, {})
-        return all(name in self.data and isinstance(self.data[name], kind) for name, kind in needed.items())
+    if not path.exists():
+        return np.empty(0, dtype=CALL)
+    try:
+        whole = max(0, path.stat().st_size // CALL.itemsize - first)
+        count = whole if most is None else min(most, whole)
+        calls = np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be read ({error}). The run was left as it is.") from None
+    if not are_calls(calls):
+        raise HistoryError(f"{path} is damaged: it has records that are no calls. The run was left as it is.")
+    return calls
 
 
-_MAYBE_TEXT = (str, type(None))
-_NUMBER = (int, float)
-
-_NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "load_started": {"load": str, "lane": str, "judged": bool},
-    "load_step": {"load": str, "users": int},
-    "load_ended": {"load": str},
-    "load_failed": {"load": str, "error": str},
-    "worker_died": {"load": str, "worker": int, "exit_code": (int, type(None))},
-    "generator_overloaded": {"load": str, "why": _MAYBE_TEXT},
-    "machine_overloaded": {"late_ms": _NUMBER},
-    "fault_injecting": {"fault_id": str, "name": str, "proxy": str, "toxics": list},
-    "fault_injected": {"fault_id": str},
-    "fault_proven": {"fault_id": str, "proof": str},
-    "fault_unproven": {"fault_id": str, "doubt": str},
-    "fault_refused": {"fault_id": str},
-    "fault_healing": {"fault_id": str},
-    "fault_healed": {"fault_id": str},
-    "fault_disturbed": {"fault_id": str, "name": str, "proxy": str, "after_s": _NUMBER, "found": str},
-    "fault_ended": {"fault_id": str},
-    "fault_skipped": {"name": str, "from_s": _NUMBER},
-    "heal_failed": {"error": str},
-    "toxiproxy_ready": {"url": str, "embedded": bool},
-    "proxy_created": {"proxy": str},
-    "proxy_removed": {"proxy": str},
-    "proxy_recreating": {"proxy": str, "listen": str, "upstream": str, "enabled": bool, "toxics": dict},
-    "proxy_recreated": {"proxy": str},
-    "proxy_disturbed": {"proxy": str, "found": str},
-    "toxiproxy_unreachable": {"error": str},
-    "toxiproxy_restarted": {"error": str},
-    "part_died": {"part": str},
-    "hypothesis_checked": {"when": str},
-    "hypothesis_missed": {"when": str, "probe": str},
-    "activity_failed": {"name": _MAYBE_TEXT, "error": str},
-    "control_failed": {"name": _MAYBE_TEXT, "error": str},
-    "control_missing": {"name": _MAYBE_TEXT},
-    "interrupted": {"why": str},
-    "unfinished": {"why": str},
-}
-"""What an event of a kind has to carry, for those that judgements and clean-ups read."""
+def in_parts(path: Path, first: int = 0) -> Iterator[Calls]:
+    """The records from ``first`` on, so many at a time that a file of any size needs little memory."""
+    while len(part := read_calls(path, first, _AT_A_TIME)):
+        first += len(part)
+        yield part

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcp_chaos.history.calls import Calls
-from mcp_chaos.history.folder import RunFolder, in_parts
+from mcp_chaos.history.calls import Calls, in_parts
+from mcp_chaos.history.folder import RunFolder
 
 
 class CallsFile:

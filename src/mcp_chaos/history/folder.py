@@ -17,12 +17,8 @@ A run folder holds::
     journal.json         Chaos Toolkit's journal
 """
 
-import json
-import os
 import re
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,37 +28,18 @@ import numpy as np
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import strict_json
 from mcp_chaos.history.bad_answers import BadAnswer
-from mcp_chaos.history.calls import CALL, Calls, Event, are_calls
-from mcp_chaos.history.json_lines import JsonLines as JsonLines
+from mcp_chaos.history.calls import CALL, Calls, read_calls
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.files import to_json, write_atomically
+from mcp_chaos.history.json_lines import JsonLines
 
 SCHEMA = 1
-_AT_A_TIME = 65_536
 _MOST_S = 1e9
 
 _MAPPINGS = ("numbers", "toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
 
-_NAMED_AFTER = "%Y%m%dT%H%M%S.%fZ"
 _LOAD_NAME = re.compile(r"[\w-]{1,200}")
-
-
-def to_json(value: Any) -> str:
-    """JSON with sorted keys and no NaN: an invalid number is a bug here, not in whoever reads the file."""
-    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new text, never half of it.
-
-    A device or a pipe stays what it is, and is written to.
-    """
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8", errors="replace")
-        return
-    path = path.resolve()  # a link stays one
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_text(text, encoding="utf-8", errors="replace")
-    temporary.replace(path)
 
 
 class RunFolder:
@@ -249,83 +226,3 @@ class RunFolder:
                     f"{self.events_file.path} has a load that cannot be named {name[:80]!r}. The run was left as it is."
                 )
         return names
-
-
-def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
-    """Records of ``CALL`` from a file that may still be growing; an empty array when there is none.
-
-    Args:
-        path: of the file.
-        first: how many records to pass over.
-        most: how many to read at the most; ``None`` for all.
-
-    Raises:
-        HistoryError: it cannot be read, or holds what no load writes.
-    """
-    if not path.exists():
-        return np.empty(0, dtype=CALL)
-    try:
-        whole = max(0, path.stat().st_size // CALL.itemsize - first)
-        count = whole if most is None else min(most, whole)
-        calls = np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)
-    except OSError as error:
-        raise HistoryError(f"{path} cannot be read ({error}). The run was left as it is.") from None
-    if not are_calls(calls):
-        raise HistoryError(f"{path} is damaged: it has records that are no calls. The run was left as it is.")
-    return calls
-
-
-def in_parts(path: Path, first: int = 0) -> Iterator[Calls]:
-    """The records from ``first`` on, so many at a time that a file of any size needs little memory."""
-    while len(part := read_calls(path, first, _AT_A_TIME)):
-        first += len(part)
-        yield part
-
-
-@dataclass(frozen=True)
-class History:
-    """All of a run that judgements are made from.
-
-    Args:
-        manifest: what the run was told.
-        events: in the order of their time.
-        calls: by load name.
-        expected_calls: how many the result of each load counted; a load that was killed has none.
-        deadlines_s: of the calls of each load, where it is known.
-        bad_answers: the first bad answers to the calls of each load.
-    """
-
-    manifest: dict[str, Any]
-    events: list[Event]
-    calls: dict[str, Calls]
-    expected_calls: dict[str, int] = field(default_factory=dict)
-    deadlines_s: dict[str, float] = field(default_factory=dict)
-    bad_answers: dict[str, list[BadAnswer]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, folder: RunFolder) -> "History":
-        """Read it back from the files of a run, finished or killed.
-
-        Raises:
-            HistoryError: the files are not those of a run.
-        """
-        manifest, events = folder.manifest(), folder.events()
-        names = folder.load_names(events)
-        counted = {load: folder.expected_calls(load) for load in names}
-        expected = {load: count for load, count in counted.items() if count is not None}
-        deadlines = {load: folder.deadline_s(load) for load in names}
-        known = {load: deadline_s for load, deadline_s in deadlines.items() if deadline_s is not None}
-        bad_answers = {load: folder.bad_answers(load) for load in names}
-        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected, known, bad_answers)
-
-
-def began_ns(folder: RunFolder, history: History) -> int:
-    """When a run began: at its first event, or where it has none when its folder was made, as its name tells."""
-    if history.events:
-        return history.events[0].at_ns
-    moment = folder.run_id.partition("-")[0]
-    try:
-        made = datetime.strptime(moment, _NAMED_AFTER).replace(tzinfo=UTC)
-    except ValueError:  # somebody gave it another name
-        return (folder.path / "manifest.json").stat().st_mtime_ns
-    return round(made.timestamp() * 1e3) * 1_000_000

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import Health
 from mcp_chaos.load.member import Member
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.machine.clock import Clock
 
 _HEAD_START_NS = 50_000_000
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024

@@ -15,7 +15,6 @@ from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.credentials import fresh_for_s as fresh_for_s_of_credentials
 from mcp_chaos.config.tls import client_context
 from mcp_chaos.errors import McpChaosError
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.load.arrivals import due_ns
 from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.clients.http import User
@@ -24,6 +23,7 @@ from mcp_chaos.load.clients.request import header_lines
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.timer import ExactTimer
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.workload.workload import Choices
 
 _NS_PER_S = 1_000_000_000

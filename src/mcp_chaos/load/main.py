@@ -17,7 +17,6 @@ from typing import Any
 
 import uvloop
 
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.calls_file import StepReader
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.crew import Alone, Crew, Team, serve
@@ -26,6 +25,7 @@ from mcp_chaos.load.member import Member
 from mcp_chaos.load.results import Tally, burst_result, ramp_result, summary, sustained_result
 from mcp_chaos.load.shape import Burst, Constant, Locust, Ramp, Step, Sustained
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.machine.clock import Clock
 
 STARTED = "started"
 _LONGEST_LINE_BYTES = 1024 * 1024

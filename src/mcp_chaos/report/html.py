@@ -17,7 +17,8 @@ from markupsafe import Markup
 from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history.calls import CALL, GOOD, LANES, Calls, Reason
-from mcp_chaos.history.folder import History, RunFolder, began_ns
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History, began_ns
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference

@@ -9,7 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history.folder import History, RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.report import tables
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 from mcp_chaos.verdict.measure import Measured

@@ -19,11 +19,12 @@ from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
-from mcp_chaos.history.calls import Clock, Lane
+from mcp_chaos.history.calls import Lane
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.load.spec import Target
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.machine.parts import LOOPBACK, Part
 from mcp_chaos.mcp import Operation

@@ -6,8 +6,8 @@ from mcp_chaos.config.settings import Settings, is_loopback
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import LOOPBACK
 
 FAULTED_PROXY = "mcp"

@@ -18,11 +18,12 @@ from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history.calls import LANES, Clock
+from mcp_chaos.history.calls import LANES
 from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample

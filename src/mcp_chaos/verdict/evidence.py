@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mcp_chaos.history.bad_answers import BadAnswer
 from mcp_chaos.history.calls import GOOD, LANES, Reason
-from mcp_chaos.history.folder import History
+from mcp_chaos.history.history import History
 from mcp_chaos.verdict.measure import Measured
 
 _MOST_REASONS = 4

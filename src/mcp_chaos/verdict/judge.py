@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mcp_chaos.history.calls import COULD_NOT_HEAL, LANES, Event
-from mcp_chaos.history.folder import History
+from mcp_chaos.history.calls import LANES
+from mcp_chaos.history.events import COULD_NOT_HEAL, Event
+from mcp_chaos.history.history import History
 from mcp_chaos.verdict.evidence import causes, shares
 from mcp_chaos.verdict.measure import Measured, measure
 from mcp_chaos.verdict.spans import FaultSpan

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcp_chaos.history.calls import CALL, Calls, Lane, Outcome, Reason
-from mcp_chaos.history.folder import History
+from mcp_chaos.history.history import History
 from mcp_chaos.verdict.figures import FIGURE_NAMES as FIGURE_NAMES
 from mcp_chaos.verdict.figures import Figures as Figures
 from mcp_chaos.verdict.figures import figures as figures

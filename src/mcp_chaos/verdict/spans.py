@@ -11,7 +11,7 @@ nobody can tell whether the fault is still there.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mcp_chaos.history.calls import Event
+from mcp_chaos.history.events import Event
 
 WINDOWS = ("baseline", "fault", "recovery")
 _NS_PER_S = 1e9

@@ -5,10 +5,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_chaos.history.calls import RECORD, Clock, Reason, outcome_of
+from mcp_chaos.history.calls import RECORD, Reason, outcome_of
 from mcp_chaos.history.calls_file import CallsFile
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.machine.clock import Clock
 
 SPEC_VARIABLE = "MCP_CHAOS_LOCUST_SPEC"
 RUN_VARIABLE = "MCP_CHAOS_LOCUST_RUN"

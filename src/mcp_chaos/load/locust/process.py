@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-from mcp_chaos.history.calls import Clock
 from mcp_chaos.history.calls_file import StepReader
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import generator
@@ -22,6 +21,7 @@ from mcp_chaos.load.main import STARTED
 from mcp_chaos.load.results import Tally, burst_result, summary
 from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.machine.clock import Clock
 
 _POLL_S = 0.05
 

@@ -18,9 +18,10 @@ from locust.contrib.fasthttp import FastResponse
 
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import client_context
-from mcp_chaos.history.calls import GOOD, Clock, Reason
+from mcp_chaos.history.calls import GOOD, Reason
 from mcp_chaos.load.locust.history import LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
