@@ -24,7 +24,7 @@ from mcp_chaos.faults.fault import (
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.guard import guarded
 from mcp_chaos.load.shape import check_load, make_shape
-from mcp_chaos.run.run import current
+from mcp_chaos.run.current import current
 from mcp_chaos.workload.file import names_of, read_workload
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from chaoslib import exit as chaos_exit
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.run.run import current, was_refused
+from mcp_chaos.run.current import current, was_refused
 
 logger = logging.getLogger("chaostoolkit")
 

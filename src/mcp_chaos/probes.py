@@ -14,7 +14,7 @@ from mcp_chaos.history.calls import LANES, Lane
 from mcp_chaos.load.shape import check_load
 from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
-from mcp_chaos.run.run import current
+from mcp_chaos.run.current import current
 from mcp_chaos.verdict.measure import FIGURE_NAMES
 
 __all__ = [

@@ -11,31 +11,32 @@ from mcp_chaos import actions, probes
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.machine.processes import children_of_run
-from mcp_chaos.run import run as runs
+from mcp_chaos.run import current as runs
+from mcp_chaos.run.run import Run
 
 THRESHOLDS = {"fault": ["hung_calls == 0"]}
 LIGHT = {"users": 1, "duration_s": 60.0, "cycle_s": 0.05, "requests_per_user": 1}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Run]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """One embedded run for all tests of this module."""
     settings = Settings(None, "streamable", "", {}, None, None, tmp_path_factory.mktemp("runs"), 1)
-    made = runs.Run(settings, "in process", THRESHOLDS, print)
+    made = Run(settings, "in process", THRESHOLDS, print)
     runs.begin(made)
     yield made
     runs.end()
     assert children_of_run(str(made.folder.path)) == []
 
 
-def test_there_is_one_run_at_a_time(run: runs.Run, tmp_path: Path) -> None:
+def test_there_is_one_run_at_a_time(run: Run, tmp_path: Path) -> None:
     settings = Settings(None, "streamable", "", {}, None, None, tmp_path, 1)
     with pytest.raises(UsageError, match="one at a time"):
-        runs.begin(runs.Run(settings, "second", THRESHOLDS, print))
+        runs.begin(Run(settings, "second", THRESHOLDS, print))
     assert runs.current() is run
 
 
-def test_a_load_is_started_read_and_stopped(run: runs.Run) -> None:
+def test_a_load_is_started_read_and_stopped(run: Run) -> None:
     actions.start_load("a", **LIGHT)
     assert [load.spec.name for load in run.running_loads()] == ["a"]
     with pytest.raises(UsageError, match="a load 'a' in this run already"):
@@ -52,7 +53,7 @@ def test_a_load_is_started_read_and_stopped(run: runs.Run) -> None:
     assert run.running_loads() == []
 
 
-def test_a_reading_of_nothing_is_refused(run: runs.Run) -> None:
+def test_a_reading_of_nothing_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="There is no load 'ghost'"):
         probes.load_reading("ghost")
     with pytest.raises(UsageError, match="There is no figure 'colour'"):
@@ -65,7 +66,7 @@ def test_a_reading_of_nothing_is_refused(run: runs.Run) -> None:
         probes.load_reading("b", "p95_ms", 1e-9)
 
 
-def test_a_load_that_dies_is_told_with_its_last_words(run: runs.Run) -> None:
+def test_a_load_that_dies_is_told_with_its_last_words(run: Run) -> None:
     actions.start_load("dies", **LIGHT)
     child = run.load("dies")._child
     assert child is not None
@@ -75,7 +76,7 @@ def test_a_load_that_dies_is_told_with_its_last_words(run: runs.Run) -> None:
     assert not probes.server_answers(deadline_s=0.0001)
 
 
-def test_the_users_of_a_load_come_from_a_ramp_only(run: runs.Run) -> None:
+def test_the_users_of_a_load_come_from_a_ramp_only(run: Run) -> None:
     ramp = {"shape": "ramp", "max_users": 2, "step_users": 1, "requests_per_user": 2, "pause_s": 0}
     actions.start_load("ramp", **ramp)
     assert actions.wait_for_load("ramp")["capacity_users"] == 2
@@ -89,7 +90,7 @@ def test_the_users_of_a_load_come_from_a_ramp_only(run: runs.Run) -> None:
         actions.start_load("none", users_from="broken")
 
 
-def test_what_may_not_be_poisoned_or_healed_is_refused(run: runs.Run) -> None:
+def test_what_may_not_be_poisoned_or_healed_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="'mcp_control' is never poisoned"):
         actions.partition(proxy="mcp_control")
     with pytest.raises(UsageError, match="no proxy or part 'mpc' to heal"):
