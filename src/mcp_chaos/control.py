@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from chaoslib.exceptions import InterruptExecution
 
-from mcp_chaos.config.settings import command_line
+from mcp_chaos.config.command_line import command_line
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History

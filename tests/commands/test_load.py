@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mcp_chaos.cli import main
-from mcp_chaos.commands.load import KIND, Plan, PlannedFault, Report
+from mcp_chaos.commands.load_plan import Plan, PlannedFault
+from mcp_chaos.commands.load_report import KIND, Report
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import Latency, Partition
 from mcp_chaos.history.events import Event

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.config.settings import KEYS, command_line, resolve
+from mcp_chaos.config.command_line import command_line
+from mcp_chaos.config.settings import KEYS, resolve
 from mcp_chaos.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mcp_chaos.cli.loads import exit_code, load_text, width
-from mcp_chaos.commands.load import KIND, Report
+from mcp_chaos.commands.load_report import KIND, Report
 from mcp_chaos.config.settings import runs_folder
 from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
 from mcp_chaos.history.files import to_json, write_atomically

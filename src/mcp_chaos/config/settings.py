@@ -4,22 +4,21 @@ A key of the experiment's ``configuration`` wins over the environment variable o
 value is no value.
 """
 
-import ipaddress
 import json
 import os
 import re
 import shlex
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import psutil
 
 from mcp_chaos.config.credentials import VARIABLES, credential_problems
+from mcp_chaos.config.hosts import is_port, url_problems
 from mcp_chaos.config.tls import ca_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.workload.file import AUTO, names_of, read_workload
@@ -28,12 +27,8 @@ from mcp_chaos.workload.workload import Workload
 _DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
 _STDIO_DIALECTS = ("streamable", "modern")
 
-_PRODUCTION = re.compile(r"(^|[.-])(prod|prd|production|live)\d*([.-]|$)", re.IGNORECASE)
-
 _FROM_ELSEWHERE = re.compile(r"sh -c cd [./]+ && exec ('[^']+'|\S+).*", re.DOTALL)
 """What ``mcp-chaos init`` makes of the command of a stdio server."""
-
-_SECRET = re.compile(r"key|token|secret|passw|auth|sig(nature)?$|credential", re.IGNORECASE)
 
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
@@ -117,38 +112,6 @@ class Settings:
         return self.mcp_url is None and not self.command
 
 
-def command_line(configuration: Mapping[str, Any]) -> str:
-    """The command of this process, and the settings that its environment gave it, as a person would type them.
-
-    What may be a secret is left out: the command of a stdio server, values of ``--var`` that are no numbers, and the
-    arguments of programs that are not ours.
-
-    Args:
-        configuration: of the experiment, which wins over the environment.
-    """
-    path = Path(sys.argv[0])
-    name = path.parent.name if path.name == "__main__.py" else path.name
-    name = {"chaostoolkit": "chaos", "cli": "mcp-chaos"}.get(name, name)
-    words = [name, *_without_values(sys.argv[1:])] if name in ("chaos", "mcp-chaos") else [name]
-    given = {
-        key.upper(): os.environ[key.upper()]
-        for key in KEYS
-        if os.environ.get(key.upper()) and configuration.get(key) in (None, "", os.environ[key.upper()])
-    }
-    if "MCP_COMMAND" in given:
-        given["MCP_COMMAND"] = "..."
-    return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in given.items()), shlex.join(words)])
-
-
-def _without_values(words: Sequence[str]) -> Iterator[str]:
-    """The words of a command, without the values of variables but for numbers."""
-    for before, word in zip(("", *words), words, strict=False):
-        variable = before == "--var" or word.startswith("--var=")
-        key, equals, value = word.removeprefix("--var=").partition("=")
-        hidden = variable and equals and not re.fullmatch(r"-?\d+(\.\d+)?", value)
-        yield f"{word[: word.index(key)]}{key}=..." if hidden else word
-
-
 def runs_folder(configuration: Mapping[str, Any] | None = None) -> Path:
     """The folder for runs, whatever the other settings are."""
     return Path(_given("mcp_chaos_runs", configuration or {}) or "runs")
@@ -168,7 +131,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     allowed = {host.lower() for host in names_of(given["mcp_chaos_allow_hosts"])}
     production = {host.lower() for host in names_of(given["mcp_chaos_allow_production"])}
     for key in ("mcp_url", "toxiproxy_url"):
-        problems += _url_problems(key.upper(), given[key], allowed, production) if given[key] else []
+        problems += url_problems(key.upper(), given[key], allowed, production) if given[key] else []
     dialect = given["mcp_dialect"] or AUTO
     if dialect not in (*_DIALECTS, AUTO):
         problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(_DIALECTS)} and auto")
@@ -180,7 +143,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if given["mcp_arguments"] and not given["mcp_tool"]:
         problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
     listen = given["mcp_proxy_listen"]
-    if listen and not (listen.rpartition(":")[0] and _is_port(listen.rpartition(":")[2])):
+    if listen and not (listen.rpartition(":")[0] and is_port(listen.rpartition(":")[2])):
         problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
     seed = given["mcp_chaos_seed"] or "1"
     if not (seed.isascii() and seed.isdecimal()):
@@ -266,10 +229,6 @@ def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:
     return pid
 
 
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) < 65536
-
-
 def _given(key: str, configuration: Mapping[str, Any]) -> str:
     value = configuration.get(key)
     if value in (None, ""):
@@ -305,47 +264,3 @@ def _arguments(text: str, problems: list[str]) -> dict[str, Any]:
         if not isinstance(arguments, dict):
             problems.append(f"MCP_ARGUMENTS: a JSON object is needed, not {text}")
     return arguments if isinstance(arguments, dict) else {}
-
-
-def _url_problems(name: str, url: str, allowed: set[str], production: set[str]) -> list[str]:
-    try:
-        parts = urlsplit(url)
-        port_is_good = parts.port != 0
-    except ValueError as error:
-        return [f"{name}: {_without_secrets(url)!r} is not a URL ({error})"]
-    schemes = ("http", "https") if name == "MCP_URL" else ("http",)
-    if parts.scheme not in schemes or not parts.hostname or not port_is_good:
-        return [f"{name}: a URL such as http://127.0.0.1:8000/mcp is needed, not {_without_secrets(url)!r}"]
-    if parts.username or parts.password:
-        return [f"{name}: a URL with a user name or password would end up in logs; leave them out"]
-    secrets = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True) if _SECRET.search(key)]
-    if secrets:
-        return [f"{name}: '{secrets[0]}' in a URL would end up in logs; leave it out, and see MCP_HEADERS"]
-    return [f"{name}: {problem}" for problem in _host_problems(parts.hostname, allowed, production)]
-
-
-def _host_problems(host: str, allowed: set[str], production: set[str]) -> list[str]:
-    if is_loopback(host):
-        return []
-    if host.lower() not in allowed:
-        return [
-            f"{host} is not this machine. To break the network of another, allow it by name: "
-            f"MCP_CHAOS_ALLOW_HOSTS={host}"
-        ]
-    if _PRODUCTION.search(host) and host.lower() not in production:
-        return [f"{host} looks like production. If you mean it, say it twice: MCP_CHAOS_ALLOW_PRODUCTION={host} too"]
-    return []
-
-
-def _without_secrets(url: str) -> str:
-    """A URL to show: without what stands before the host, which may be a password."""
-    start, at, rest = url.rpartition("@")
-    return f"{start.partition('//')[0]}//...@{rest}" if at else url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its address or by its name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")

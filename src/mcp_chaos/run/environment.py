@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_chaos.bridge.part import stdio_server
-from mcp_chaos.config.settings import Settings, is_loopback
+from mcp_chaos.config.hosts import is_loopback
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.canary import Lane as Way

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from mcp_chaos.config.settings import Settings, is_loopback
+from mcp_chaos.config.hosts import is_loopback
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer

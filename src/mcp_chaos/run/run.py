@@ -8,7 +8,8 @@ from typing import Any
 
 from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.fault import ClientFaults, check_dialect
-from mcp_chaos.config.settings import Settings, is_loopback
+from mcp_chaos.config.hosts import is_loopback
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault, Flap
 from mcp_chaos.faults.injection import Injector

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from mcp_chaos.history.calls import Outcome
-from mcp_chaos.load.clients import websocket
+from mcp_chaos.load.clients import websocket_connection
 from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import read_request, serving
 from tests.load.test_engine import DEADLINE_S, http, reasons, run_engine
@@ -131,7 +131,7 @@ def test_a_close_instead_of_an_answer_is_a_closed_connection() -> None:
 
 
 def test_an_answer_beyond_all_measure_is_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(websocket_connection, "MAX_ANSWER_BYTES", 10_000)
     large = {"content": [{"type": "text", "text": "x" * 9_000}]}
     assert against(lambda connection, message: connection.send(result(message, result=large))) == {"OK": 6}
     assert against(lambda connection, _: connection.send("x" * 20_000)) == {"WRONG_ANSWER": 6}
