@@ -12,8 +12,8 @@ import pytest
 
 from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.errors import PartError, TargetError
-from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
+from mcp_chaos.faults.route import Route
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
@@ -176,7 +176,7 @@ def test_what_is_no_server_is_told(start: Start, command: tuple[str, ...], diale
 def test_the_server_itself_is_paused_killed_and_started_again(start: Start, folder: RunFolder, clock: Clock) -> None:
     part = start(sys.executable, "-c", SERVER)
     address = ("127.0.0.1", part.port.number)
-    way = Lane("mcp", address, address, f"127.0.0.1:{part.port.number}", "/health")
+    way = Route("mcp", address, address, f"127.0.0.1:{part.port.number}", "/health")
     faults = ProcessFaults({"server": Victim(part.child, part.wait_until_it_answers, way)}, folder, clock)
     (server,) = psutil.Process(part.child.pid).children()
     assert faults.hurt("server", PAUSE)["proof"] == "a request was silent"

@@ -13,11 +13,11 @@ import pytest
 
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults import toxiproxy_install
-from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.fault import BlackHole, Flap, Latency, Partition, Reset, make_fault
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 from mcp_chaos.history.events import Event
@@ -30,13 +30,13 @@ THEIRS = make_fault(Latency, latency_ms=1).toxics()[0]
 
 
 @pytest.fixture
-def lane(healthy: SocketServer, toxiproxy: ToxiproxyServer) -> Lane:
+def lane(healthy: SocketServer, toxiproxy: ToxiproxyServer) -> Route:
     state = toxiproxy.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
-    return Lane("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    return Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
 
 
 @pytest.fixture
-def injector(lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
+def injector(lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
     made = Injector(toxiproxy, {"mcp": lane}, folder, clock)
     yield made
     made.close()
@@ -96,7 +96,7 @@ def test_a_heal_under_clients_that_give_up_is_quick(
 
     with serving(in_two_chunks) as server:
         state = toxiproxy.create_proxy("slow", "127.0.0.1:0", f"127.0.0.1:{server.port}")
-        lane = Lane("slow", ("127.0.0.1", state.port), ("127.0.0.1", server.port), "slow")
+        lane = Route("slow", ("127.0.0.1", state.port), ("127.0.0.1", server.port), "slow")
         injector, stop = Injector(toxiproxy, {"slow": lane}, folder, clock), threading.Event()
         clients = [threading.Thread(target=hang_up, args=(state.port, stop)) for _ in range(20)]
         for client in clients:
@@ -241,7 +241,7 @@ def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
     server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
     state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
     other = server.create_proxy("mcp_control", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
-    lane = Lane("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
     injector = Injector(server, {"mcp": lane}, folder, clock, restart)
     injector.inject(make_fault(BlackHole))
     own.child.signal(9)
@@ -259,7 +259,7 @@ def test_somebody_elses_toxiproxy_that_is_dead_is_told_once(
 ) -> None:
     server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
     state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
-    lane = Lane("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
     injector = Injector(server, {"mcp": lane}, folder, clock)
     injector.inject(make_fault(Latency, latency_ms=20))
     own.child.signal(9)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.canary import Lane
 from mcp_chaos.faults.fault import (
     Bandwidth,
     BlackHole,
@@ -23,6 +22,7 @@ from mcp_chaos.faults.fault import (
     make_fault,
 )
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
@@ -45,14 +45,14 @@ def web() -> Iterator[SocketServer]:
 
 
 @pytest.fixture
-def lane(web: SocketServer, toxiproxy: ToxiproxyServer) -> Lane:
+def lane(web: SocketServer, toxiproxy: ToxiproxyServer) -> Route:
     clean = ("127.0.0.1", web.port)
     state = toxiproxy.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{web.port}")
-    return Lane("mcp", ("127.0.0.1", state.port), clean, f"127.0.0.1:{web.port}")
+    return Route("mcp", ("127.0.0.1", state.port), clean, f"127.0.0.1:{web.port}")
 
 
 @pytest.fixture
-def injector(lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
+def injector(lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
     made = Injector(toxiproxy, {"mcp": lane}, folder, clock)
     yield made
     made.close()
@@ -133,9 +133,9 @@ def test_what_is_healed_can_be_chosen(injector: Injector) -> None:
 
 
 def test_a_fault_that_misses_the_canary_is_unproven(
-    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
+    lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
 ) -> None:
-    blind = Injector(toxiproxy, {"mcp": replace(lane, faulted=lane.clean)}, folder, clock)
+    blind = Injector(toxiproxy, {"mcp": replace(lane, proxied=lane.direct)}, folder, clock)
     request.addfinalizer(blind.close)
     for kind, settings in FAULTS:
         receipt = blind.inject(make_fault(kind, **settings))
@@ -145,11 +145,11 @@ def test_a_fault_that_misses_the_canary_is_unproven(
 
 
 def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(
-    toxiproxy: ToxiproxyServer, lane: Lane, folder: RunFolder, clock: Clock
+    toxiproxy: ToxiproxyServer, lane: Route, folder: RunFolder, clock: Clock
 ) -> None:
     """Docker and kubectl accept for a proxy that is down and close; another proxy does the same."""
-    forwarder = toxiproxy.create_proxy("forwarder", "127.0.0.1:0", f"127.0.0.1:{lane.faulted[1]}")
-    behind = replace(lane, faulted=("127.0.0.1", forwarder.port))
+    forwarder = toxiproxy.create_proxy("forwarder", "127.0.0.1:0", f"127.0.0.1:{lane.proxied[1]}")
+    behind = replace(lane, proxied=("127.0.0.1", forwarder.port))
     injector = Injector(toxiproxy, {"mcp": behind}, folder, clock)
     assert "on the clean way it was answered" in injector.inject(make_fault(Partition))["proof"]
     injector.heal()
@@ -159,7 +159,7 @@ def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(
 def test_a_dead_server_is_no_proof_of_a_fault(toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> None:
     nobody = ReservedPort()
     state = toxiproxy.create_proxy("dead", "127.0.0.1:0", f"127.0.0.1:{nobody.number}")
-    lane = Lane("dead", ("127.0.0.1", state.port), ("127.0.0.1", nobody.number), "dead")
+    lane = Route("dead", ("127.0.0.1", state.port), ("127.0.0.1", nobody.number), "dead")
     injector = Injector(toxiproxy, {"dead": lane}, folder, clock)
     for kind in (BlackHole, Reset):
         assert "doubt" in injector.inject(make_fault(kind, proxy="dead"))

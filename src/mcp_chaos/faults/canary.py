@@ -11,7 +11,6 @@ import ssl
 import statistics
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mcp_chaos.faults.fault import (
     Bandwidth,
@@ -24,6 +23,7 @@ from mcp_chaos.faults.fault import (
     Slicer,
     SlowClose,
 )
+from mcp_chaos.faults.route import Route
 
 CLEAN_TIMEOUT_S = 2.0
 _CLEAR_MS = 20.0
@@ -32,38 +32,6 @@ _PAIRS = 7
 _MOST_CONNECTIONS = 60
 _MOST_REQUESTS = 200
 _LONGEST_HEADER_BYTES = 6000
-
-
-@dataclass(frozen=True)
-class Lane:
-    """Two ways to one server.
-
-    Args:
-        proxy: the proxy's name.
-        faulted: host and port that the proxy listens on.
-        clean: host and port of the server itself.
-        host_header: what the server wants to be called.
-        path: something to GET.
-        tls: whether the server speaks TLS.
-    """
-
-    proxy: str
-    faulted: tuple[str, int]
-    clean: tuple[str, int]
-    host_header: str
-    path: str = "/health"
-    tls: bool = False
-
-    def secured(self, connection: socket.socket) -> socket.socket:
-        """The connection, over TLS where the server speaks it.
-
-        Whose certificate it is does not matter here: the canary feels the network, and says nothing that is secret.
-        """
-        if not self.tls:
-            return connection
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context.wrap_socket(connection, server_hostname=urlsplit(f"//{self.host_header}").hostname)
 
 
 @dataclass(frozen=True)
@@ -103,7 +71,7 @@ class Question:
 _ONE = Question()
 
 
-def ask(address: tuple[str, int], lane: Lane, timeout_s: float, question: Question = _ONE) -> Reading:
+def ask(address: tuple[str, int], lane: Route, timeout_s: float, question: Question = _ONE) -> Reading:
     """Ask on a new connection and say how it ended.
 
     Args:
@@ -131,7 +99,7 @@ def ask(address: tuple[str, int], lane: Lane, timeout_s: float, question: Questi
 
 class _Conversation:
     def __init__(
-        self, connection: socket.socket, lane: Lane, began: float, timeout_s: float, question: Question
+        self, connection: socket.socket, lane: Route, began: float, timeout_s: float, question: Question
     ) -> None:
         self._connection = connection
         self._lane = lane
@@ -223,7 +191,7 @@ class Canary:
         lane: the way that is poisoned, and the clean one.
     """
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Route) -> None:
         self.lane = lane
 
     def feel(self, fault: Fault) -> str:
@@ -268,8 +236,8 @@ class Canary:
 
     def _ask(self, timeout_s: float, question: Question = _ONE) -> tuple[Reading, Reading]:
         """The faulted reading and the clean one."""
-        faulted = ask(self.lane.faulted, self.lane, timeout_s, question)
-        return faulted, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S, question)
+        faulted = ask(self.lane.proxied, self.lane, timeout_s, question)
+        return faulted, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S, question)
 
     def _refusal(self) -> str:
         """Refused; or, behind a forwarder that accepts for a proxy that is down (Docker, kubectl), cut off."""
@@ -281,9 +249,9 @@ class Canary:
         raise NotFeltError(f"a new connection was {faulted.ended} (on the clean way {clean.ended}), not refused")
 
     def _silence(self) -> str:
-        clean = ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S)
+        clean = ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S)
         patience_s = min(CLEAN_TIMEOUT_S, max(0.3, 5 * clean.took_ms / 1e3))
-        faulted = ask(self.lane.faulted, self.lane, patience_s)
+        faulted = ask(self.lane.proxied, self.lane, patience_s)
         if faulted.ended != "silent":
             raise NotFeltError(f"a request was {faulted.ended}, not swallowed")
         if clean.ended != "answered":
@@ -321,7 +289,7 @@ class Canary:
             size = min(_LONGEST_HEADER_BYTES, rate * 100)
             requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
             return self._delay(0.5 * requests * size / rate, Question(requests, size))
-        size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
+        size = max(1, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).received_bytes)
         requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
         return self._delay(0.5 * requests * size / rate, Question(requests))
 
@@ -348,7 +316,7 @@ class Canary:
         if fault.direction != "downstream":
             size = min(fault.limit_bytes, _LONGEST_HEADER_BYTES)
         else:
-            size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
+            size = max(1, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).received_bytes)
         requests = min(_MOST_REQUESTS, fault.limit_bytes // size + 1)
         question = Question(requests, size if fault.direction != "downstream" else 0)
         faulted, clean = self._ask(CLEAN_TIMEOUT_S, question)

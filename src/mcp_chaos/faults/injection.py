@@ -12,11 +12,12 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.canary import Canary, Lane, NotFeltError
+from mcp_chaos.faults.canary import Canary, NotFeltError
 from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
 from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
@@ -63,7 +64,7 @@ class Injector:
     def __init__(
         self,
         server: ToxiproxyServer,
-        lanes: dict[str, Lane],
+        lanes: dict[str, Route],
         folder: RunFolder,
         clock: Clock,
         restart: Callable[[], None] | None = None,
@@ -176,7 +177,7 @@ class Injector:
         state = self._server.proxy(proxy)
         return state.enabled and not state.toxics
 
-    def _lane(self, proxy: str) -> Lane:
+    def _lane(self, proxy: str) -> Route:
         if proxy not in self._lanes:
             raise UsageError(
                 f"There is no proxy '{proxy}' in this run; there are {', '.join(self._lanes)}. Nothing was changed."
@@ -269,7 +270,7 @@ class Injector:
             time.sleep(min(left_s, _POLL_S))
         return False
 
-    def _prove(self, active: _Active, lane: Lane) -> None:
+    def _prove(self, active: _Active, lane: Route) -> None:
         began = time.monotonic()
         try:
             active.receipt["proof"] = Canary(lane).feel(active.fault)

@@ -16,8 +16,8 @@ from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults import toxiproxy_install
-from mcp_chaos.faults.canary import Lane as Way
 from mcp_chaos.faults.process import GivenProcess, Victim
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 from mcp_chaos.history.calls import Lane
@@ -68,7 +68,7 @@ class Environment:
     say: Callable[[str], None]
     direct: bool = False
     loaded: bool = True
-    ways: dict[str, Way] = field(default_factory=dict)
+    ways: dict[str, Route] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
     operation: Operation = field(default_factory=lambda: Operation("list_databases"))
@@ -151,7 +151,7 @@ class Environment:
 
     def address(self, lane: Lane) -> Address:
         """Where clients of a lane connect to."""
-        return self._own if self.direct else self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].faulted
+        return self._own if self.direct else self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].proxied
 
     def url(self, lane: Lane, path: str | None = None) -> str:
         """A URL on a lane."""
@@ -268,7 +268,7 @@ class Environment:
             self._choose_workload()
         if self._defect is Defect.BYPASSES_PROXY:
             way = self.ways[FAULTED_PROXY]
-            self.ways[FAULTED_PROXY] = replace(way, faulted=way.clean)
+            self.ways[FAULTED_PROXY] = replace(way, proxied=way.direct)
 
     def _start_stdio(self) -> None:
         part = stdio_server(self.folder.path, self.settings.dialect, self.settings.command)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.canary import Lane as Way
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
@@ -52,7 +52,7 @@ class Proxies:
     clock: Clock
     server: ToxiproxyServer
     is_own: bool
-    ways: dict[str, Way] = field(default_factory=dict)
+    ways: dict[str, Route] = field(default_factory=dict)
     _created: list[str] = field(default_factory=list)
 
     def take_others(self) -> None:
@@ -129,7 +129,7 @@ class Proxies:
         host = state.listen.rpartition(":")[0].strip("[]")
         if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
             host = self.server.host
-        self.ways[state.name] = Way(
+        self.ways[state.name] = Route(
             state.name, (host, state.port), upstream.address, upstream.host_header, upstream.path, tls=upstream.tls
         )
 
