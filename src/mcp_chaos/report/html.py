@@ -23,6 +23,7 @@ from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
+from mcp_chaos.report.summary import RunSummary
 from mcp_chaos.verdict.judge import Verdict, judge
 from mcp_chaos.verdict.measure import end_of, figures, touched_by
 from mcp_chaos.verdict.spans import WINDOWS, Segment, load_spans
@@ -33,17 +34,13 @@ _NS_PER_S = 1e9
 
 
 @dataclass(frozen=True)
-class RunPage:
-    """What the page shows of one run.
+class RunPage(RunSummary):
+    """What the page shows of one run besides its summary.
 
     Args:
-        title: of the experiment.
         anchor: of its part of the page.
         began: when, for people.
-        start_s: the same, in seconds since the epoch.
-        target: the server.
         dialect: how it was spoken to.
-        verdict: the answer.
         key_figures: a name, a value and its unit.
         bands: of the faults, see ``charts.bands``.
         charts: in their order.
@@ -57,13 +54,9 @@ class RunPage:
         data: what the page's script draws from, JSON that is safe in HTML.
     """
 
-    title: str
     anchor: str
     began: str
-    start_s: float
-    target: str
     dialect: str
-    verdict: Verdict
     key_figures: list[tuple[str, str, str]]
     bands: list[dict[str, Any]]
     charts: list[Chart]
