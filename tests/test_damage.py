@@ -10,10 +10,10 @@ import pytest
 
 from mcp_chaos.history.calls import CALL, Reason
 from mcp_chaos.history.folder import RunFolder
+from tests.cli.test_cli import run
 from tests.commands.test_load import run_folder
 from tests.histories import event
 from tests.report.runs import write_run
-from tests.test_cli import run
 
 Damage = Callable[[Path], object]
 
