@@ -1,7 +1,7 @@
 """Thresholds are data: one comparison each, per window, checked before anything is touched.
 
 A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
-from ``metrics.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
+from ``figures.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
 ``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
 
 A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its

@@ -67,7 +67,7 @@ class LocustHistory:
     def write(
         self, intended_ns: int, sent_ns: int, done_ns: int, size_bytes: int, operation: int, user: int, reason: Reason
     ) -> None:
-        """Take a call that ended; see ``records.CALL``."""
+        """Take a call that ended; see ``calls.CALL``."""
         if self._file is None:
             return
         outcome = outcome_of(reason, sent_ns > 0)
