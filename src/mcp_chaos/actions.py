@@ -9,18 +9,8 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 from mcp_chaos.clients.fault import behaviour_names
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Flap,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-    make_fault,
-)
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.guard import guarded
 from mcp_chaos.load.shape import check_load, make_shape

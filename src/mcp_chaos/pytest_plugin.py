@@ -226,7 +226,8 @@ class FaultedLane:
             ToxiproxyError: it could not be put in place.
         """
         from mcp_chaos.errors import UsageError
-        from mcp_chaos.faults.fault import FAULTS, make_fault
+        from mcp_chaos.faults.fault import make_fault
+        from mcp_chaos.faults.kinds import FAULTS
 
         known = [fault for fault in FAULTS if fault != "flap"]  # which is over when it returns
         if name not in known:

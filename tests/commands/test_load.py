@@ -11,7 +11,7 @@ from mcp_chaos.cli import main
 from mcp_chaos.commands.load_plan import Plan, PlannedFault
 from mcp_chaos.commands.load_report import KIND, Report
 from mcp_chaos.errors import UsageError
-from mcp_chaos.faults.fault import Latency, Partition
+from mcp_chaos.faults.kinds import Latency, Partition
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.files import to_json
 from mcp_chaos.history.folder import RunFolder

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.faults.fault import Latency, make_fault
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import Latency
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.parts import ReservedPort

@@ -13,8 +13,9 @@ import pytest
 
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults import toxiproxy_install
-from mcp_chaos.faults.fault import BlackHole, Flap, Latency, Partition, Reset, make_fault
+from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.kinds import BlackHole, Flap, Latency, Partition, Reset
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
 from mcp_chaos.faults.route import Route

@@ -8,20 +8,9 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Fault,
-    Flap,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-    make_fault,
-)
+from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder

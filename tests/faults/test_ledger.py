@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.fault import Latency, make_fault
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import Latency
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.process import GivenProcess
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mcp_chaos.faults.fault import BlackHole, Fault, Latency, Partition, Reset, make_fault
+from mcp_chaos.faults.fault import Fault, make_fault
+from mcp_chaos.faults.kinds import BlackHole, Latency, Partition, Reset
 from mcp_chaos.faults.patience import may_have_given_up
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.history.folder import RunFolder

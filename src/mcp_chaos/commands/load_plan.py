@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.faults.fault import FAULTS, Fault, make_fault
+from mcp_chaos.faults.fault import Fault, make_fault
+from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.load.shape import check_load, number_problems
 from mcp_chaos.run.proxies import CONTROL_PROXY
 

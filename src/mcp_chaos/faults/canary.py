@@ -12,17 +12,8 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Fault,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-)
+from mcp_chaos.faults.fault import Fault
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.route import Route
 
 CLEAN_TIMEOUT_S = 2.0

@@ -13,8 +13,9 @@ from typing import Any
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.canary import Canary, NotFeltError
-from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
+from mcp_chaos.faults.fault import Fault, fault_settings
 from mcp_chaos.faults.healing import Healer
+from mcp_chaos.faults.kinds import Flap, Partition
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
 from mcp_chaos.faults.route import Route

@@ -11,8 +11,9 @@ from mcp_chaos.clients.fault import ClientFaults, check_dialect
 from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
-from mcp_chaos.faults.fault import Fault, Flap
+from mcp_chaos.faults.fault import Fault
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.kinds import Flap
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog

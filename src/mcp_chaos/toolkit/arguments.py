@@ -8,7 +8,8 @@ from typing import Any
 from mcp_chaos import actions, probes
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import UsageError
-from mcp_chaos.faults.fault import FAULTS, make_fault
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.load.shape import check_load, number_problems
 from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
