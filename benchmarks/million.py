@@ -8,9 +8,10 @@ from typing import Any
 from engine import load
 from measure import echo_server
 
-from mcp_chaos.history import History, RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.report.html import render_page, run_page
-from mcp_chaos.verdict import judge
+from mcp_chaos.verdict.judge import judge
 
 _FEW, _MANY = 10_000, 1_000_000
 _THRESHOLDS = {"baseline": ["success_fraction >= 0.99"], "fault": ["hung_calls == 0"], "recovery": ["recovery_s <= 5"]}

@@ -11,8 +11,9 @@ import psutil
 from engine import load
 from measure import SERVER_CORE, echo_server
 
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab import parts, toxiproxy_server
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
 
 _CALLS = 30_000
 _CONCURRENCIES = (1, 10, 50)
@@ -26,7 +27,7 @@ def report(echo: Path, rounds: int) -> str:
         rounds: the medians of so many are told.
     """
     lines = [
-        f"Toxiproxy {toxiproxy_server.VERSION} without a toxic, on the server's core; bursts of {_CALLS} calls, "
+        f"Toxiproxy {toxiproxy_install.VERSION} without a toxic, on the server's core; bursts of {_CALLS} calls, "
         f"medians over {rounds} rounds of one direct and one proxied run.",
         "",
         "| concurrency | direct calls/s | through Toxiproxy calls/s | CPU of Toxiproxy µs per call |",
@@ -43,7 +44,7 @@ def report(echo: Path, rounds: int) -> str:
 @contextmanager
 def _proxy(port: int) -> Iterator[tuple[int, psutil.Process]]:
     with TemporaryDirectory() as folder:
-        part = parts.toxiproxy(toxiproxy_server.ensure(lambda _: None), Path(folder))
+        part = toxiproxy_part(toxiproxy_install.ensure(lambda _: None), Path(folder))
         part.start()
         try:
             part.wait_until_it_answers()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import SCHEMA, RunFolder
-from mcp_chaos.lab import parts, toxiproxy_server
-from mcp_chaos.records import Clock
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
+from mcp_chaos.history.folder import SCHEMA, RunFolder
+from mcp_chaos.machine.clock import Clock
 
 Handler = Callable[[socket.socket], None]
 
@@ -118,7 +119,7 @@ def folder(tmp_path: Path) -> RunFolder:
 @pytest.fixture(scope="session")
 def toxiproxy_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real Toxiproxy, one for all tests; each makes proxies of its own."""
-    part = parts.toxiproxy(toxiproxy_server.ensure(print), tmp_path_factory.mktemp("toxiproxy"))
+    part = toxiproxy_part(toxiproxy_install.ensure(print), tmp_path_factory.mktemp("toxiproxy"))
     part.start()
     try:
         part.wait_until_it_answers()

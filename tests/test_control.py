@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mcp_chaos import control
-from mcp_chaos import run as runs
 from mcp_chaos.errors import EXIT_INCONCLUSIVE
-from mcp_chaos.history import History, RunFolder
-from mcp_chaos.verdict import judge
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
+from mcp_chaos.run import current as runs
+from mcp_chaos.verdict.judge import judge
 from tests.report.runs import write_run
 
 

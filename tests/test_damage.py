@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import CALL, Reason
+from mcp_chaos.history.calls import CALL, Reason
+from mcp_chaos.history.folder import RunFolder
+from tests.cli.test_cli import run
+from tests.commands.test_load import run_folder
 from tests.histories import event
 from tests.report.runs import write_run
-from tests.test_cli import run
-from tests.test_load_command import run_folder
 
 Damage = Callable[[Path], object]
 

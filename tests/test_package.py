@@ -11,7 +11,7 @@ import yaml
 from chaoslib.discovery.discover import discover_activities
 
 from mcp_chaos import __version__, actions, discover, errors, probes
-from mcp_chaos.actions import FAULTS
+from mcp_chaos.faults.kinds import FAULTS
 
 EXPERIMENTS = sorted(p for p in Path("experiments").iterdir() if p.suffix in (".yaml", ".json"))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mcp_chaos.child import children_of_run
-from mcp_chaos.lab import toxiproxy_server
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.faults import toxiproxy_install
+from mcp_chaos.machine.parts import ReservedPort
+from mcp_chaos.machine.processes import children_of_run
 from tests.e2e.conftest import short_experiment
 from tests.real_servers.servers import ANY_SDK, serve
 
@@ -96,7 +96,7 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 @pytest.fixture(scope="session")
 def binary() -> str:
     """Found before pytester moves the home folder, and with it what was obtained before."""
-    return str(toxiproxy_server.ensure(print))
+    return str(toxiproxy_install.ensure(print))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab.toxiproxy_server import VERSION
-from mcp_chaos.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.faults.toxiproxy_install import VERSION
+from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 
 FOLDER = Path("toxiproxy")
 NAMES = [FAULTED_PROXY, CONTROL_PROXY, BACKEND_PROXY]

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import uvloop
 
-from mcp_chaos.history import SCHEMA, RunFolder
-from mcp_chaos.load import worker
+from mcp_chaos.history.folder import SCHEMA, RunFolder
+from mcp_chaos.load.main import lead
 from mcp_chaos.load.shape import MAX_REQUESTS, Burst
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
 from mcp_chaos.mcp import Operation
+from mcp_chaos.workload.workload import Workload
 
 _PATH = "/mcp/tools/call"
 _DEADLINE_S = 10.0
@@ -33,7 +33,7 @@ async def main(port: int, concurrency: int, seconds: float, dialect: str) -> int
         folder = RunFolder.create(Path(root), "bench")
         folder.write("manifest.json", {"schema": SCHEMA, "thresholds": {}})
         asyncio.get_running_loop().call_later(seconds, os.kill, os.getpid(), signal.SIGTERM)  # ends it properly
-        await worker.lead(spec, folder.path / "load-bench.json", folder)
+        await lead(spec, folder.path / "load-bench.json", folder)
         result = folder.read("result-bench.json")
     counts = {"calls": result["total_requests"], "errors": result["failed_requests"]}
     sys.stdout.write(json.dumps(counts) + "\n")

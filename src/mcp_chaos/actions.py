@@ -9,23 +9,13 @@ from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 from mcp_chaos.clients.fault import behaviour_names
-from mcp_chaos.face import guarded
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Flap,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-    make_fault,
-)
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.process import KILL, PAUSE
+from mcp_chaos.guard import guarded
 from mcp_chaos.load.shape import check_load, make_shape
-from mcp_chaos.load.workload_file import names_of, read_workload
-from mcp_chaos.run import current
+from mcp_chaos.run.current import current
+from mcp_chaos.workload.file import names_of, read_workload
 
 __all__ = [
     "add_latency",
@@ -47,20 +37,6 @@ __all__ = [
     "stop_load",
     "wait_for_load",
 ]
-
-FAULTS = {
-    "add_latency": Latency,
-    "limit_bandwidth": Bandwidth,
-    "black_hole": BlackHole,
-    "reset_connections": Reset,
-    "slow_close": SlowClose,
-    "slice_packets": Slicer,
-    "limit_data": DataLimit,
-    "partition": Partition,
-    "flap": Flap,
-}
-"""The fault that each fault action puts in place; the arguments of the one are the fields of the other, so ``locals()``
-of the action makes the fault."""
 
 
 @guarded

@@ -7,29 +7,29 @@ only way to abort a run, when the run cannot start or was told to stop by a sign
 
 import json
 import logging
-import os
-import re
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import orjson
 from chaoslib.exceptions import InterruptExecution
-from chaoslib.hypothesis import within_tolerance
 
-from mcp_chaos import run as runs
+from mcp_chaos.config.command_line import command_line
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
-from mcp_chaos.history import History, RunFolder
-from mcp_chaos.preflight import check_run, missing_controls
-from mcp_chaos.report.progress import CLEAR_LINE
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
+from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.report.terminal import render
-from mcp_chaos.settings import command_line
-from mcp_chaos.verdict import PASS, Verdict, judge
+from mcp_chaos.run import current as runs
+from mcp_chaos.run.run import Run
+from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
+from mcp_chaos.toolkit.log import CleanLine, LogWatch
+from mcp_chaos.toolkit.preflight import check_run, missing_controls
+from mcp_chaos.verdict.judge import PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -41,37 +41,7 @@ Where no run was made: ``refused``, the message, and ``exit_code``.
 
 _STOPPED_BEFORE = "another control stopped the experiment before it began; nothing was touched"
 
-_FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
-_FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
-
-
-class _LogWatch(logging.Handler):
-    """Hears what Chaos Toolkit tells nobody but its log: controls that raised, and a SIGTERM that may be swallowed."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.failed: list[tuple[str, str]] = []
-        self.terminated = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take note."""
-        message = record.getMessage()
-        self.terminated = self.terminated or message.startswith("Caught SIGTERM signal")
-        match = _FAILED_CONTROL.match(message) or _FAILED_SETUP.match(message)
-        if match:
-            error = record.exc_info[1] if record.exc_info else None
-            self.failed.append((match[match.lastindex or 1], str(error or "no reason was given")))
-
-
-class _CleanLine(logging.Handler):
-    """Wipes the progress line off the terminal before a log line is written."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Wipe."""
-        sys.stderr.write(CLEAR_LINE)
-
-
-_watch: _LogWatch | None = None
+_watch: LogWatch | None = None
 _in_method = False
 _outcome: dict[str, Any] | None = None
 _signalled = False
@@ -83,13 +53,13 @@ def configure_control() -> None:
     """Chaos Toolkit is setting its controls up: listen for those that fail."""
     global _watch, _level_before
     forget()
-    _watch = _LogWatch()
+    _watch = LogWatch()
     _level_before = logger.level
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
     logger.setLevel(logging.DEBUG)
     logger.addHandler(_watch)
     if sys.stderr.isatty():
-        logger.handlers.insert(0, _CleanLine())
+        logger.handlers.insert(0, CleanLine())
 
 
 def before_experiment_control(
@@ -103,7 +73,7 @@ def before_experiment_control(
     try:
         settings, thresholds = check_run(experiment, configuration)
         missing = missing_controls(experiment)
-        run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
+        run = Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
         run.describe(command=command_line(configuration), numbers=numbers)
         _hurry_on_signals(run)
@@ -168,8 +138,8 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
             _end_in(state, **(_outcome or {"refused": _STOPPED_BEFORE, "exit_code": EXIT_INCONCLUSIVE}))
             return  # it did not start; the reason has been told
         try:
-            _record_journal(run, state)
-            _record_judged_probes(run, state)
+            record_journal(run, state, _watch)
+            record_judged_probes(run, state)
             runs.end()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS
@@ -199,7 +169,7 @@ def cleanup_control() -> None:
         if _watch is not None:
             logger.removeHandler(_watch)
             logger.setLevel(_level_before)
-        for line in [h for h in logger.handlers if isinstance(h, _CleanLine)]:
+        for line in [h for h in logger.handlers if isinstance(h, CleanLine)]:
             logger.removeHandler(line)
     for number, handler in _handlers_before.items():
         signal.signal(number, handler)
@@ -233,7 +203,7 @@ def _end_in(journal: dict[str, Any], **outcome: Any) -> None:
     journal[OUTCOME] = _outcome = outcome
 
 
-def _hurry_on_signals(run: runs.Run) -> None:
+def _hurry_on_signals(run: Run) -> None:
     """Chaos Toolkit waits for background activities before it rolls back: on a signal they are told to end."""
     if threading.current_thread() is not threading.main_thread():
         return
@@ -249,59 +219,6 @@ def _hurry_on_signals(run: runs.Run) -> None:
                 before(n, frame)
 
         signal.signal(number, hurry)
-
-
-def _record_journal(run: runs.Run, journal: dict[str, Any]) -> None:
-    """Put into the history what the journal knows and the verdict has to."""
-    for name, error in _watch.failed if _watch else []:
-        run.event("control_failed", name=name, error=error)
-    states = journal.get("steady_states") or {}
-    for when, checks in (
-        ("before", [states.get("before")]),
-        ("during", states.get("during") or []),
-        ("after", [states.get("after")]),
-    ):
-        for state in checks:
-            if state:
-                _record_hypothesis(run, when, state)
-    for entry in [*(journal.get("run") or []), *(journal.get("rollbacks") or [])]:
-        if entry.get("status") == "failed":
-            run.event(
-                "activity_failed", name=str(entry["activity"].get("name")), error=_last_line(entry.get("exception"))
-            )
-    if journal.get("status") in ("interrupted", "aborted"):
-        run.event("interrupted", why=f"Chaos Toolkit's status is '{journal['status']}'")
-    elif _watch is not None and _watch.terminated:
-        run.event("interrupted", why="SIGTERM came and was swallowed")
-
-
-def _record_judged_probes(run: runs.Run, journal: dict[str, Any]) -> None:
-    """A probe of the method that has a tolerance is judged by it, which Chaos Toolkit leaves out."""
-    for entry in journal.get("run") or []:
-        activity = entry.get("activity") or {}
-        if activity.get("tolerance") is None or entry.get("status") != "succeeded":
-            continue
-        if not within_tolerance(activity["tolerance"], entry.get("output")):
-            name = str(activity.get("name"))
-            why = run.reasons.get(name) or f"it gave {entry.get('output')!r}"
-            run.event("probe_missed", name=name, why=why)
-
-
-def _record_hypothesis(run: runs.Run, when: str, state: dict[str, Any]) -> None:
-    run.event("hypothesis_checked", when=when)
-    if not state.get("steady_state_met"):
-        missed = (state.get("probes") or [{}])[-1]
-        name = missed.get("activity", {}).get("name", "no probe")
-        output = f", it gave {missed.get('output')!r}" if missed.get("status") == "succeeded" else ""
-        if when == "after" and run.reasons.get(str(name)):
-            output = f": {run.reasons[name]}"
-        run.event("hypothesis_missed", when=when, probe=f"'{name}'{output}")
-
-
-def _last_line(exception: Any) -> str:
-    """What an activity's exception says, without the names of the classes it went through."""
-    text = str(exception[-1]).strip() if isinstance(exception, list) and exception else ""
-    return re.sub(r"^(\w+\.[\w.]+: )+", "", text) or "no reason was given"
 
 
 def _tell(folder: RunFolder, verdict: Verdict, journal: dict[str, Any]) -> None:
@@ -333,22 +250,3 @@ def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:
     except TypeError:  # an integer of more than 64 bits, half a character: JSON has them, orjson does not
         text = json.dumps(journal, default=str, indent=2, skipkeys=True).encode()
     (folder.path / "journal.json").write_bytes(text)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let healing and taking down finish: a signal in the middle of it waits until they are done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[int] = []
-    before = {
-        number: signal.signal(number, lambda n, _: waiting.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if waiting:
-        os.kill(os.getpid(), waiting[0])

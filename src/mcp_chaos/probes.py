@@ -10,13 +10,13 @@ from mcp_chaos.clients.rules import RULES, Subject, check_rules
 from mcp_chaos.clients.storm import StormResult
 from mcp_chaos.clients.tally import SessionTally, fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.face import guarded
+from mcp_chaos.guard import guarded
+from mcp_chaos.history.calls import LANES, Lane
 from mcp_chaos.load.shape import check_load
-from mcp_chaos.metrics import FIGURE_NAMES
 from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
-from mcp_chaos.records import LANES, Lane
-from mcp_chaos.run import current
+from mcp_chaos.run.current import current
+from mcp_chaos.verdict.measure import FIGURE_NAMES
 
 __all__ = [
     "answers_are_not_mixed_up",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mcp_chaos.run import Run
+    from mcp_chaos.run.run import Run
 
 _EXPERIMENTS = "mcp_chaos_experiments"
 _PROFILE = "mcp_chaos_profile"
@@ -153,10 +153,12 @@ class ExperimentItem(pytest.Function):
 @pytest.fixture(scope="session")
 def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the API of a Toxiproxy: that of TOXIPROXY_URL, or one that runs while the tests do."""
+    from mcp_chaos.faults import toxiproxy_install
+    from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
     from mcp_chaos.faults.watchdog import Watchdog
-    from mcp_chaos.history import RunFolder
-    from mcp_chaos.lab import parts, toxiproxy_server
-    from mcp_chaos.records import Clock
+    from mcp_chaos.history.folder import RunFolder
+    from mcp_chaos.machine.clock import Clock
+    from mcp_chaos.machine.parts import LOOPBACK
 
     if os.environ.get("TOXIPROXY_URL"):
         yield os.environ["TOXIPROXY_URL"]
@@ -164,12 +166,12 @@ def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ExitStack() as stack:
         with _told_plainly():
             folder = RunFolder.create(tmp_path_factory.mktemp("toxiproxy"), "pytest")
-            part = parts.toxiproxy(toxiproxy_server.ensure(print), folder.path)
+            part = toxiproxy_part(toxiproxy_install.ensure(print), folder.path)
             stack.callback(Watchdog(folder, Clock.start()).dismiss)  # which ends it when pytest is killed
             stack.callback(part.stop)
             part.start()
             part.wait_until_it_answers()
-        yield f"http://{parts.LOOPBACK}:{part.port.number}"
+        yield f"http://{LOOPBACK}:{part.port.number}"
 
 
 @contextmanager
@@ -200,7 +202,7 @@ class FaultedLane:
     """
 
     def __init__(self, run: "Run") -> None:
-        from mcp_chaos.records import Lane
+        from mcp_chaos.history.calls import Lane
 
         self._run = run
         self._in_place = ""
@@ -223,9 +225,9 @@ class FaultedLane:
             UsageError: there is no such fault, or its arguments make no sense; nothing was changed.
             ToxiproxyError: it could not be put in place.
         """
-        from mcp_chaos.actions import FAULTS
         from mcp_chaos.errors import UsageError
         from mcp_chaos.faults.fault import make_fault
+        from mcp_chaos.faults.kinds import FAULTS
 
         known = [fault for fault in FAULTS if fault != "flap"]  # which is over when it returns
         if name not in known:
@@ -258,8 +260,8 @@ class FaultedLane:
 @pytest.fixture
 def faulted_lane(mcp_target: str, toxiproxy: str, tmp_path: Path) -> Iterator[FaultedLane]:
     """Ways to ``mcp_target`` through Toxiproxy: ``url`` can be broken, ``control_url`` never is."""
-    from mcp_chaos.run import Run
-    from mcp_chaos.settings import resolve
+    from mcp_chaos.config.settings import resolve
+    from mcp_chaos.run.run import Run
 
     runs = str(tmp_path / "mcp_chaos_runs")
     with _told_plainly():

@@ -10,15 +10,17 @@ import httpx
 import psutil
 import pytest
 
+from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.errors import PartError, TargetError
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
-from mcp_chaos.faults.route import Lane
-from mcp_chaos.history import RunFolder
-from mcp_chaos.lab import parts
+from mcp_chaos.faults.route import Route
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.parts import Part
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.records import Clock, Reason
 
 SERVER = """
 import asyncio, sys
@@ -58,7 +60,7 @@ for line in sys.stdin:
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
 """
 
-Start = Callable[..., parts.Part]
+Start = Callable[..., Part]
 
 
 @pytest.fixture
@@ -66,8 +68,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a command behind a bridge and waits until it answers."""
     started = []
 
-    def begin(*command: str, dialect: str = "auto") -> parts.Part:
-        started.append(part := parts.stdio_server(tmp_path, dialect, command))
+    def begin(*command: str, dialect: str = "auto") -> Part:
+        started.append(part := stdio_server(tmp_path, dialect, command))
         part.start()
         part.wait_until_it_answers()
         return part
@@ -77,7 +79,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         part.stop()
 
 
-def url(part: parts.Part) -> str:
+def url(part: Part) -> str:
     return f"http://127.0.0.1:{part.port.number}/mcp"
 
 
@@ -174,7 +176,7 @@ def test_what_is_no_server_is_told(start: Start, command: tuple[str, ...], diale
 def test_the_server_itself_is_paused_killed_and_started_again(start: Start, folder: RunFolder, clock: Clock) -> None:
     part = start(sys.executable, "-c", SERVER)
     address = ("127.0.0.1", part.port.number)
-    way = Lane("mcp", address, address, f"127.0.0.1:{part.port.number}", "/health")
+    way = Route("mcp", address, address, f"127.0.0.1:{part.port.number}", "/health")
     faults = ProcessFaults({"server": Victim(part.child, part.wait_until_it_answers, way)}, folder, clock)
     (server,) = psutil.Process(part.child.pid).children()
     assert faults.hurt("server", PAUSE)["proof"] == "a request was silent"

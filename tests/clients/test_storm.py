@@ -9,9 +9,9 @@ from mcp_chaos.clients.fault import ClientFaults, behaviour_names
 from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult
 from mcp_chaos.clients.tally import fresh_sessions
 from mcp_chaos.errors import UsageError
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Clock
 from tests.clients.conftest import Serve, Wire, bites
 
 SLOW = Operation("slow")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mcp_chaos.child import MARKER, children_of_run
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Event
-from mcp_chaos.settings import KEYS
+from mcp_chaos.config.settings import KEYS
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.processes import MARKER, children_of_run
 
 EXPERIMENTS = Path("experiments").resolve()
 _RUNS = 4

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
-from mcp_chaos.child import children_of_run
+from mcp_chaos.machine.processes import children_of_run
 from tests.e2e.conftest import EXPERIMENTS, Chaos, short_experiment
 
 pytestmark = pytest.mark.e2e

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.child import MARKER, children_of_run
-from mcp_chaos.history import RunFolder
-from mcp_chaos.settings import KEYS
+from mcp_chaos.config.settings import KEYS
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.processes import MARKER, children_of_run
 from tests.conftest import serving
 from tests.e2e.conftest import Chaos, activity, short_experiment
 from tests.servers import answering, http, result_for, well
@@ -175,7 +175,7 @@ def test_locust_inside_an_experiment_counts_as_any_load(chaos: Chaos) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("processes", [1, 2])
 def test_locust_by_its_own_command_in_one_process_and_in_more(tmp_path: Path, processes: int) -> None:
-    locustfile = Path("src/mcp_chaos/load/locustfile.py").resolve()
+    locustfile = Path("src/mcp_chaos/load/locust/locustfile.py").resolve()
     with serving(well()) as server:
         url = f"http://127.0.0.1:{server.port}/mcp/tools/call"
         command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", url, "--headless", "-t", "2s"]

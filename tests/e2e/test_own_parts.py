@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.child import Child, children_of_run
-from mcp_chaos.faults.fault import Latency, make_fault
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import Latency
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.parts import ReservedPort
+from mcp_chaos.machine.processes import Child, children_of_run
 from tests.conftest import SocketServer, answer_always, serving
 from tests.e2e.conftest import SHORT, Chaos, activity, short_experiment
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mcp_chaos.child import Child
-from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.parts import ReservedPort
+from mcp_chaos.machine.processes import Child
 from tests.conftest import answer_always, serving
 from tests.e2e.conftest import Chaos, activity, short_experiment
 from tests.servers import http

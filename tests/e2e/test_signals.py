@@ -9,9 +9,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from mcp_chaos.child import children_of_run
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.processes import children_of_run
 from tests.e2e.conftest import Chaos, activity, short_experiment
 
 # The hypothesis keeps the run busy for a while with a burst through the faulted lane.

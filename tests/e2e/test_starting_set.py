@@ -13,7 +13,7 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.machine.parts import ReservedPort
 from tests.e2e.conftest import TINY, Chaos
 from tests.real_servers.servers import environment
 from tests.test_docs import check_schema

@@ -3,21 +3,8 @@
 import pytest
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Fault,
-    Flap,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-    ToxicSettings,
-    fault_settings,
-    make_fault,
-)
+from mcp_chaos.faults.fault import Fault, ToxicSettings, fault_settings, make_fault
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 
 GOOD: list[tuple[type[Fault], dict[str, object]]] = [
     (Latency, {"latency_ms": 100, "jitter_ms": 10}),

@@ -12,28 +12,32 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.fault import BlackHole, Flap, Latency, Partition, Reset, make_fault
+from mcp_chaos.faults import toxiproxy_install
+from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.kinds import BlackHole, Flap, Latency, Partition, Reset
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.recreate import recreate_proxy, without
-from mcp_chaos.faults.route import Lane
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
-from mcp_chaos.lab import parts, toxiproxy_server
-from mcp_chaos.records import Clock, Event
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.parts import Part
 from tests.conftest import ANSWER, SocketServer, read_request, serving
 
 THEIRS = make_fault(Latency, latency_ms=1).toxics()[0]
 
 
 @pytest.fixture
-def lane(healthy: SocketServer, toxiproxy: ToxiproxyServer) -> Lane:
+def lane(healthy: SocketServer, toxiproxy: ToxiproxyServer) -> Route:
     state = toxiproxy.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
-    return Lane("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    return Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
 
 
 @pytest.fixture
-def injector(lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
+def injector(lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
     made = Injector(toxiproxy, {"mcp": lane}, folder, clock)
     yield made
     made.close()
@@ -93,7 +97,7 @@ def test_a_heal_under_clients_that_give_up_is_quick(
 
     with serving(in_two_chunks) as server:
         state = toxiproxy.create_proxy("slow", "127.0.0.1:0", f"127.0.0.1:{server.port}")
-        lane = Lane("slow", ("127.0.0.1", state.port), ("127.0.0.1", server.port), "slow")
+        lane = Route("slow", ("127.0.0.1", state.port), ("127.0.0.1", server.port), "slow")
         injector, stop = Injector(toxiproxy, {"slow": lane}, folder, clock), threading.Event()
         clients = [threading.Thread(target=hang_up, args=(state.port, stop)) for _ in range(20)]
         for client in clients:
@@ -218,9 +222,9 @@ def test_a_proxy_that_is_changed_between_faults_is_put_on_record(
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[parts.Part]:
+def own(tmp_path: Path) -> Iterator[Part]:
     """A Toxiproxy of the test's own, which may be killed."""
-    part = parts.toxiproxy(toxiproxy_server.ensure(print), tmp_path)
+    part = toxiproxy_part(toxiproxy_install.ensure(print), tmp_path)
     part.start()
     part.wait_until_it_answers()
     yield part
@@ -228,7 +232,7 @@ def own(tmp_path: Path) -> Iterator[parts.Part]:
 
 
 def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
-    own: parts.Part, healthy: SocketServer, folder: RunFolder, clock: Clock
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
 ) -> None:
     def restart() -> None:
         own.child.stop()
@@ -238,7 +242,7 @@ def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
     server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
     state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
     other = server.create_proxy("mcp_control", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
-    lane = Lane("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
     injector = Injector(server, {"mcp": lane}, folder, clock, restart)
     injector.inject(make_fault(BlackHole))
     own.child.signal(9)
@@ -252,11 +256,11 @@ def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
 
 
 def test_somebody_elses_toxiproxy_that_is_dead_is_told_once(
-    own: parts.Part, healthy: SocketServer, folder: RunFolder, clock: Clock
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
 ) -> None:
     server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
     state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
-    lane = Lane("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
     injector = Injector(server, {"mcp": lane}, folder, clock)
     injector.inject(make_fault(Latency, latency_ms=20))
     own.child.signal(9)

@@ -8,25 +8,14 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Fault,
-    Flap,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-    make_fault,
-)
+from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.faults.injection import Injector
-from mcp_chaos.faults.route import Lane
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
-from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Clock
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.parts import ReservedPort
 from tests.conftest import SocketServer, read_request, serving
 from tests.faults.test_healing import wait_for
 
@@ -46,14 +35,14 @@ def web() -> Iterator[SocketServer]:
 
 
 @pytest.fixture
-def lane(web: SocketServer, toxiproxy: ToxiproxyServer) -> Lane:
+def lane(web: SocketServer, toxiproxy: ToxiproxyServer) -> Route:
     clean = ("127.0.0.1", web.port)
     state = toxiproxy.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{web.port}")
-    return Lane("mcp", ("127.0.0.1", state.port), clean, f"127.0.0.1:{web.port}")
+    return Route("mcp", ("127.0.0.1", state.port), clean, f"127.0.0.1:{web.port}")
 
 
 @pytest.fixture
-def injector(lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
+def injector(lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> Iterator[Injector]:
     made = Injector(toxiproxy, {"mcp": lane}, folder, clock)
     yield made
     made.close()
@@ -138,9 +127,9 @@ def test_what_is_healed_can_be_chosen(injector: Injector) -> None:
 
 
 def test_a_fault_that_misses_the_canary_is_unproven(
-    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
+    lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
 ) -> None:
-    blind = Injector(toxiproxy, {"mcp": replace(lane, faulted=lane.clean)}, folder, clock)
+    blind = Injector(toxiproxy, {"mcp": replace(lane, proxied=lane.direct)}, folder, clock)
     request.addfinalizer(blind.close)
     for kind, settings in FAULTS:
         receipt = blind.inject(make_fault(kind, **settings))
@@ -159,24 +148,24 @@ def test_a_fault_that_strikes_too_few_connections_to_be_proven_is_refused(
 
 
 def test_a_fault_that_lasts_is_felt_again(
-    lane: Lane, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
+    lane: Route, toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock, request: pytest.FixtureRequest
 ) -> None:
     lanes = {"mcp": lane}
     injector = Injector(toxiproxy, lanes, folder, clock)
     request.addfinalizer(injector.close)
     injector.inject(make_fault(Latency, latency_ms=50))
-    lanes["mcp"] = replace(lane, faulted=lane.clean)  # as if the toxic were in place and did nothing any more
+    lanes["mcp"] = replace(lane, proxied=lane.direct)  # as if the toxic were in place and did nothing any more
     found = wait_for(folder, "fault_disturbed", 30)
     injector.heal()
     assert str(found.data["found"]).startswith("the canary felt it no longer: a request took ")
 
 
 def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(
-    toxiproxy: ToxiproxyServer, lane: Lane, folder: RunFolder, clock: Clock
+    toxiproxy: ToxiproxyServer, lane: Route, folder: RunFolder, clock: Clock
 ) -> None:
     """Docker and kubectl accept for a proxy that is down and close; another proxy does the same."""
-    forwarder = toxiproxy.create_proxy("forwarder", "127.0.0.1:0", f"127.0.0.1:{lane.faulted[1]}")
-    behind = replace(lane, faulted=("127.0.0.1", forwarder.port))
+    forwarder = toxiproxy.create_proxy("forwarder", "127.0.0.1:0", f"127.0.0.1:{lane.proxied[1]}")
+    behind = replace(lane, proxied=("127.0.0.1", forwarder.port))
     injector = Injector(toxiproxy, {"mcp": behind}, folder, clock)
     assert "on the clean way it was answered" in injector.inject(make_fault(Partition))["proof"]
     injector.heal()
@@ -186,7 +175,7 @@ def test_a_partition_behind_a_forwarder_is_felt_as_a_cut(
 def test_a_dead_server_is_no_proof_of_a_fault(toxiproxy: ToxiproxyServer, folder: RunFolder, clock: Clock) -> None:
     nobody = ReservedPort()
     state = toxiproxy.create_proxy("dead", "127.0.0.1:0", f"127.0.0.1:{nobody.number}")
-    lane = Lane("dead", ("127.0.0.1", state.port), ("127.0.0.1", nobody.number), "dead")
+    lane = Route("dead", ("127.0.0.1", state.port), ("127.0.0.1", nobody.number), "dead")
     injector = Injector(toxiproxy, {"dead": lane}, folder, clock)
     for kind in (BlackHole, Reset):
         assert "doubt" in injector.inject(make_fault(kind, proxy="dead"))

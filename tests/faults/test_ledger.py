@@ -9,16 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mcp_chaos.child import MARKER, Child, children_of_run, end_children
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.fault import Latency, make_fault
+from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.kinds import Latency
 from mcp_chaos.faults.ledger import clean_up, leftovers
 from mcp_chaos.faults.process import GivenProcess
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history import RunFolder
-from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Clock
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.parts import ReservedPort
+from mcp_chaos.machine.processes import MARKER, Child, children_of_run, end_children
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

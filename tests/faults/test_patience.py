@@ -2,10 +2,11 @@
 
 import pytest
 
-from mcp_chaos.faults.fault import BlackHole, Fault, Latency, Partition, Reset, make_fault
+from mcp_chaos.faults.fault import Fault, make_fault
+from mcp_chaos.faults.kinds import BlackHole, Latency, Partition, Reset
 from mcp_chaos.faults.patience import may_have_given_up
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.history.folder import RunFolder
 from tests.histories import S, call, calls_of
 
 SHORT = make_fault(Latency, latency_ms=100)

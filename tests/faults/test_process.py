@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults import process
+from mcp_chaos.faults.asking import ask
 from mcp_chaos.faults.process import KILL, PAUSE, GivenProcess, ProcessFaults, Victim
-from mcp_chaos.faults.route import Lane, ask
-from mcp_chaos.history import RunFolder
-from mcp_chaos.lab.parts import ReservedPort
-from mcp_chaos.records import Clock
+from mcp_chaos.faults.route import Route
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.parts import ReservedPort
+from mcp_chaos.machine.processes import Child
 
 
 @pytest.fixture
@@ -23,10 +24,10 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
     port = ReservedPort()
     argv = [sys.executable, "-m", "http.server", str(port.number), "--bind", "127.0.0.1"]
     child = Child("web", argv, tmp_path / "web.log", str(tmp_path))
-    way = Lane("mcp", ("127.0.0.1", port.number), ("127.0.0.1", port.number), "x", "/")
+    way = Route("mcp", ("127.0.0.1", port.number), ("127.0.0.1", port.number), "x", "/")
 
     def wait() -> None:
-        child.wait_until(lambda: ask(way.clean, way, 0.5).ended == "answered", 10)
+        child.wait_until(lambda: ask(way.direct, way, 0.5).ended == "answered", 10)
 
     child.start()
     wait()
@@ -72,7 +73,7 @@ def test_a_restart_is_a_fault_of_its_own_or_heals_one(faults: ProcessFaults, vic
     assert faults.restart("server")["name"] == "restart"
     faults.hurt("server", KILL)
     assert faults.restart("server")["name"] == "kill"
-    assert ask(victim.way.clean, victim.way, 1).ended == "answered"
+    assert ask(victim.way.direct, victim.way, 1).ended == "answered"
     assert kinds(folder).count("fault_healed") == 2
 
 
@@ -116,7 +117,7 @@ def test_a_process_that_was_given_is_not_left_paused(
     faults = ProcessFaults({"server": Victim(given, lambda: None, victim.way)}, folder, clock)
     faults.hurt("server", PAUSE)
     faults.settle()
-    assert ask(victim.way.clean, victim.way, 2).ended == "answered"
+    assert ask(victim.way.direct, victim.way, 2).ended == "answered"
 
 
 def test_a_process_that_nobody_starts_again_is_told(

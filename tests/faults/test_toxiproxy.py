@@ -7,7 +7,8 @@ import pytest
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import ToxicSettings
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab import parts
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
+from mcp_chaos.machine.parts import ReservedPort
 from tests.conftest import SocketServer, answer_always, serving
 
 LATENCY = ToxicSettings("latency", "downstream", 1.0, {"latency": 5, "jitter": 0})
@@ -90,9 +91,9 @@ def test_metrics_are_there_only_when_asked_for(toxiproxy: ToxiproxyServer) -> No
 def test_two_servers_are_addressed_in_one_process(
     toxiproxy: ToxiproxyServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from mcp_chaos.lab import toxiproxy_server
+    from mcp_chaos.faults import toxiproxy_install
 
-    part = parts.toxiproxy(toxiproxy_server.ensure(print), tmp_path_factory.mktemp("second"))
+    part = toxiproxy_part(toxiproxy_install.ensure(print), tmp_path_factory.mktemp("second"))
     part.start()
     try:
         part.wait_until_it_answers()
@@ -112,7 +113,7 @@ def test_a_server_that_hangs_costs_a_timeout_and_says_so() -> None:
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
-    reserved = parts.ReservedPort()
+    reserved = ReservedPort()
     with pytest.raises(ToxiproxyError, match=r"connection refused.*unset TOXIPROXY_URL"):
         ToxiproxyServer(f"http://127.0.0.1:{reserved.number}").version()
     reserved.release()

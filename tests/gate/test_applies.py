@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.applies import why_not_applicable
 from mcp_chaos.gate.plan import Item, Plan
 from mcp_chaos.gate.result import NOT_APPLICABLE, Attempt, ExperimentResult, GateResult
-from mcp_chaos.settings import Settings, resolve
 
 BACKEND = {"extensions": [{"name": "other"}, {"name": "mcp_chaos", "needs": ["backend_proxy"]}]}
 POSTS = {"extensions": [{"name": "mcp_chaos", "needs": ["posts"]}]}

@@ -12,8 +12,8 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.baseline import Baseline, figures_of
 from mcp_chaos.gate.regression import ALARM_FRACTION, FEWEST_RUNS, Figure, compared, limit_of, regressions
 from mcp_chaos.gate.result import Attempt, Comparison
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.history.folder import RunFolder
 from tests.report.runs import write_run
 
 SOUND = {

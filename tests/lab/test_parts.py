@@ -1,22 +1,12 @@
-"""Ports that are a part's own, and parts that cannot start."""
+"""Parts that cannot start."""
 
 import importlib.util
-import socket
 from pathlib import Path
 
 import pytest
 
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.lab import defects, parts
-
-
-def test_a_reserved_port_refuses_clients_and_lets_its_owner_listen() -> None:
-    port = parts.ReservedPort()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port.number), timeout=1)
-    with socket.create_server(("127.0.0.1", port.number)) as server:
-        socket.create_connection(server.getsockname(), timeout=1).close()
-    port.release()
 
 
 def test_a_part_that_cannot_start_is_told_with_its_log(tmp_path: Path) -> None:

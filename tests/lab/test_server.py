@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.lab import parts
 from mcp_chaos.lab.defects import VARIABLE
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.records import Reason
 
 LIST = Operation("list_databases")
 
@@ -162,7 +162,8 @@ def test_a_warehouse_that_forgot_its_logins_is_logged_in_to_again(start: Callabl
 
 
 def test_a_slow_warehouse_does_not_stop_the_server(start: Callable[..., str], lab: Lab) -> None:
-    from mcp_chaos.faults.fault import BlackHole, make_fault
+    from mcp_chaos.faults.fault import make_fault
+    from mcp_chaos.faults.kinds import BlackHole
 
     url = start()
     lab.toxiproxy.put_toxic("lab-backend", "hole", make_fault(BlackHole).toxics()[0])

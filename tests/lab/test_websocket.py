@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from mcp_chaos.child import MARKER
+from mcp_chaos.config.settings import KEYS
+from mcp_chaos.history.calls import CALL, Reason
 from mcp_chaos.lab import parts
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import Burst, Step
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import UserKind, Workload
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.processes import MARKER
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import CALL, Clock, Reason
-from mcp_chaos.settings import KEYS
+from mcp_chaos.workload.workload import UserKind, Workload
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_nonsense_costs_nothing_but_itself(server: str) -> None:
 
 
 def test_locusts_three_users(server: str, tmp_path: Path) -> None:
-    locustfile = Path("src/mcp_chaos/load/locustfile.py").resolve()
+    locustfile = Path("src/mcp_chaos/load/locust/locustfile.py").resolve()
     env = {name: value for name, value in os.environ.items() if name.lower() not in KEYS and name != MARKER}
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", f"http://{server}/mcp", "--headless"]
     command += ["-u", "9", "-r", "9", "-t", "5s", "--csv", "stats"]

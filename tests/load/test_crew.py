@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_chaos.child import children_of_run, end_children
 from mcp_chaos.errors import PartError
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.crew import part_of
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape, Burst, Constant, OpenStep, Ramp, Step, Sustained
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.processes import children_of_run, end_children
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Clock
+from mcp_chaos.workload.workload import Workload
 from tests.conftest import SocketServer, serving
 from tests.servers import well
 

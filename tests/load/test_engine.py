@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcp_chaos.load import connection
+from mcp_chaos.history.calls import CALL, Calls, Outcome, Reason
+from mcp_chaos.load.clients import http_connection
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import Burst, Step
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import CALL, Calls, Clock, Outcome, Reason
+from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, answer_always, read_request, serving
 from tests.servers import answering, http, result_for
 
@@ -163,7 +164,7 @@ def test_nobody_there_means_that_it_surely_did_not_happen() -> None:
 
 
 def test_an_answer_beyond_all_measure_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(http_connection, "MAX_ANSWER_BYTES", 100_000)
     assert reasons(against(answer_always(http(b"x" * 200_000)), total=2)) == {"WRONG_ANSWER": 2}
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcp_chaos.history.calls import CALL, Calls, Outcome
 from mcp_chaos.load.arrivals import due_ns
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.records import CALL, Calls, Clock, Outcome
+from mcp_chaos.machine.clock import Clock
 from tests.conftest import read_request, serving
 from tests.load.test_engine import DEADLINE_S, answering, http, reasons, result_for, spec_for
 

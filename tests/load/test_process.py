@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_chaos.child import Child
 from mcp_chaos.errors import PartError
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load import process
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import Burst, Locust
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.machine.processes import Child
 from mcp_chaos.mcp import Operation
+from mcp_chaos.workload.workload import Workload
 
 HERE = Target("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable")
 SPEC = LoadSpec("test", HERE, Locust(), Workload.of(Operation("x")), 1.0, seed=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_chaos import credentials, oauth
+from mcp_chaos.config import credentials, oauth
 from tests.conftest import read_request, serving
 from tests.load.test_engine import http, reasons, run_engine, spec_for
 from tests.servers import answering, result_for

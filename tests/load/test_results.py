@@ -2,8 +2,8 @@
 
 import pytest
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.results import Tally, burst_result, ramp_result, sustained_result
-from mcp_chaos.records import Reason
 from tests.histories import call, calls_of
 
 

@@ -8,9 +8,9 @@ from websockets.sync.server import ServerConnection
 
 from mcp_chaos.mcp import DIALECTS
 from tests.conftest import read_request, serving
+from tests.load.clients.test_sse import spec_for as sse_spec_for
 from tests.load.test_engine import http, reasons, result_for, run_engine
 from tests.load.test_engine import spec_for as http_spec_for
-from tests.load.test_sse import spec_for as sse_spec_for
 from tests.load.websocket_servers import answer, calls_to, talking
 from tests.sse_servers import Say, SseServer, answer_of, event
 

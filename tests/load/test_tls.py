@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import trustme
 
+from mcp_chaos.config.tls import CA_FILE, ca_problems
+from mcp_chaos.history.calls import CALL, Outcome, Reason
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import Burst, Step
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import Workload
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import CALL, Clock, Outcome, Reason
-from mcp_chaos.tls import CA_FILE, ca_problems
+from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, serving
 from tests.servers import well
 

@@ -13,9 +13,9 @@ import pytest
 
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import OpenStep, Step
-from mcp_chaos.load.workload import UserKind, Workload
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Clock
+from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import read_request, serving
 from tests.load.test_engine import DEADLINE_S, FakeStreamable, http, reasons, result_for, spec_for
 from tests.load.test_open_loop import GOOD, MS, nobody, run, silent, slow

@@ -17,11 +17,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from mcp_chaos.history.calls import Calls
 from mcp_chaos.load.shape import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.workload import UserKind, Workload
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Calls
+from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import Handler, read_request
 from tests.load.test_engine import DEADLINE_S, run_engine
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import DIALECTS, Operation, Streamable
 from mcp_chaos.mcp.dialect import error_text, text_of
 from mcp_chaos.mcp.tools import is_read_only
-from mcp_chaos.records import Reason
 
 
 def answer(*texts: str, **more: Any) -> dict[str, Any]:

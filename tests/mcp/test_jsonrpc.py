@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import JsonRpc, Operation
-from mcp_chaos.records import Reason
 
 
 def test_a_call_is_the_specifications() -> None:

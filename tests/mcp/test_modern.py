@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Modern, Operation
 from mcp_chaos.mcp.modern import header_value
-from mcp_chaos.records import Reason
 from tests.mcp.recordings import MODERN, answers, message_of
 
 META = "io.modelcontextprotocol/"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import DialectError, Operation, Streamable
 from mcp_chaos.mcp.dialect import Message, parse_message
-from mcp_chaos.records import Reason
 from tests.mcp.recordings import FILES, Exchange, exchanges, message_of
 
 

@@ -2,8 +2,8 @@
 
 import json
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation, WebSocket
-from mcp_chaos.records import Reason
 
 OPENED = {"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-11-25", "capabilities": {}}}
 

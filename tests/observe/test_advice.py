@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mcp_chaos.credentials import VARIABLES
+from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.advice import network_advice, shown

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from mcp_chaos.errors import TargetError
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools, read_health, read_status
-from mcp_chaos.records import Reason
 from tests.conftest import ANSWER, answer_always, read_request, serving
 from tests.servers import answering, http, tools_server
 

@@ -6,12 +6,12 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from mcp_chaos.errors import TargetError
-from mcp_chaos.lab.parts import ReservedPort
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers, list_tools
-from mcp_chaos.records import Reason
 from tests.conftest import answer_always, serving
 from tests.load.websocket_servers import answer, talking
 from tests.servers import http

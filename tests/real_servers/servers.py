@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from mcp_chaos.child import Child
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.lab import toxiproxy_server
-from mcp_chaos.lab.parts import LOOPBACK, ReservedPort
+from mcp_chaos.machine.parts import LOOPBACK, ReservedPort
+from mcp_chaos.machine.processes import Child
 from tests.real_servers.obtain import node_server, python_of
 
 ANY_SDK = Path(__file__).with_name("any_sdk.py")
@@ -101,7 +101,7 @@ def _snowflake(server: Server, folder: Path, stack: ExitStack) -> dict[str, str]
         [sys.executable, "-m", "mcp_chaos.lab.warehouse", str(warehouse.number)],
         warehouse, folder, stack, {"TMPDIR": str(folder)},
     )  # fmt: skip
-    binary = str(toxiproxy_server.ensure(print))
+    binary = str(toxiproxy_install.ensure(print))
     serve([binary, "-host", LOOPBACK, "-port", str(api.number)], api, folder, stack, {"LOG_LEVEL": "warn"})
     toxiproxy = ToxiproxyServer(f"http://{LOOPBACK}:{api.number}")
     proxy = toxiproxy.create_proxy("backend", f"{LOOPBACK}:0", f"{LOOPBACK}:{warehouse.number}")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Outcome, Reason
+from mcp_chaos.history.calls import Outcome, Reason
+from mcp_chaos.history.folder import RunFolder
 
 EXPERIMENTS = ("network_partition", "stalled_backend")
 

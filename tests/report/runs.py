@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Event, Lane, Reason
+from mcp_chaos.history.calls import Lane, Reason
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.folder import RunFolder
 from tests.histories import a_history, every, fault
 
 HOSTILE = "</script><script>window.hacked=1</script>"

@@ -2,7 +2,7 @@
 
 from mcp_chaos.report.details import details
 from mcp_chaos.report.series import time_line
-from mcp_chaos.spans import FaultSpan, Segment
+from mcp_chaos.verdict.spans import FaultSpan, Segment
 from tests.histories import S, calls_of, every
 
 CALLS = calls_of(every(0.5, 0, 3600))

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mcp_chaos.cli import cli
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
 from tests.report.runs import HOSTILE, write_run

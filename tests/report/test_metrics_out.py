@@ -20,12 +20,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mcp_chaos.cli import cli
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.history import History, RunFolder, began_ns
-from mcp_chaos.records import Lane, Outcome, Reason
+from mcp_chaos.history.calls import Lane, Outcome, Reason
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History, began_ns
 from mcp_chaos.report.html import run_page
 from mcp_chaos.report.otel import export
 from mcp_chaos.report.prometheus import as_prometheus
-from mcp_chaos.spans import WINDOWS
+from mcp_chaos.verdict.spans import WINDOWS
 from tests.histories import S, calls_of, event, every
 from tests.report.runs import HOSTILE, START_S, write_run
 

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 
 from mcp_chaos.cli import cli
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history import History, RunFolder
-from mcp_chaos.records import Outcome, Reason
+from mcp_chaos.history.calls import Outcome, Reason
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.report.past import UNFINISHED, compare, differences, past_runs, render_runs
 from mcp_chaos.report.terminal import render
-from mcp_chaos.verdict import judge
+from mcp_chaos.verdict.judge import judge
 from tests.histories import S
 from tests.report.runs import START_S, write_run
 

@@ -4,10 +4,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from mcp_chaos.records import CALL, Lane, Reason
+from mcp_chaos.history.calls import CALL, Lane, Reason
 from mcp_chaos.report.charts import bands, charts
 from mcp_chaos.report.series import MOST_BUCKETS, operation_rows, time_line
-from mcp_chaos.spans import FaultSpan, Segment
+from mcp_chaos.verdict.spans import FaultSpan, Segment
 from tests.histories import S, call, calls_of, every
 
 CALLS = calls_of(

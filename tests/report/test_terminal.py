@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mcp_chaos.metrics import Figures, figures
-from mcp_chaos.records import Reason
-from mcp_chaos.report import progress
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.report.terminal import render
-from mcp_chaos.verdict import judge
+from mcp_chaos.run import progress
+from mcp_chaos.verdict.judge import judge
+from mcp_chaos.verdict.measure import Figures, figures
 from tests.histories import a_history, calls_of, event, every, fault
 
 SOUND = [*every(0.1, 0, 3), *every(0.1, 3, 5, reason=Reason.REFUSED), *every(0.1, 5, 12)]

@@ -10,21 +10,22 @@ from pathlib import Path
 import click
 
 from mcp_chaos import __version__
-from mcp_chaos.child import is_alive
 from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
-from mcp_chaos.doctor import FAIL as FAILED
-from mcp_chaos.doctor import examine
+from mcp_chaos.commands.doctor import FAIL as FAILED
+from mcp_chaos.commands.doctor import examine
+from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
+from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
+from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.ledger import clean_up
-from mcp_chaos.history import RunFolder, to_json
-from mcp_chaos.init_command import EXPERIMENTS, InCi, starting_set, write
-from mcp_chaos.lab import toxiproxy_server
-from mcp_chaos.load.workload_file import AUTO
-from mcp_chaos.printable import printable
-from mcp_chaos.records import Clock
-from mcp_chaos.settings import resolve
+from mcp_chaos.history.files import to_json
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.processes import is_alive
+from mcp_chaos.workload.file import AUTO
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,7 +49,7 @@ def toxiproxy() -> None:
 @toxiproxy.command()
 def install() -> None:
     """Find the Toxiproxy server, or download or build it, once per machine; print where it is."""
-    click.echo(toxiproxy_server.ensure(lambda line: click.echo(line, err=True)))
+    click.echo(toxiproxy_install.ensure(lambda line: click.echo(line, err=True)))
 
 
 _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -102,7 +103,7 @@ def init(url: str | None, command: str | None, folder: str, install: str, start:
 @cli.command()
 def locustfile() -> None:
     """Print where the locustfile is, for locust -f."""
-    click.echo(Path(__file__).parents[1] / "load" / "locustfile.py")
+    click.echo(Path(__file__).parents[1] / "load" / "locust" / "locustfile.py")
 
 
 @cli.command()

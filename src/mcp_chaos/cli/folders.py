@@ -8,16 +8,17 @@ from pathlib import Path
 import click
 
 from mcp_chaos.cli.loads import exit_code, load_text, width
+from mcp_chaos.commands.load_report import KIND, Report
+from mcp_chaos.config.settings import runs_folder
 from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
-from mcp_chaos.history import RunFolder, to_json, write_atomically
-from mcp_chaos.load_command import KIND, Report
+from mcp_chaos.history.files import to_json, write_atomically
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.past import compare as side_by_side
 from mcp_chaos.report.past import differences, past_runs, render_runs
 from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.report.terminal import render
-from mcp_chaos.settings import runs_folder
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXIT_CODES = {PASS: EXIT_PASS, FAIL: EXIT_FAIL, INCONCLUSIVE: EXIT_INCONCLUSIVE}

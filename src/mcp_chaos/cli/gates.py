@@ -16,18 +16,19 @@ from chaoslib import convert_vars
 
 from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected, width
-from mcp_chaos.control import undisturbed
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
 from mcp_chaos.gate.plan import Plan, is_experiment, make_plan, read_profile
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
-from mcp_chaos.history import RunFolder, to_json
-from mcp_chaos.printable import printable
+from mcp_chaos.history.files import to_json
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
-from mcp_chaos.verdict import INCONCLUSIVE, PASS
+from mcp_chaos.verdict.judge import INCONCLUSIVE, PASS
 
 
 def _as_html(result: GateResult) -> str:

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
+from mcp_chaos.commands.load import make_load
+from mcp_chaos.commands.load_plan import SPEC, Plan, PlannedFault
+from mcp_chaos.commands.load_report import Report
+from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
-from mcp_chaos.history import to_json, write_atomically
+from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.load.shape import SHAPES
-from mcp_chaos.load_command import SPEC, Plan, PlannedFault, Report, make_load
 from mcp_chaos.report.load import render_load
-from mcp_chaos.settings import resolve
 
 T = TypeVar("T")
 

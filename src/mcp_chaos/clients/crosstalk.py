@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, Wire, hang_up
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.dialect import text_of
-from mcp_chaos.records import Reason
 
 _MAX_TRIALS = 8
 _LEAVE_FRACTION = 0.2

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mcp_chaos.credentials import credential_headers
-from mcp_chaos.load.connection import Connection, Head, HttpConnection
-from mcp_chaos.load.request import LostError, header_lines, request_head
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.tls import client_context
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
+from mcp_chaos.load.clients.request import LostError, header_lines, request_head
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
-from mcp_chaos.records import Reason
-from mcp_chaos.tls import client_context
 
 DIALECTS_OVER_HTTP = ("streamable", "modern", "jsonrpc")
 """The dialects whose every message is a POST; the others keep a stream of their own."""

@@ -8,9 +8,9 @@ from mcp_chaos.clients.behaviours import BEHAVIOURS
 from mcp_chaos.clients.exchange import DIALECTS_OVER_HTTP, Wire
 from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult
 from mcp_chaos.errors import UsageError
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Clock
 
 ALL = "all"
 

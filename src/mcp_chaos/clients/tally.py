@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, why_failed
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Reason
 
 _EVERY_S = 0.5
 _TRIALS = 3

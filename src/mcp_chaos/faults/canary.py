@@ -7,19 +7,11 @@ lane with the clean way to the same server, so that a slow server is not mistake
 import math
 import time
 
-from mcp_chaos.faults.fault import (
-    Bandwidth,
-    BlackHole,
-    DataLimit,
-    Fault,
-    Latency,
-    Partition,
-    Reset,
-    Slicer,
-    SlowClose,
-)
+from mcp_chaos.faults.asking import ONE_REQUEST, Question, Reading, ask
+from mcp_chaos.faults.fault import Fault
+from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.rarity import CLEAR, FEW, LONGEST_PROOF_S, connections_needed, tells
-from mcp_chaos.faults.route import ONE_REQUEST, Lane, Question, Reading, ask
+from mcp_chaos.faults.route import Route
 
 CLEAN_TIMEOUT_S = 2.0
 _CLEAR_MS = 20.0
@@ -45,7 +37,7 @@ class Canary:
         lane: the way that is poisoned, and the clean one.
     """
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Route) -> None:
         self.lane = lane
 
     def feel(self, fault: Fault) -> str:
@@ -79,7 +71,7 @@ class Canary:
             return 0.0
         delay = self._expected_delay(fault)
         expected_ms = delay[0] if delay is not None else 0.0
-        clean_ms = min(ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).took_ms for _ in range(_PAIRS))
+        clean_ms = min(ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).took_ms for _ in range(_PAIRS))
         connections = connections_needed(fraction, _struck_needed(expected_ms) if delay is not None else 1)
         return connections * (2 * clean_ms + fraction * expected_ms) / 1e3
 
@@ -115,8 +107,8 @@ class Canary:
 
     def _ask(self, timeout_s: float, question: Question = ONE_REQUEST) -> tuple[Reading, Reading]:
         """The faulted reading and the clean one."""
-        faulted = ask(self.lane.faulted, self.lane, timeout_s, question)
-        return faulted, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S, question)
+        faulted = ask(self.lane.proxied, self.lane, timeout_s, question)
+        return faulted, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S, question)
 
     def _refusal(self) -> str:
         """Refused; or, behind a forwarder that accepts for a proxy that is down (Docker, kubectl), cut off."""
@@ -128,9 +120,9 @@ class Canary:
         raise NotFeltError(f"a new connection was {faulted.ended} (on the clean way {clean.ended}), not refused")
 
     def _silence(self) -> str:
-        clean = ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S)
+        clean = ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S)
         patience_s = min(CLEAN_TIMEOUT_S, max(0.3, 5 * clean.took_ms / 1e3))
-        faulted = ask(self.lane.faulted, self.lane, patience_s)
+        faulted = ask(self.lane.proxied, self.lane, patience_s)
         if faulted.ended != "silent":
             raise NotFeltError(f"a request was {faulted.ended}, not swallowed")
         if clean.ended != "answered":
@@ -192,7 +184,7 @@ class Canary:
             size = min(_LONGEST_HEADER_BYTES, rate * 100)
             requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
             return 0.5 * requests * size / rate, Question(requests, size)
-        size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
+        size = max(1, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).received_bytes)
         requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
         return 0.5 * requests * size / rate, Question(requests)
 
@@ -217,7 +209,7 @@ class Canary:
         if fault.direction != "downstream":
             size = min(fault.limit_bytes, _LONGEST_HEADER_BYTES)
         else:
-            size = max(1, ask(self.lane.clean, self.lane, CLEAN_TIMEOUT_S).received_bytes)
+            size = max(1, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).received_bytes)
         requests = min(_MOST_REQUESTS, fault.limit_bytes // size + 1)
         question = Question(requests, size if fault.direction != "downstream" else 0)
         faulted, clean = self._ask(CLEAN_TIMEOUT_S, question)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mcp_chaos.errors import PartError, ToxiproxyError
-from mcp_chaos.faults.fault import BlackHole, Fault, Partition
+from mcp_chaos.faults.fault import Fault
+from mcp_chaos.faults.kinds import BlackHole, Partition
 from mcp_chaos.faults.monitor import TIMEOUT_S
 from mcp_chaos.faults.recreate import Record, recreate_proxy, restore_proxy, without
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer

@@ -14,15 +14,16 @@ from typing import Any
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.canary import Canary, NotFeltError
-from mcp_chaos.faults.fault import Fault, Flap, Partition, fault_settings
+from mcp_chaos.faults.fault import Fault, fault_settings
 from mcp_chaos.faults.healing import Healer
+from mcp_chaos.faults.kinds import Flap, Partition
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
 from mcp_chaos.faults.rarity import LONGEST_PROOF_S
-from mcp_chaos.faults.route import Lane
+from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Clock
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 
 Receipt = dict[str, Any]
 
@@ -85,7 +86,7 @@ class Injector:
     def __init__(
         self,
         server: ToxiproxyServer,
-        lanes: dict[str, Lane],
+        lanes: dict[str, Route],
         folder: RunFolder,
         clock: Clock,
         restart: Callable[[], None] | None = None,
@@ -199,7 +200,7 @@ class Injector:
         state = self._server.proxy(proxy)
         return state.enabled and not state.toxics
 
-    def _lane(self, proxy: str) -> Lane:
+    def _lane(self, proxy: str) -> Route:
         if proxy not in self._lanes:
             raise UsageError(
                 f"There is no proxy '{proxy}' in this run; there are {', '.join(self._lanes)}. Nothing was changed."
@@ -307,7 +308,7 @@ class Injector:
             time.sleep(min(left_s, _POLL_S))
         return False
 
-    def _prove(self, active: _Active, lane: Lane) -> None:
+    def _prove(self, active: _Active, lane: Route) -> None:
         began = time.monotonic()
         try:
             active.receipt["proof"] = Canary(lane).feel(active.fault)

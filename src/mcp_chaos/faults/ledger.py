@@ -6,12 +6,13 @@ Used by the watchdog when a run died without a word, and by ``mcp-chaos heal``.
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_chaos.child import end_children, resume
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.recreate import recorded_proxy, restore_proxy, without
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Clock, Event
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.processes import end_children, resume
 
 _UNREACHABLE_TIMEOUT_S = 3.0
 

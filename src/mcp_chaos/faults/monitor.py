@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.fault import Fault, Flap, Partition, ToxicSettings
+from mcp_chaos.faults.fault import Fault, ToxicSettings
+from mcp_chaos.faults.kinds import Flap, Partition
 from mcp_chaos.faults.toxiproxy import ProxyState
 
 INTERVAL_S = 0.5

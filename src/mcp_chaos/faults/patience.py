@@ -1,9 +1,10 @@
 """Whether clients gave up while a fault held their answers back: removing its toxic can freeze Toxiproxy then."""
 
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.faults.fault import Fault, Latency
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Reason
+from mcp_chaos.faults.fault import Fault
+from mcp_chaos.faults.kinds import Latency
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.history.folder import RunFolder
 
 _SAFE_PART = 0.5
 

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import psutil
 
 from mcp_chaos.errors import PartError, UsageError
+from mcp_chaos.faults.asking import ask
 from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S
-from mcp_chaos.faults.route import Lane, ask
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import Clock
+from mcp_chaos.faults.route import Route
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
 
 PAUSE = "pause"
 KILL = "kill"
@@ -100,14 +101,14 @@ class GivenProcess:
     def start(self) -> None:
         """Nothing: that is for whoever keeps it running."""
 
-    def wait_until_it_is_back(self, way: Lane) -> None:
+    def wait_until_it_is_back(self, way: Route) -> None:
         """Wait until a server answers where it was.
 
         Raises:
             PartError: none does.
         """
         until = time.monotonic() + _BACK_S
-        while ask(way.clean, way, _ASK_S).ended != "answered":
+        while ask(way.direct, way, _ASK_S).ended != "answered":
             if time.monotonic() > until:
                 raise PartError(
                     f"No server came back in the place of the process {self.pid} within {_BACK_S:g} s. The run cannot "
@@ -128,7 +129,7 @@ class Victim:
 
     child: Process
     wait_until_it_answers: Callable[[], None]
-    way: Lane
+    way: Route
 
 
 class ProcessFaults:
@@ -249,8 +250,8 @@ class ProcessFaults:
         self._active.pop(part, None)
         self._event("fault_healed", fault_id=receipt["fault_id"])
 
-    def _prove(self, receipt: dict[str, Any], way: Lane, kind: str) -> None:
-        reading = ask(way.clean, way, _ASK_S)
+    def _prove(self, receipt: dict[str, Any], way: Route, kind: str) -> None:
+        reading = ask(way.direct, way, _ASK_S)
         expected = ("silent",) if kind == PAUSE else ("refused", "reset", "closed")
         if reading.ended in expected:
             receipt["proof"] = f"a request was {reading.ended}"

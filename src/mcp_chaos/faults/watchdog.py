@@ -11,11 +11,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from mcp_chaos.child import end_children
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.faults.ledger import clean_up
-from mcp_chaos.history import RunFolder
-from mcp_chaos.records import COULD_NOT_HEAL, Clock
+from mcp_chaos.history.events import COULD_NOT_HEAL
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.processes import end_children
 
 _FAREWELL = b"."
 _HEAL = b"!"

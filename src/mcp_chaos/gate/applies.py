@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mcp_chaos.choice import DEADLINE_S
 from mcp_chaos.clients.exchange import DIALECTS_OVER_HTTP
+from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError
-from mcp_chaos.load.workload_file import AUTO
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.preflight import EXTENSION, NEEDS
-from mcp_chaos.settings import Settings
+from mcp_chaos.run.choice import DEADLINE_S
+from mcp_chaos.toolkit.preflight import EXTENSION, NEEDS
+from mcp_chaos.workload.file import AUTO
 
 
 def _lacks_backend_proxy(settings: Settings) -> str:

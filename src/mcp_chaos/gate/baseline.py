@@ -14,10 +14,12 @@ import orjson
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.regression import FEWEST_RUNS, LATE, WORK, compared
 from mcp_chaos.gate.result import Attempt, Comparison
-from mcp_chaos.history import History, RunFolder, to_json, write_atomically
-from mcp_chaos.metrics import figures, measure, touched_by
-from mcp_chaos.pulse import OBSERVATION
-from mcp_chaos.records import CALL, Lane
+from mcp_chaos.history.calls import CALL, Lane
+from mcp_chaos.history.files import to_json, write_atomically
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
+from mcp_chaos.machine.pulse import OBSERVATION
+from mcp_chaos.verdict.measure import figures, measure, touched_by
 
 SCHEMA = 1
 _MOST_RUNS = 30

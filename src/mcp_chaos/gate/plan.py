@@ -22,10 +22,10 @@ from chaoslib.loader import load_experiment
 from chaoslib.types import Strategy
 from jsonschema import Draft202012Validator, ValidationError
 
+from mcp_chaos.config.settings import KEYS, Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.applies import why_not_applicable
-from mcp_chaos.preflight import check_run
-from mcp_chaos.settings import KEYS, Settings, resolve
+from mcp_chaos.toolkit.preflight import check_run
 
 HYPOTHESIS = "steady-state-hypothesis"
 _OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls"}

@@ -16,7 +16,7 @@ from mcp_chaos.errors import (
     EXIT_USAGE,
 )
 from mcp_chaos.gate.plan import ExpectedFailure, Plan
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 
 ABORTED = "aborted"
 ERROR = "error"

@@ -26,7 +26,7 @@ from mcp_chaos import control
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.gate.plan import Item, Plan
 from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, Comparison, ExperimentResult, GateResult
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 
 _INTERRUPTED = "it was interrupted"
 

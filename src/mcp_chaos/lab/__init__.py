@@ -1,1 +1,1 @@
-"""The embedded target: Toxiproxy, a warehouse and the reference MCP server, as child processes on loopback."""
+"""The embedded target: a warehouse and the reference MCP server, as child processes on loopback."""

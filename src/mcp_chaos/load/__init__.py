@@ -1,1 +1,1 @@
-"""The load: when (shape), what (workload), over which connections (engine), in a process of its own (worker)."""
+"""The load: when (shape), by whom (clients), at what pace (engine), in processes of its own (main)."""

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from mcp_chaos.history import RunFolder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import Health
 from mcp_chaos.load.member import Member
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.records import Clock
+from mcp_chaos.machine.clock import Clock
 
 _HEAD_START_NS = 50_000_000
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
@@ -74,7 +74,7 @@ class Team:
     def __init__(
         self, spec_path: Path, spec: LoadSpec, folder: RunFolder, died: Callable[[int, int | None], None]
     ) -> None:
-        self._argv = [sys.executable, "-m", "mcp_chaos.load.worker", str(spec_path), str(folder.path)]
+        self._argv = [sys.executable, "-m", "mcp_chaos.load.main", str(spec_path), str(folder.path)]
         self._spec = spec
         self._died = died
         self._clock = Clock(spec.clock_offset_ns)

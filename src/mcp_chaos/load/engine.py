@@ -11,21 +11,20 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
-from mcp_chaos.credentials import credential_headers
-from mcp_chaos.credentials import fresh_for_s as fresh_for_s_of_credentials
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.credentials import fresh_for_s as fresh_for_s_of_credentials
+from mcp_chaos.config.tls import client_context
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.load.arrivals import due_ns
-from mcp_chaos.load.first_bad_answers import FirstBadAnswers
-from mcp_chaos.load.request import header_lines
+from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
+from mcp_chaos.load.clients.http import User
+from mcp_chaos.load.clients.registry import client_of
+from mcp_chaos.load.clients.request import header_lines
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.load.sse import SseUser
 from mcp_chaos.load.timer import ExactTimer
-from mcp_chaos.load.user import User
-from mcp_chaos.load.websocket import WebSocketUser
-from mcp_chaos.load.workload import Choices
-from mcp_chaos.records import Clock
-from mcp_chaos.tls import client_context
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.workload.workload import Choices
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1_000
@@ -191,9 +190,7 @@ class Engine:
         return self._users[number]
 
     def _kind_of_user(self, kind: int) -> type[User]:
-        if self.workload.kinds[kind].websocket:
-            return WebSocketUser
-        return {"websocket": WebSocketUser, "sse": SseUser}.get(self.target.dialect, User)
+        return client_of(self.target.dialect, websocket=self.workload.kinds[kind].websocket)
 
     def ended(self, user: User, done_ns: int) -> None:
         """A user's call ended: its next one, now or when it has thought, or one user less to wait for."""

@@ -10,14 +10,15 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
-from mcp_chaos.history import RunFolder
-from mcp_chaos.load.calls_file import CallsFile
+from mcp_chaos.history.calls import CALL
+from mcp_chaos.history.calls_file import CallsFile
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.engine import Engine
-from mcp_chaos.load.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.health import Health
 from mcp_chaos.load.shape import Step
 from mcp_chaos.load.spec import LoadSpec
-from mcp_chaos.records import CALL, Clock
+from mcp_chaos.machine.clock import Clock
 
 _FLUSH_S = 0.1
 _US_PER_S = 1e6

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.child import Child, last_lines
 from mcp_chaos.errors import PartError
-from mcp_chaos.history import RunFolder, read_calls
+from mcp_chaos.history.calls import CALL, Calls, read_calls
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.load.main import STARTED
 from mcp_chaos.load.shape import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.load.worker import STARTED
-from mcp_chaos.metrics import Figures, figures
-from mcp_chaos.records import CALL, Calls, Clock
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.processes import Child, last_lines
+from mcp_chaos.verdict.measure import Figures, figures
 
 LOCUST_DIALECTS = ("streamable", "modern", "jsonrpc")
 """Those that Locust's users speak; those of a workload with ``websocket`` open one besides."""
@@ -51,7 +52,7 @@ class LoadProcess:
             _check_locust(self.spec.target)
         name = f"load-{self.spec.name}.json"
         self.folder.write(name, self.spec.to_json())
-        module = "mcp_chaos.load.locust_run" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.worker"
+        module = "mcp_chaos.load.locust.process" if isinstance(self.spec.shape, Locust) else "mcp_chaos.load.main"
         argv = [sys.executable, "-m", module, str(self.folder.path / name), str(self.folder.path)]
         # numpy's linear algebra is not used, and its threads spin when they start.
         env = {"OPENBLAS_NUM_THREADS": "1"}

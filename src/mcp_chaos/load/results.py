@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcp_chaos.records import Calls, Outcome, Reason
+from mcp_chaos.history.calls import Calls, Outcome, Reason
 
 _NS_PER_S = 1e9
 _NS_PER_MS = 1e6

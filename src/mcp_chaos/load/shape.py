@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.records import LANES
+from mcp_chaos.history.calls import LANES
 
 MAX_USERS = 10_000
 MAX_WORKERS = 64
@@ -264,7 +264,7 @@ def check_load(
     Args:
         name: of the load; names its files.
         shape: a name from ``SHAPES``.
-        lane: a name from ``history.LANES``.
+        lane: a name from ``calls.LANES``.
         deadline_s: of each call.
         users_from: a ramp whose capacity will be the number of users, or ``None``.
         numbers: of the shape.

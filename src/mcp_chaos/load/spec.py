@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mcp_chaos.history.calls import Lane
 from mcp_chaos.load.shape import AnyShape, make_shape, shape_to_json
-from mcp_chaos.load.workload import Workload
-from mcp_chaos.records import Lane
+from mcp_chaos.workload.workload import Workload
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from mcp_chaos.printable import printable
-from mcp_chaos.records import Reason
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.printable import printable
 
 Headers = list[tuple[str, str]]
 Message = dict[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import Dialect, Headers, Message, Operation
 from mcp_chaos.mcp.streamable import judge_tool_result
-from mcp_chaos.records import Reason
 
 PROTOCOL_VERSION = "2026-07-28"
 

@@ -8,9 +8,9 @@ Source: modelcontextprotocol.io, specification 2024-11-05, basic/transports, "HT
 
 from urllib.parse import urljoin, urlsplit
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import DialectError, Headers, Message
 from mcp_chaos.mcp.streamable import State, Streamable
-from mcp_chaos.records import Reason
 
 
 class Sse(Streamable):

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Message, Operation, error_text, is_answer_to
-from mcp_chaos.records import Reason
 
 PROTOCOL_VERSION = "2025-11-25"
 SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")

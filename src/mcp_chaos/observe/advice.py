@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from mcp_chaos.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.tls import CA_FILE
 from mcp_chaos.mcp.dialect import Message, error_text
-from mcp_chaos.tls import CA_FILE
 
 _MCP_KINDS = ("application/json", "text/event-stream", "")
 _DESCRIPTION = re.compile(r'error_description="([^"]{1,200})"')

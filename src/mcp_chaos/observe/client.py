@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from mcp_chaos.credentials import redacted
+from mcp_chaos.config.credentials import redacted
 from mcp_chaos.errors import TargetError
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.observe.advice import Answer, advice, describe, network_advice, shown
 from mcp_chaos.observe.transport import transport_for
-from mcp_chaos.records import Reason
 
 _MOST_PAGES = 100
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 
-from mcp_chaos.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.transport import server_name
-from mcp_chaos.records import Reason
-from mcp_chaos.tls import context_for
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from mcp_chaos.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.tls import client_context, context_for
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Dialect, DialectError
 from mcp_chaos.mcp.dialect import Headers, Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.mcp.sse import endpoint_path
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 from mcp_chaos.observe.advice import Answer
-from mcp_chaos.records import Reason
-from mcp_chaos.tls import client_context, context_for
 
 MOST_BYTES = 16 * 1024 * 1024
 _STREAM_END_S = 0.25

@@ -1,1 +1,1 @@
-"""What a person sees: progress while a load runs, the table at the end."""
+"""What a person sees of a run: the table at its end, its page, its metrics."""

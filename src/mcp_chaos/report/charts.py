@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos.report.series import Heat, LaneLines, TimeLine
-from mcp_chaos.spans import FaultSpan
+from mcp_chaos.verdict.spans import FaultSpan
 
 Trace = dict[str, Any]
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from mcp_chaos.records import Calls
+from mcp_chaos.history.calls import Calls
 from mcp_chaos.report.charts import charts
 from mcp_chaos.report.series import TimeLine, time_line
-from mcp_chaos.spans import FaultSpan, Segment, merged
+from mcp_chaos.verdict.spans import FaultSpan, Segment, merged
 
 _MOST = 12
 _LEAST_NS = 3_000_000_000

@@ -16,33 +16,31 @@ from markupsafe import Markup
 
 from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history import History, RunFolder, began_ns
-from mcp_chaos.metrics import end_of, figures, touched_by
-from mcp_chaos.records import CALL, GOOD, LANES, Calls, Reason
+from mcp_chaos.history.calls import CALL, GOOD, LANES, Calls, Reason
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History, began_ns
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
-from mcp_chaos.spans import WINDOWS, Segment, load_spans
-from mcp_chaos.thresholds import number
-from mcp_chaos.verdict import Verdict, judge
+from mcp_chaos.report.summary import RunSummary
+from mcp_chaos.verdict.judge import Verdict, judge
+from mcp_chaos.verdict.measure import end_of, figures, touched_by
+from mcp_chaos.verdict.spans import WINDOWS, Segment, load_spans
+from mcp_chaos.verdict.thresholds import number
 
 _MOST_ROWS = 60
 _NS_PER_S = 1e9
 
 
 @dataclass(frozen=True)
-class RunPage:
-    """What the page shows of one run.
+class RunPage(RunSummary):
+    """What the page shows of one run besides its summary.
 
     Args:
-        title: of the experiment.
         anchor: of its part of the page.
         began: when, for people.
-        start_s: the same, in seconds since the epoch.
-        target: the server.
         dialect: how it was spoken to.
-        verdict: the answer.
         key_figures: a name, a value and its unit.
         bands: of the faults, see ``charts.bands``.
         charts: in their order.
@@ -56,13 +54,9 @@ class RunPage:
         data: what the page's script draws from, JSON that is safe in HTML.
     """
 
-    title: str
     anchor: str
     began: str
-    start_s: float
-    target: str
     dialect: str
-    verdict: Verdict
     key_figures: list[tuple[str, str, str]]
     bands: list[dict[str, Any]]
     charts: list[Chart]

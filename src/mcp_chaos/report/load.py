@@ -6,9 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from mcp_chaos.metrics import Measured
 from mcp_chaos.report import tables
 from mcp_chaos.report.tables import number
+from mcp_chaos.verdict.measure import Measured
 
 _QUANTILES = ("p50", "p90", "p95", "p99", "p99_9", "max")
 

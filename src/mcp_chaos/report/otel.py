@@ -24,11 +24,12 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_co
 
 from mcp_chaos import __version__
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.history import History, RunFolder, began_ns
-from mcp_chaos.metrics import Measured, end_of
-from mcp_chaos.records import Calls, Lane, Outcome, Reason
-from mcp_chaos.spans import Segment
-from mcp_chaos.verdict import FAIL, Verdict, judge
+from mcp_chaos.history.calls import Calls, Lane, Outcome, Reason
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History, began_ns
+from mcp_chaos.verdict.judge import FAIL, Verdict, judge
+from mcp_chaos.verdict.measure import Measured, end_of
+from mcp_chaos.verdict.spans import Segment
 
 _NAME = "mcp_chaos"
 _NS_PER_S = 1e9

@@ -9,12 +9,13 @@ from typing import Any
 from rich.text import Text
 
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history import History, RunFolder
-from mcp_chaos.metrics import Measured
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.history import History
 from mcp_chaos.report import tables
-from mcp_chaos.spans import WINDOWS
-from mcp_chaos.thresholds import number
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict, judge
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
+from mcp_chaos.verdict.measure import Measured
+from mcp_chaos.verdict.spans import WINDOWS
+from mcp_chaos.verdict.thresholds import number
 
 UNFINISHED = "unfinished"
 

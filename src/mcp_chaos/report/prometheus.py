@@ -6,15 +6,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from mcp_chaos.metrics import Figures
-from mcp_chaos.report.html import RunPage
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.report.summary import RunSummary
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
+from mcp_chaos.verdict.measure import Figures
 
 _RUN = ("experiment", "target")
 _MS_PER_S = 1e3
 
 
-def as_prometheus(runs: Sequence[RunPage], gate: Mapping[str, Any] | None = None) -> str:
+def as_prometheus(runs: Sequence[RunSummary], gate: Mapping[str, Any] | None = None) -> str:
     """The text. Of several runs of one experiment on one target, the last counts.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcp_chaos.records import Calls, Lane, Outcome, Reason
+from mcp_chaos.history.calls import Calls, Lane, Outcome, Reason
 
 MOST_BUCKETS = 240
 _SHORT_S = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -9,9 +9,9 @@ from rich.style import Style, StyleType
 from rich.table import Table
 from rich.text import Text
 
-from mcp_chaos.metrics import Figures, Measured
-from mcp_chaos.printable import printable
-from mcp_chaos.spans import WINDOWS, FaultSpan
+from mcp_chaos.machine.printable import printable
+from mcp_chaos.verdict.measure import Figures, Measured
+from mcp_chaos.verdict.spans import WINDOWS, FaultSpan
 
 WIDTH = 120
 _FIGURES = ("calls", "success", "p50 ms", "p95 ms", "p99 ms", "recovery s")

@@ -4,8 +4,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_chaos.report import tables
-from mcp_chaos.thresholds import number
-from mcp_chaos.verdict import FAIL, INCONCLUSIVE, PASS, Verdict
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict
+from mcp_chaos.verdict.thresholds import number
 
 _STYLES = {PASS: "bold green", FAIL: "bold red", INCONCLUSIVE: "bold yellow"}
 _OUTCOMES = {"met": "green", "missed": "red", "no_data": "yellow", "inconclusive": "yellow"}

@@ -10,10 +10,10 @@ from contextlib import suppress
 from mcp_chaos.clients.behaviours import never_read
 from mcp_chaos.clients.exchange import Client, Reply, why_failed
 from mcp_chaos.clients.rules.registry import NotApplicableError, Subject, close_all, rule
-from mcp_chaos.load.connection import HttpConnection
-from mcp_chaos.load.request import LostError
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.load.clients.http_connection import HttpConnection
+from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Reason
 
 _SHORTEST_S = 0.1
 _BUSY_S = 6.0

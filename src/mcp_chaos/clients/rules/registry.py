@@ -15,8 +15,8 @@ import orjson
 
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire, why_failed
 from mcp_chaos.clients.tally import usual_s
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
-from mcp_chaos.records import Reason
 
 _MOST_TRIALS = 6
 

@@ -7,7 +7,7 @@ import asyncio
 
 from mcp_chaos.clients.exchange import Reply, why_failed
 from mcp_chaos.clients.rules.registry import GOOD, Subject, close_all, rule
-from mcp_chaos.load.request import LostError
+from mcp_chaos.load.clients.request import LostError
 
 _PIECES = 12
 _BETWEEN_S = 0.05

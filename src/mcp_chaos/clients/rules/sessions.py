@@ -9,9 +9,9 @@ import orjson
 
 from mcp_chaos.clients.exchange import Answer, Client, why_failed
 from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, patient_rule, rule
-from mcp_chaos.load.request import LostError
+from mcp_chaos.history.calls import Reason
+from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp import DialectError
-from mcp_chaos.records import Reason
 
 _IDLE_S = 6.0
 _HERD = 30

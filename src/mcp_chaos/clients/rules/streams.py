@@ -9,8 +9,8 @@ import time
 
 from mcp_chaos.clients.exchange import FAILURES, Client, Reply, why_failed
 from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, rule
-from mcp_chaos.load.connection import Connection, Head, HttpConnection
-from mcp_chaos.load.request import LostError
+from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
+from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.dialect import parse_message
 

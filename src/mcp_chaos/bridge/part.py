@@ -1,0 +1,34 @@
+"""A stdio server behind a bridge, as a part of a run."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from mcp_chaos.machine.parts import LOOPBACK, Part, ReservedPort, answers
+from mcp_chaos.machine.processes import Child
+
+
+class BridgedChild(Child):
+    """A bridge and the stdio server behind it, which is who is paused and killed."""
+
+    def signal(self, number: int) -> None:
+        """Pause, continue and kill the server, with all that it started; the bridge hears of all else."""
+        if number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL) and self.alive:
+            for server in psutil.Process(self.pid).children():
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, number)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            super().signal(number)
+
+
+def stdio_server(folder: Path, dialect: str, command: Sequence[str]) -> Part:
+    """A stdio server behind a bridge, its endpoint ``/mcp``; it answers when the server itself does."""
+    port = ReservedPort()
+    argv = [sys.executable, "-m", "mcp_chaos.bridge", str(port.number), dialect, *command]
+    url = f"http://{LOOPBACK}:{port.number}/health"
+    return Part("server", argv, port, lambda: answers(url, status=200), folder, kind=BridgedChild)

@@ -1,0 +1,220 @@
+"""``mcp-chaos doctor``: looks at all that a run needs, changes nothing, and says of each thing whether it is well."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from mcp_chaos.config.settings import Settings, resolve
+from mcp_chaos.errors import McpChaosError, UsageError
+from mcp_chaos.faults import toxiproxy_install
+from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
+from mcp_chaos.mcp import Operation
+from mcp_chaos.observe.advice import shown
+from mcp_chaos.observe.client import McpClient
+from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
+from mcp_chaos.run.choice import only_reading
+from mcp_chaos.run.environment import reachable
+from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.workload.auto import auto_workload
+
+OK = "ok"
+WARN = "warn"
+FAIL = "fail"
+
+_DEADLINE_S = 10.0
+_NAPS = 40
+_NAP_S = 0.005
+_LATE_MS = 5.0
+_FEW_FILES = 4096
+_NO_BACKEND = "none to a backend: for one, lead the server to it through your own Toxiproxy (TOXIPROXY_URL)"
+_LAB = ("mcp", "fakesnow", "snowflake")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        name: of it.
+        status: ``ok``, ``warn`` or ``fail``.
+        found: what was found.
+        advice: what to do; empty when there is nothing.
+    """
+
+    name: str
+    status: str
+    found: str
+    advice: str = ""
+
+
+def examine(configuration: dict[str, Any]) -> Iterator[Check]:
+    """Look at everything, one thing after the other.
+
+    Args:
+        configuration: settings that win over the environment.
+    """
+    try:
+        settings = resolve(configuration)
+    except UsageError as error:
+        for problem in error.problems:
+            yield Check("settings", FAIL, problem)
+        return
+    yield Check("settings", OK, "they can be used")
+    yield from _target(settings) if not settings.embedded else _lab()
+    yield from _toxiproxy(settings)
+    yield from _machine(settings)
+
+
+def _target(settings: Settings) -> Iterator[Check]:
+    with ExitStack() as stack:
+        try:
+            there = stack.enter_context(reachable(settings))
+        except McpChaosError as error:
+            yield Check("target", FAIL, str(error), "see that it runs, and that MCP_URL is its MCP endpoint")
+            return
+        yield from _server(there)
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    url = settings.mcp_url or ""
+    name = f"the stdio server {settings.program}" if settings.command else shown(url)
+    yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
+    if settings.dialect == "jsonrpc":
+        yield _attempt("call", lambda: _call(settings, []))
+        return
+    try:
+        yield Check("sessions", OK, _sessions(settings))
+        tools = list_tools(url, settings.dialect, _DEADLINE_S)
+    except McpChaosError as error:
+        yield Check("sessions", FAIL, str(error))
+        return
+    reading = only_reading(tools)
+    names = ", ".join(
+        f"{tool.get('name')}{'' if tool.get('name') in reading else ' (may change something)'}" for tool in tools
+    )
+    few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
+    yield Check("tools", OK if reading else WARN, names or "none", few)
+    yield _attempt("workload", lambda: _workload(settings, tools))
+    yield _attempt("call", lambda: _call(settings, tools))
+
+
+def _sessions(settings: Settings) -> str:
+    with McpClient(settings.mcp_url or "", settings.dialect, _DEADLINE_S) as client:
+        client.open()
+        if settings.dialect in ("sse", "websocket"):
+            return "a session lasts as long as its connection"
+        return "it keeps sessions" if client.has_session else "it keeps none"
+
+
+def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
+    if settings.workload is not None:
+        offered = {tool.get("name") for tool in tools}
+        missing = [tool for tool in settings.workload.tools if tool not in offered]
+        if missing:
+            raise UsageError(f"the workload calls {', '.join(missing)}, which the server does not offer")
+        return f"calls {', '.join(settings.workload.tools)}"
+    if settings.auto_workload:
+        workload, left_out = auto_workload(tools)
+        return "; ".join([f"calls {', '.join(workload.tools)}", *left_out])
+    return f"calls {_chosen(settings).tool}"
+
+
+def _first(settings: Settings, tools: list[dict[str, Any]]) -> Operation:
+    """A call that a load would make."""
+    workload = settings.workload or (auto_workload(tools)[0] if settings.auto_workload and tools else None)
+    calls = [operation for operation in workload.operations if operation.tool] if workload is not None else []
+    return calls[0] if calls else _chosen(settings)
+
+
+def _chosen(settings: Settings) -> Operation:
+    return choose_operation(settings.mcp_url or "", settings.dialect, settings.tool, settings.arguments, _DEADLINE_S)
+
+
+def _call(settings: Settings, tools: list[dict[str, Any]]) -> str:
+    operation = _first(settings, tools)
+    began = time.monotonic()
+    check_answers(settings.mcp_url or "", settings.dialect, operation, _DEADLINE_S)
+    return f"a fresh session called {operation.tool} in {(time.monotonic() - began) * 1e3:.0f} ms"
+
+
+def _lab() -> Iterator[Check]:
+    missing = [name for name in _LAB if find_spec(name) is None]
+    if missing:
+        advice = "pip install 'chaostoolkit-mcp[lab]', or set MCP_URL to use your own server"
+        yield Check("target", FAIL, f"the embedded server needs {', '.join(missing)}", advice)
+    else:
+        yield Check("target", OK, "the embedded reference server and its warehouse (MCP_URL is not set)")
+
+
+def _toxiproxy(settings: Settings) -> Iterator[Check]:
+    if settings.toxiproxy_url is None:
+        yield _own_toxiproxy()
+        if settings.embedded:
+            yield Check("lanes", OK, "clients to server, faulted and control; server to warehouse")
+        else:
+            yield Check("lanes", OK, f"clients to server, faulted and control; {_NO_BACKEND}")
+        return
+    try:
+        server = ToxiproxyServer(settings.toxiproxy_url)
+        version, proxies = server.version(), server.proxies()
+    except McpChaosError as error:
+        yield Check("toxiproxy", FAIL, str(error))
+        return
+    yield _others_toxiproxy(server, version, proxies)
+    others = [name for name in proxies if name not in (FAULTED_PROXY, CONTROL_PROXY)]
+    beside = f"besides those of {', '.join(others)}" if others else _NO_BACKEND
+    yield Check("lanes", OK, f"clients to server, faulted and control; {beside}")
+
+
+def _others_toxiproxy(server: ToxiproxyServer, version: str, proxies: Mapping[str, ProxyState]) -> Check:
+    unclean = [name for name in (FAULTED_PROXY, CONTROL_PROXY) if name in proxies and proxies[name].toxics]
+    if unclean:
+        advice = "another run may be using it, or left it so; clean it and try again"
+        return Check("toxiproxy", FAIL, f"{version} at {server.url}, where {', '.join(unclean)} is poisoned", advice)
+    return Check("toxiproxy", OK, f"{version} at {server.url}; its proxies: {', '.join(proxies) or 'none yet'}")
+
+
+def _own_toxiproxy() -> Check:
+    try:
+        binary = toxiproxy_install.find()
+    except McpChaosError as error:
+        return Check("toxiproxy", FAIL, str(error))
+    if binary is None:
+        return Check("toxiproxy", WARN, "it is not there yet; the first run obtains it", "mcp-chaos toxiproxy install")
+    return Check("toxiproxy", OK, f"{toxiproxy_install.version_of(binary)} in {binary}")
+
+
+def _machine(settings: Settings) -> Iterator[Check]:
+    late_ms = _lateness_ms()
+    busy = "this machine has too much else to do for exact times" if late_ms > _LATE_MS else ""
+    yield Check("clock", WARN if busy else OK, f"wakes up {late_ms:.2f} ms late at the median", busy)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = most != resource.RLIM_INFINITY and most < _FEW_FILES
+    yield Check("files", WARN if few else OK, f"{most} can be open at a time", "raise it: ulimit -n" if few else "")
+    root = settings.runs.resolve()
+    parent = next(folder for folder in (root, *root.parents) if folder.exists())
+    if os.access(parent, os.W_OK):
+        yield Check("runs", OK, f"kept in {root}")
+    else:
+        yield Check("runs", FAIL, f"{parent} cannot be written", "set MCP_CHAOS_RUNS to a folder that can")
+
+
+def _lateness_ms() -> float:
+    late_s = []
+    for _ in range(_NAPS):
+        began = time.monotonic()
+        time.sleep(_NAP_S)
+        late_s.append(time.monotonic() - began - _NAP_S)
+    return 1e3 * sorted(late_s)[_NAPS // 2]
+
+
+def _attempt(name: str, act: Callable[[], str]) -> Check:
+    try:
+        return Check(name, OK, act())
+    except McpChaosError as error:
+        return Check(name, FAIL, str(error))

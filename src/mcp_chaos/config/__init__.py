@@ -1,0 +1,1 @@
+"""What a person sets: settings, credentials and certificates."""

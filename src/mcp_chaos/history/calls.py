@@ -1,0 +1,146 @@
+"""The calls of a run: what is known of each, and how they are read back from a file."""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from struct import Struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcp_chaos.errors import HistoryError
+
+CALL = np.dtype(
+    [
+        ("intended_ns", "<i8"),
+        ("sent_ns", "<i8"),
+        ("done_ns", "<i8"),
+        ("bytes", "<u4"),
+        ("operation", "<u2"),
+        ("user", "<u2"),
+        ("worker", "<u2"),
+        ("reason", "u1"),
+        ("outcome", "u1"),
+        ("lane", "u1"),
+        ("step", "<u2"),
+    ]
+)
+"""One call, 39 bytes. Times are UTC nanoseconds of the run's clock; ``sent_ns`` is 0 when nothing was sent."""
+
+RECORD = Struct("<qqqIHHHBBBH")
+"""Packs one call; the same fields as ``CALL``, in its order."""
+
+Calls = NDArray[np.void]
+
+LATEST_NS = 2**62
+"""No moment of a run is as late: the year 2116, so that sums of times fit 64 bits."""
+
+
+class Outcome(IntEnum):
+    """What is known of a call: it happened, it surely did not, or nobody can tell."""
+
+    OK = 0
+    FAIL = 1
+    INFO = 2
+
+
+class Reason(IntEnum):
+    """Why a call ended as it did."""
+
+    OK = 0
+    RATE_LIMITED = 1
+    HTTP_ERROR = 2
+    RPC_ERROR = 3
+    TOOL_ERROR = 4
+    WRONG_ANSWER = 5
+    SESSION_LOST = 6
+    REFUSED = 7
+    RESET = 8
+    CLOSED = 9
+    TIMED_OUT = 10
+    SERVER_ERROR = 11
+    WRONG_CONTENT = 12
+    SESSION_RENEWED = 13
+
+
+GOOD = frozenset({Reason.OK, Reason.SESSION_RENEWED})
+"""Reasons of calls that succeeded: at once, or on a session opened in place of one that the server had ended."""
+
+
+class Lane(IntEnum):
+    """Which way a call took: through the proxy that is poisoned, or through the one that never is."""
+
+    FAULTED = 0
+    CONTROL = 1
+
+
+LANES = {lane.name.lower(): lane for lane in Lane}
+"""The lanes by the names that people give them."""
+
+_BELOW = {
+    "intended_ns": LATEST_NS,
+    "sent_ns": LATEST_NS,
+    "done_ns": LATEST_NS,
+    "reason": len(Reason),
+    "outcome": len(Outcome),
+    "lane": len(Lane),
+}
+"""What fields of a call are below; none is negative."""
+
+
+def are_calls(records: Calls) -> bool:
+    """Whether all records are calls: a file that lost a byte, or holds something else, has others."""
+    return not len(records) or all(
+        records[name].min() >= 0 and records[name].max() < limit for name, limit in _BELOW.items()
+    )
+
+
+_UNKNOWN_ONCE_SENT = frozenset(
+    {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
+)
+
+
+def outcome_of(reason: Reason, sent: bool) -> Outcome:
+    """What a reason says about whether the call happened.
+
+    A connection that is lost, or a deadline that passes, after the request left, says nothing about the server's
+    side of it; before that, the call surely did not happen.
+    Source: the three-valued operations of Jepsen and Maelstrom (ok, fail, info).
+    """
+    if reason in GOOD:
+        return Outcome.OK
+    return Outcome.INFO if sent and reason in _UNKNOWN_ONCE_SENT else Outcome.FAIL
+
+
+_AT_A_TIME = 65_536
+
+
+def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
+    """Records of ``CALL`` from a file that may still be growing; an empty array when there is none.
+
+    Args:
+        path: of the file.
+        first: how many records to pass over.
+        most: how many to read at the most; ``None`` for all.
+
+    Raises:
+        HistoryError: it cannot be read, or holds what no load writes.
+    """
+    if not path.exists():
+        return np.empty(0, dtype=CALL)
+    try:
+        whole = max(0, path.stat().st_size // CALL.itemsize - first)
+        count = whole if most is None else min(most, whole)
+        calls = np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be read ({error}). The run was left as it is.") from None
+    if not are_calls(calls):
+        raise HistoryError(f"{path} is damaged: it has records that are no calls. The run was left as it is.")
+    return calls
+
+
+def in_parts(path: Path, first: int = 0) -> Iterator[Calls]:
+    """The records from ``first`` on, so many at a time that a file of any size needs little memory."""
+    while len(part := read_calls(path, first, _AT_A_TIME)):
+        first += len(part)
+        yield part

@@ -1,0 +1,228 @@
+"""What happened in a run: calls, events and observations, append-only, as files in one folder.
+
+The history comes first. Every judgement is a pure function of it and can be made again from the files, also when
+the run was killed: a torn last line or record is left out, all before it is kept.
+
+A run folder holds::
+
+    manifest.json        versions, target, settings, thresholds, seed
+    events.jsonl         faults injected and healed, loads, phases, process events
+    observations.jsonl   readings of probes
+    load-NAME.json       what a load was told to do
+    calls-NAME.bin       its calls, records of ``CALL``; calls-NAME.1.bin and so on where several processes made them
+    bad-answers-NAME.jsonl  the first answers to its calls that were no good
+    result-NAME.json     its result, in the specification's fields
+    verdict.json         the verdict, its reasons and figures
+    report.txt           the table printed at the end
+    journal.json         Chaos Toolkit's journal
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcp_chaos.errors import HistoryError
+from mcp_chaos.history import strict_json
+from mcp_chaos.history.bad_answers import BadAnswer
+from mcp_chaos.history.calls import CALL, Calls, read_calls
+from mcp_chaos.history.events import Event
+from mcp_chaos.history.files import to_json, write_atomically
+from mcp_chaos.history.json_lines import JsonLines
+
+SCHEMA = 1
+_MOST_S = 1e9
+
+_MAPPINGS = ("numbers", "toxiproxy", "versions")
+"""What is a mapping in a manifest, where it is there at all."""
+
+_LOAD_NAME = re.compile(r"[\w-]{1,200}")
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events_file = JsonLines(path / "events.jsonl")
+        self.observations_file = JsonLines(path / "observations.jsonl")
+
+    @classmethod
+    def create(cls, root: Path, experiment: str) -> "RunFolder":
+        """A new folder ``<UTC time>-<experiment>`` below ``root``.
+
+        Raises:
+            HistoryError: the folder cannot be made; nothing was started.
+        """
+        slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")[:60] or "experiment"
+        try:
+            while True:
+                moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+                path = root.resolve() / f"{moment}-{slug}"
+                if not path.exists():  # another run of this name may have begun in the same millisecond
+                    path.mkdir(parents=True)
+                    break
+        except OSError as error:
+            raise HistoryError(
+                f"The folder for this run cannot be made: {path} ({error.strerror}). Nothing was started. "
+                "Set MCP_CHAOS_RUNS to a folder that can be written."
+            ) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of an earlier run.
+
+        Raises:
+            HistoryError: it is not one.
+        """
+        if not (path / "manifest.json").is_file():
+            raise HistoryError(f"{path} is not a run folder: it has no manifest.json. Runs are kept in runs/.")
+        return cls(path.resolve())
+
+    @property
+    def run_id(self) -> str:
+        """The name of the folder, unique per run."""
+        return self.path.name
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run."""
+        write_atomically(self.path / name, to_json(value))
+
+    def read(self, name: str) -> Any:
+        """Read a JSON file of the run.
+
+        Raises:
+            HistoryError: it is missing or not JSON.
+        """
+        try:
+            return strict_json.parse((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise HistoryError(f"{self.path / name} cannot be read ({error}). The run was left as it is.") from None
+
+    def manifest(self) -> dict[str, Any]:
+        """What the run was told.
+
+        Raises:
+            HistoryError: it is missing or damaged, or of another version of mcp_chaos.
+        """
+        manifest = self.read("manifest.json")
+        if not isinstance(manifest, dict) or "thresholds" not in manifest:
+            raise HistoryError(f"{self.path / 'manifest.json'} has no thresholds, so the run cannot be judged.")
+        if manifest.get("schema") != SCHEMA:
+            raise HistoryError(
+                f"{self.path} was written by another version of mcp_chaos, whose files are not read here."
+            )
+        wrong = [name for name in _MAPPINGS if not isinstance(manifest.get(name) or {}, dict)]
+        if wrong:
+            raise HistoryError(
+                f"{self.path / 'manifest.json'} is damaged: '{wrong[0]}' is no mapping. It was left as it is."
+            )
+        return manifest
+
+    def event(self, at_ns: int, kind: str, **data: Any) -> Event:
+        """Append an event and return it."""
+        self.events_file.append({"at_ns": at_ns, "kind": kind, **data})
+        return Event(at_ns, kind, data)
+
+    def observation(self, at_ns: int, probe: str, reading: Any) -> None:
+        """Append the reading of a probe."""
+        self.observations_file.append({"at_ns": at_ns, "probe": probe, "reading": reading})
+
+    def events(self) -> list[Event]:
+        """All events in the order of their time.
+
+        Raises:
+            HistoryError: one of them is not what an event of its kind is.
+        """
+        found = []
+        for record in self.events_file.read():
+            event = Event(record.pop("at_ns", None), record.pop("kind", None), record)
+            if not event.is_whole:
+                raise HistoryError(
+                    f"{self.events_file.path} has an event that is not whole: {event.kind!r} at {event.at_ns!r}. "
+                    "The run was left as it is."
+                )
+            found.append(event)
+        return sorted(found, key=lambda event: event.at_ns)
+
+    def calls_path(self, load: str, worker: int = 0) -> Path:
+        """Where the calls are that one process of a load made."""
+        return self.path / (f"calls-{load}.{worker}.bin" if worker else f"calls-{load}.bin")
+
+    def calls_paths(self, load: str) -> list[Path]:
+        """The files with calls of a load that are there."""
+        return [p for p in (self.calls_path(load), *sorted(self.path.glob(f"calls-{load}.*.bin"))) if p.exists()]
+
+    def calls(self, load: str) -> Calls:
+        """The calls of a load in the order they ended, of all its processes; a torn last record is left out."""
+        parts = [read_calls(path) for path in self.calls_paths(load)]
+        if len(parts) == 1:
+            return parts[0]
+        merged = np.concatenate(parts) if parts else np.empty(0, dtype=CALL)
+        return merged[np.argsort(merged["done_ns"], kind="stable")]
+
+    def expected_calls(self, load: str) -> int | None:
+        """How many calls the result of a load counted; ``None`` where there is no result, as of a load that was killed.
+
+        Raises:
+            HistoryError: the result has no such count.
+        """
+        name = f"result-{load}.json"
+        if not (self.path / name).exists():
+            return None
+        result = self.read(name)
+        summary = result.get("summary") if isinstance(result, dict) else None
+        count = summary.get("calls") if isinstance(summary, dict) else None
+        if type(count) is not int or count < 0:
+            raise HistoryError(f"{self.path / name} does not say how many calls were made. It was left as it is.")
+        return count
+
+    def bad_answers_file(self, load: str) -> JsonLines:
+        """Where the first bad answers to calls of a load are."""
+        return JsonLines(self.path / f"bad-answers-{load}.jsonl")
+
+    def bad_answers(self, load: str) -> list[BadAnswer]:
+        """The first bad answers to calls of a load.
+
+        Raises:
+            HistoryError: one of them is something else.
+        """
+        file = self.bad_answers_file(load)
+        found = [BadAnswer.from_json(record) for record in file.read()]
+        whole = [answer for answer in found if answer is not None]
+        if len(whole) < len(found):
+            raise HistoryError(f"{file.path} has a line that is no answer. The run was left as it is.")
+        return whole
+
+    def deadline_s(self, load: str) -> float | None:
+        """The deadline of the calls of a load; ``None`` where its record is not there or does not say."""
+        try:
+            record = self.read(f"load-{load}.json")
+        except HistoryError:
+            return None
+        found = record.get("deadline_s") if isinstance(record, dict) else None
+        if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < _MOST_S:
+            return None
+        return float(found)
+
+    def load_names(self, events: Iterable[Event]) -> list[str]:
+        """The loads that events of the run tell of, in the order they were started.
+
+        Raises:
+            HistoryError: one of them has a name that names no file.
+        """
+        names = [str(event.data["load"]) for event in events if event.kind == "load_started"]
+        for name in names:
+            if not _LOAD_NAME.fullmatch(name):
+                raise HistoryError(
+                    f"{self.events_file.path} has a load that cannot be named {name[:80]!r}. The run was left as it is."
+                )
+        return names

@@ -1,0 +1,1 @@
+"""The clients of a load: how the calls of each dialect travel."""

@@ -1,0 +1,1 @@
+"""Locust's users, and a load that Locust makes."""

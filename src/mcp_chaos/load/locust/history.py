@@ -1,0 +1,80 @@
+"""What Locust's users write to a run folder, when they are part of a run: the same calls as any other load's."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_chaos.history.calls import RECORD, Reason, outcome_of
+from mcp_chaos.history.calls_file import CallsFile
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.load.spec import LoadSpec
+from mcp_chaos.machine.clock import Clock
+
+SPEC_VARIABLE = "MCP_CHAOS_LOCUST_SPEC"
+RUN_VARIABLE = "MCP_CHAOS_LOCUST_RUN"
+
+
+@dataclass
+class LocustHistory:
+    """The part of a Locust process in a run.
+
+    Args:
+        spec: the load.
+        folder: of the run.
+    """
+
+    spec: LoadSpec
+    folder: RunFolder
+    _file: CallsFile | None = None
+    _worker: int = 0
+
+    @classmethod
+    def from_environment(cls) -> "LocustHistory | None":
+        """The run this process belongs to; ``None`` when Locust was started by a person."""
+        path = os.environ.get(SPEC_VARIABLE)
+        if path is None:
+            return None
+        spec = LoadSpec.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls(spec, RunFolder.open(Path(os.environ[RUN_VARIABLE])))
+
+    @property
+    def clock(self) -> Clock:
+        """Of the run."""
+        return Clock(self.spec.clock_offset_ns)
+
+    def begin(self, worker: int) -> None:
+        """This process is about to make calls; it is the ``worker``-th of the load."""
+        self._worker = worker
+        self._file = CallsFile(self.folder.calls_path(self.spec.name, worker))
+
+    def started(self) -> None:
+        """The load has begun, in all processes."""
+        lane, judged = self.spec.lane.name.lower(), self.spec.judged
+        self.folder.event(self.clock.now_ns(), "load_started", load=self.spec.name, lane=lane, judged=judged)
+        users = self.spec.shape.first().users
+        self.folder.event(self.clock.now_ns(), "load_step", load=self.spec.name, step=1, users=users)
+
+    def overloaded(self, cpu_percent: float) -> None:
+        """Locust has seen that this process uses its core up."""
+        self.folder.event(
+            self.clock.now_ns(),
+            "generator_overloaded",
+            load=self.spec.name,
+            why=f"process {self._worker} of Locust used {cpu_percent:.0f} % of a core; use more (workers)",
+        )
+
+    def write(
+        self, intended_ns: int, sent_ns: int, done_ns: int, size_bytes: int, operation: int, user: int, reason: Reason
+    ) -> None:
+        """Take a call that ended; see ``calls.CALL``."""
+        if self._file is None:
+            return
+        outcome = outcome_of(reason, sent_ns > 0)
+        numbers = (intended_ns, sent_ns, done_ns, min(size_bytes, 0xFFFFFFFF), operation, user & 0xFFFF)
+        self._file.write(RECORD.pack(*numbers, self._worker, reason, outcome, self.spec.lane, 0))
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._file is not None:
+            self._file.flush()

@@ -1,0 +1,89 @@
+"""What the load calls: chosen from what the server offers, kept to tools that only read unless a person allows more."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from mcp_chaos.config.settings import Settings
+from mcp_chaos.errors import TargetError, UsageError
+from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
+from mcp_chaos.workload.auto import auto_workload
+from mcp_chaos.workload.workload import Workload
+
+DEADLINE_S = 10.0
+_SPECIFIED_TOOLS = ("list_databases", "list_views", "execute_query")
+"""The tools of the specification's dialect, which has no list of them: all they do is read."""
+
+
+def choose_workload(settings: Settings, url: str, say: Callable[[str], None]) -> Workload:
+    """The workload that was given, or one made from the server's tools, or one call that is known to be harmless.
+
+    Args:
+        settings: whose dialect is known.
+        url: of the server itself.
+        say: told which tools are left out, and why.
+
+    Raises:
+        TargetError: the server does not list its tools, or offers none that can be called.
+        UsageError: nothing can be chosen in this dialect.
+    """
+    if settings.workload is not None:
+        return settings.workload
+    if not settings.auto_workload:
+        return Workload.of(
+            choose_operation(url, settings.dialect, settings.tool, settings.arguments, DEADLINE_S),
+        )
+    if settings.dialect == "jsonrpc":
+        raise UsageError("MCP_WORKLOAD=auto: the dialect 'jsonrpc' has no list of tools to choose from.")
+    workload, left_out = auto_workload(list_tools(url, settings.dialect, DEADLINE_S))
+    for sentence in left_out:
+        say(f"Not called: {sentence}")
+    return workload
+
+
+def check_workload(settings: Settings, url: str, workload: Workload) -> None:
+    """Check that the server offers the tools of a workload, and says of each that it only reads.
+
+    Raises:
+        TargetError: it does not answer, or offers not all of them.
+        UsageError: a tool may change something, and nobody has allowed it by name.
+    """
+    if settings.dialect == "jsonrpc":
+        methods = sorted({operation.method for operation in workload.operations} - {""})
+        if methods:
+            raise UsageError(f"The dialect 'jsonrpc' has no {', '.join(methods)}. Nothing was started.")
+        known = set(_SPECIFIED_TOOLS)
+    else:
+        offered = list_tools(url, settings.dialect, DEADLINE_S)
+        check_offered(url, offered, workload.tools, "the workload")
+        known = set(only_reading(offered))
+    unknown = [tool for tool in workload.tools if tool not in known and not {tool, "*"} & settings.allowed_tools]
+    if unknown:
+        raise UsageError(
+            f"{url} does not say of {', '.join(map(repr, unknown))} that calling it changes nothing "
+            "(annotations.readOnlyHint), and a load calls it again and again. If it is harmless, or the server is "
+            f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={','.join(unknown)}. Nothing was started."
+        )
+
+
+def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any], Operation]]:
+    """The tools that may be called (those that only read, and those that were allowed), each with a call of it.
+
+    Raises:
+        TargetError: the server does not list its tools.
+    """
+    found: list[tuple[Mapping[str, Any], Operation]] = []
+    for tool in list_tools(url, settings.dialect, DEADLINE_S):
+        name = str(tool.get("name"))
+        if is_read_only(tool) or {name, "*"} & settings.allowed_tools:
+            with suppress(TargetError):  # its arguments cannot be made from its schema
+                workload, _ = auto_workload([{**tool, "annotations": {"readOnlyHint": True}}])
+                found.append((tool, workload.operations[0]))
+    return found
+
+
+def only_reading(tools: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of those tools of which a server says that they change nothing."""
+    return [str(tool.get("name")) for tool in tools if is_read_only(tool)]

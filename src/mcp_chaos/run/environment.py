@@ -1,0 +1,359 @@
+"""Where everything is: starts what is missing, says how to reach it, takes down what it started."""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcp_chaos.bridge.part import stdio_server
+from mcp_chaos.config.hosts import is_loopback
+from mcp_chaos.config.settings import Settings
+from mcp_chaos.errors import TargetError, UsageError
+from mcp_chaos.faults import toxiproxy_install
+from mcp_chaos.faults.process import GivenProcess, Victim
+from mcp_chaos.faults.route import Route
+from mcp_chaos.faults.toxiproxy import ToxiproxyServer
+from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
+from mcp_chaos.history.calls import Lane
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.lab import parts as lab
+from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
+from mcp_chaos.load.spec import Target
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.lock import TargetLock
+from mcp_chaos.machine.parts import LOOPBACK, Part
+from mcp_chaos.mcp import Operation
+from mcp_chaos.observe.era import find_dialect
+from mcp_chaos.observe.target import check_answers
+from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
+from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
+from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
+from mcp_chaos.workload.workload import Workload, operations_as_json
+
+_VERSIONS_OF = (
+    "chaostoolkit",
+    "chaostoolkit-lib",
+    "toxiproxy-python",
+    "httpx",
+    "uvloop",
+    "httptools",
+    "numpy",
+    "mcp",
+    "fakesnow",
+)
+
+
+@dataclass
+class Environment:
+    """Everything a run works with.
+
+    Args:
+        settings: what was asked for.
+        folder: of the run.
+        clock: of the run.
+        say: told what goes on, a line at a time.
+        direct: whether clients go to the server itself, without Toxiproxy in between.
+        loaded: whether there will be loads; else a server of one's own needs no tool that one can call.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    clock: Clock
+    say: Callable[[str], None]
+    direct: bool = False
+    loaded: bool = True
+    ways: dict[str, Route] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
+    workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
+    operation: Operation = field(default_factory=lambda: Operation("list_databases"))
+    toxiproxy_version: str = ""
+    _own: Address = ("", 0)
+    _proxies: Proxies | None = None
+    _defect: Defect | None = None
+    _locks: list[TargetLock] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start what is missing and check that all of it answers; on failure, take down what was started.
+
+        Raises:
+            McpChaosError: something is missing or does not answer; nothing is left running.
+        """
+        try:
+            self._lock_targets()
+            self._defect = planted_defect()
+            if self._defect is not None and not self.settings.embedded:
+                raise UsageError(
+                    f"{VARIABLE} plants a defect in the embedded server, and MCP_URL names another; unset one of them."
+                )
+            if self.settings.embedded:
+                self._start_embedded()
+            else:
+                if self.settings.command:
+                    self._start_stdio()
+                self._check_own_server()
+                if not self.direct:
+                    self._start_toxiproxy()
+                    self._make_proxies()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def toxiproxy(self) -> ToxiproxyServer:
+        """The Toxiproxy of this run."""
+        assert self._proxies is not None
+        return self._proxies.server
+
+    @property
+    def restart_toxiproxy(self) -> Callable[[], None] | None:
+        """Ends the run's own Toxiproxy and starts it again, without its proxies; ``None`` where it is not its own."""
+        part = self.parts.get("toxiproxy")
+        if part is None:
+            return None
+
+        def restart() -> None:
+            part.child.stop()
+            part.start()
+            part.wait_until_it_answers()
+
+        return restart
+
+    @property
+    def path(self) -> str:
+        """The path of the MCP endpoint."""
+        if not self.settings.embedded:
+            where = urlsplit(self.settings.mcp_url or "")
+            return (where.path or "/") + (f"?{where.query}" if where.query else "")
+        return {"jsonrpc": "/mcp/tools/call", "websocket": self.settings.websocket_path}.get(
+            self.settings.dialect, "/mcp"
+        )
+
+    @property
+    def _target_name(self) -> str:
+        # The words after the command may be secrets, and are in the environment of whoever runs this again.
+        return f"stdio: {self.settings.program}" if self.settings.command else self.settings.mcp_url or "embedded"
+
+    @property
+    def _own_url(self) -> str:
+        """The server itself, without a proxy before it."""
+        return self.settings.mcp_url or f"http://{joined(self._own)}{self.path}"
+
+    @property
+    def host_header(self) -> str:
+        """What the server is called by its own clients; sent through the proxies too, so that its Host check holds."""
+        return joined(self._own) if self.settings.embedded else urlsplit(self.settings.mcp_url or "").netloc
+
+    def address(self, lane: Lane) -> Address:
+        """Where clients of a lane connect to."""
+        return self._own if self.direct else self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].proxied
+
+    def url(self, lane: Lane, path: str | None = None) -> str:
+        """A URL on a lane."""
+        scheme = "https" if self.settings.tls else "http"
+        return f"{scheme}://{joined(self.address(lane))}{self.path if path is None else path}"
+
+    def target(self, lane: Lane) -> Target:
+        """Where a load of a lane goes."""
+        host, port = self.address(lane)
+        settings = self.settings
+        websocket_path = self.path if settings.dialect == "websocket" else settings.websocket_path
+        return Target(host, port, self.host_header, self.path, settings.dialect, websocket_path, tls=settings.tls)
+
+    @property
+    def own_target(self) -> Target:
+        """The server itself, without a proxy before it."""
+        return replace(self.target(Lane.CONTROL), connect_host=self._own[0], connect_port=self._own[1])
+
+    def callable_tools(self) -> list[tuple[Mapping[str, Any], Operation]]:
+        """The tools that may be called, each with a call of it whose arguments come from its schema.
+
+        Raises:
+            TargetError: the server does not list its tools.
+        """
+        if self.settings.dialect == "jsonrpc":
+            return []
+        return callable_tools(self.settings, self._own_url)
+
+    def check_workload(self, workload: Workload) -> None:
+        """Check that the server offers the tools of a workload, and that they may be called.
+
+        Raises:
+            TargetError: it does not answer, or offers not all of them.
+            UsageError: a tool may change something, and nobody has allowed it by name.
+        """
+        check_workload(self.settings, self._own_url, workload)
+
+    def describe(self) -> dict[str, Any]:
+        """For the manifest: what this is, and which versions."""
+        return {
+            "target": self._target_name,
+            "dialect": self.settings.dialect,
+            "operations": operations_as_json(self.workload.operations) if self.loaded else [],
+            "seed": self.settings.seed,
+            "defect": self._defect.value if self._defect else None,
+            "toxiproxy": None if self.direct else {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "versions": {name: _version(name) for name in _VERSIONS_OF},
+        }
+
+    def stop(self) -> list[str]:
+        """Take down what was started. May be repeated.
+
+        Returns:
+            What could not be taken down, in words.
+        """
+        troubles = self._proxies.remove() if self._proxies is not None else []
+        # Clients before servers, and all at once: each may take its time to end.
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            list(pool.map(Part.stop, self.parts.values()))
+        self.parts.clear()
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
+        return troubles
+
+    def dead_parts(self) -> list[str]:
+        """The embedded parts that have ended."""
+        return [name for name, part in self.parts.items() if not part.child.alive]
+
+    def victims(self) -> dict[str, Victim]:
+        """The processes that may be hurt: those that the run started, and one that it was given."""
+        if self.settings.server_pid is not None:
+            given = GivenProcess(self.settings.server_pid)
+            way = self.ways[CONTROL_PROXY]
+            return {"server": Victim(given, lambda: given.wait_until_it_is_back(way), way)}
+        # What keeps a stdio server's port is not the server: it has to be asked itself.
+        proxies = {"server": CONTROL_PROXY, "warehouse": BACKEND_PROXY}
+        ways = {name: self.ways[proxies[name]] for name in self.parts if name in proxies}
+        if self.settings.command:
+            ways["server"] = replace(ways["server"], path="/health")
+        return {
+            name: Victim(self.parts[name].child, self.parts[name].wait_until_it_answers, way)
+            for name, way in ways.items()
+        }
+
+    def _lock_targets(self) -> None:
+        """No other run on a server or a Toxiproxy of one's own; embedded parts are each run's own anyway."""
+        for url in sorted(filter(None, (self.settings.mcp_url, self.settings.toxiproxy_url))):
+            where = urlsplit(url)
+            host = where.hostname or ""
+            port = where.port or (443 if where.scheme == "https" else 80)
+            lock = TargetLock(joined(("127.0.0.1" if is_loopback(host) else host, port)), str(self.folder.path))
+            lock.acquire()
+            self._locks.append(lock)
+
+    def _start_embedded(self) -> None:
+        lab.check_lab_is_installed()
+        self._add(lab.warehouse(self.folder.path))
+        backend_port = self.parts["warehouse"].port.number
+        if not self.direct:
+            backend = (LOOPBACK, backend_port)
+            self._start_toxiproxy()
+            assert self._proxies is not None
+            backend_port = self._proxies.make(BACKEND_PROXY, Upstream(backend, joined(backend))).port
+        self._add(lab.server(self.folder.path, backend_port))
+        self._own = (LOOPBACK, self.parts["server"].port.number)
+        if not self.direct:
+            self._make_proxies()
+        self.parts["warehouse"].wait_until_it_answers()
+        self.parts["server"].wait_until_it_answers()
+        if self.settings.workload is not None or self.settings.auto_workload:
+            self._choose_workload()
+        if self._defect is Defect.BYPASSES_PROXY:
+            way = self.ways[FAULTED_PROXY]
+            self.ways[FAULTED_PROXY] = replace(way, proxied=way.direct)
+
+    def _start_stdio(self) -> None:
+        part = stdio_server(self.folder.path, self.settings.dialect, self.settings.command)
+        self._add(part)
+        part.wait_until_it_answers()
+        self.settings = replace(self.settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
+
+    def _add(self, part: Part) -> None:
+        self.parts[part.name] = part
+        part.start()
+
+    def _check_own_server(self) -> None:
+        url = self.settings.mcp_url or ""
+        where = urlsplit(url)
+        self._own = (where.hostname or "", where.port or (443 if self.settings.tls else 80))
+        if self.settings.dialect == AUTO:
+            self.settings = replace(self.settings, dialect=find_dialect(url, DEADLINE_S))
+        if not self.loaded:
+            return
+        self._choose_workload()
+        self.operation = next(operation for operation in self.workload.operations if not operation.page)
+        check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)
+        self._expect_a_text(url)
+        hints = self.settings.tool or self.settings.workload or self.settings.auto_workload
+        hint = "" if hints else " (set MCP_TOOL for another, or MCP_WORKLOAD for more)"
+        self.say(f"The load calls {', '.join(self.workload.calls)} on {self._target_name}{hint}")
+
+    def _expect_a_text(self, url: str) -> None:
+        """A call that is answered with a text now has to be answered with one always; an empty answer is no success."""
+        says = replace(self.operation, says_something=True)
+        with suppress(TargetError):
+            check_answers(url, self.settings.dialect, says, DEADLINE_S)
+            if self.workload.operations == (self.operation,):
+                self.workload = Workload.of(says)
+            self.operation = says
+
+    def _choose_workload(self) -> None:
+        workload = choose_workload(self.settings, self._own_url, self.say)
+        self.check_workload(workload)
+        self.workload = workload
+
+    def _start_toxiproxy(self) -> None:
+        url = self.settings.toxiproxy_url
+        if url is None:
+            part = toxiproxy_part(toxiproxy_install.ensure(self.say), self.folder.path)
+            self._add(part)
+            part.wait_until_it_answers()
+            url = f"http://{LOOPBACK}:{part.port.number}"
+        server, is_own = ToxiproxyServer(url), "toxiproxy" in self.parts
+        self.toxiproxy_version = server.version()
+        self._proxies = Proxies(self.settings, self.folder, self.clock, server, is_own, self.ways)
+        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded=is_own)
+        if not is_own:
+            self._proxies.take_others()
+
+    def _make_proxies(self) -> None:
+        assert self._proxies is not None
+        # A status page is asked rather than /health, which may cost the server a query.
+        page = "/status" if self.settings.embedded else "/"
+        for name in (FAULTED_PROXY, CONTROL_PROXY):
+            self._proxies.make(name, Upstream(self._own, self.host_header, page, self.settings.tls))
+
+
+@contextmanager
+def reachable(settings: Settings) -> Iterator[Settings]:
+    """Settings whose server can be asked: a stdio server runs meanwhile, and a dialect to be found is found.
+
+    Raises:
+        McpChaosError: the server does not start, or does not answer.
+    """
+    with ExitStack() as stack:
+        if settings.command:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="mcp_chaos_")))
+            part = stdio_server(folder, settings.dialect, settings.command)
+            stack.callback(part.stop)
+            part.start()
+            part.wait_until_it_answers()
+            settings = replace(settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
+        if settings.dialect == AUTO:
+            settings = replace(settings, dialect=find_dialect(settings.mcp_url or "", DEADLINE_S))
+        yield settings
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,146 @@
+"""The proxies of a run in Toxiproxy: found or made, never another server's, and removed by whoever made them."""
+
+from dataclasses import dataclass, field
+
+from mcp_chaos.config.hosts import is_loopback
+from mcp_chaos.config.settings import Settings
+from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults.route import Route
+from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
+from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.parts import LOOPBACK
+
+FAULTED_PROXY = "mcp"
+CONTROL_PROXY = "mcp_control"
+BACKEND_PROXY = "backend"
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A server that a proxy leads to.
+
+    Args:
+        address: where it listens.
+        host_header: what its own clients call it.
+        path: of a page that the canary may ask for; it should cost the server little.
+        tls: whether it speaks TLS.
+    """
+
+    address: Address
+    host_header: str
+    path: str = "/"
+    tls: bool = False
+
+
+@dataclass
+class Proxies:
+    """The proxies of one run.
+
+    Args:
+        settings: of the run.
+        folder: where what was made is put on record.
+        clock: of the run.
+        server: the Toxiproxy.
+        is_own: whether the Toxiproxy ends with the run, and all its proxies with it.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    clock: Clock
+    server: ToxiproxyServer
+    is_own: bool
+    ways: dict[str, Route] = field(default_factory=dict)
+    _created: list[str] = field(default_factory=list)
+
+    def take_others(self) -> None:
+        """Know the proxies that are there: they can be poisoned too, such as the one before a server's own backend."""
+        for state in self.server.proxies().values():
+            upstream = _address(state.upstream)
+            if upstream is not None and self._may_be_broken(upstream[0]):
+                self._know(state, Upstream(upstream, joined(upstream)))
+
+    def make(self, name: str, upstream: Upstream) -> ProxyState:
+        """Find or create a proxy before a server.
+
+        Raises:
+            ToxiproxyError: one of that name is poisoned, or leads elsewhere; nothing was changed.
+        """
+        found = self.server.proxies().get(name)
+        if found is not None:
+            self._check(found, upstream)
+        else:
+            listen = self.settings.proxy_listen if name == FAULTED_PROXY else None
+            if not self.is_own:
+                self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
+                self._created.append(name)
+            found = self.server.create_proxy(name, listen or f"{LOOPBACK}:0", joined(upstream.address))
+        self._know(found, upstream)
+        return found
+
+    def remove(self) -> list[str]:
+        """Remove the proxies that were created. May be repeated.
+
+        Returns:
+            What could not be removed, in words.
+        """
+        troubles = []
+        for name in self._created:
+            try:
+                self.server.delete_proxy(name)
+                self.folder.event(self.clock.now_ns(), "proxy_removed", proxy=name)
+            except ToxiproxyError as error:
+                troubles.append(str(error))
+        self._created.clear()
+        return troubles
+
+    def _check(self, found: ProxyState, upstream: Upstream) -> None:
+        where = f"The proxy '{found.name}' in Toxiproxy at {self.server.url}"
+        if found.toxics or not found.enabled:
+            raise ToxiproxyError(
+                f"{where} is not clean: {', '.join(found.toxics) or 'it is down'}. "
+                "Another run may be using it, or one left it so. Nothing was changed; clean it and try again."
+            )
+        if not self._leads_to(found, upstream.address):
+            raise ToxiproxyError(
+                f"{where} leads to {found.upstream}, not to {joined(upstream.address)}: "
+                "the run would break another server. Nothing was changed; remove or rename it and try again."
+            )
+
+    def _may_be_broken(self, host: str) -> bool:
+        return is_loopback(host) or host.lower() in self.settings.allowed_hosts
+
+    def _leads_to(self, found: ProxyState, upstream: Address) -> bool:
+        """Whether a proxy that was there before leads to the server under test.
+
+        Seen from a container, a server of one's own can have another name, but hardly another port.
+        """
+        there = _address(found.upstream)
+        return there == upstream or (
+            there is not None
+            and not self.settings.embedded
+            and there[1] == upstream[1]
+            and not (is_loopback(there[0]) and is_loopback(upstream[0]))
+        )
+
+    def _know(self, state: ProxyState, upstream: Upstream) -> None:
+        host = state.listen.rpartition(":")[0].strip("[]")
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
+            host = self.server.host
+        self.ways[state.name] = Route(
+            state.name, (host, state.port), upstream.address, upstream.host_header, upstream.path, tls=upstream.tls
+        )
+
+
+def joined(address: Address) -> str:
+    """``host:port``."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _address(text: str) -> Address | None:
+    """Host and port; ``None`` where the port is a name, as in other people's proxies."""
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdecimal() else None

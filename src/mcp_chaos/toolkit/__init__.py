@@ -1,0 +1,1 @@
+"""What is known of Chaos Toolkit: how an experiment is written and what its journal says."""

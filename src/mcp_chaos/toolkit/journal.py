@@ -1,0 +1,62 @@
+"""What Chaos Toolkit's journal knows and the verdict has to."""
+
+import re
+from typing import Any
+
+from chaoslib.hypothesis import within_tolerance
+
+from mcp_chaos.run.run import Run
+from mcp_chaos.toolkit.log import LogWatch
+
+
+def record_journal(run: Run, journal: dict[str, Any], watch: LogWatch | None) -> None:
+    """Put into the history what the journal knows and the verdict has to."""
+    for name, error in watch.failed if watch else []:
+        run.event("control_failed", name=name, error=error)
+    states = journal.get("steady_states") or {}
+    for when, checks in (
+        ("before", [states.get("before")]),
+        ("during", states.get("during") or []),
+        ("after", [states.get("after")]),
+    ):
+        for state in checks:
+            if state:
+                _record_hypothesis(run, when, state)
+    for entry in [*(journal.get("run") or []), *(journal.get("rollbacks") or [])]:
+        if entry.get("status") == "failed":
+            run.event(
+                "activity_failed", name=str(entry["activity"].get("name")), error=_last_line(entry.get("exception"))
+            )
+    if journal.get("status") in ("interrupted", "aborted"):
+        run.event("interrupted", why=f"Chaos Toolkit's status is '{journal['status']}'")
+    elif watch is not None and watch.terminated:
+        run.event("interrupted", why="SIGTERM came and was swallowed")
+
+
+def record_judged_probes(run: Run, journal: dict[str, Any]) -> None:
+    """A probe of the method that has a tolerance is judged by it, which Chaos Toolkit leaves out."""
+    for entry in journal.get("run") or []:
+        activity = entry.get("activity") or {}
+        if activity.get("tolerance") is None or entry.get("status") != "succeeded":
+            continue
+        if not within_tolerance(activity["tolerance"], entry.get("output")):
+            name = str(activity.get("name"))
+            why = run.reasons.get(name) or f"it gave {entry.get('output')!r}"
+            run.event("probe_missed", name=name, why=why)
+
+
+def _record_hypothesis(run: Run, when: str, state: dict[str, Any]) -> None:
+    run.event("hypothesis_checked", when=when)
+    if not state.get("steady_state_met"):
+        missed = (state.get("probes") or [{}])[-1]
+        name = missed.get("activity", {}).get("name", "no probe")
+        output = f", it gave {missed.get('output')!r}" if missed.get("status") == "succeeded" else ""
+        if when == "after" and run.reasons.get(str(name)):
+            output = f": {run.reasons[name]}"
+        run.event("hypothesis_missed", when=when, probe=f"'{name}'{output}")
+
+
+def _last_line(exception: Any) -> str:
+    """What an activity's exception says, without the names of the classes it went through."""
+    text = str(exception[-1]).strip() if isinstance(exception, list) and exception else ""
+    return re.sub(r"^(\w+\.[\w.]+: )+", "", text) or "no reason was given"

@@ -1,0 +1,36 @@
+"""What Chaos Toolkit's log is listened to for, and how it shares the terminal with the progress line."""
+
+import logging
+import re
+import sys
+
+from mcp_chaos.run.progress import CLEAR_LINE
+
+_FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
+_FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
+
+
+class LogWatch(logging.Handler):
+    """Hears what Chaos Toolkit tells nobody but its log: controls that raised, and a SIGTERM that may be swallowed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.failed: list[tuple[str, str]] = []
+        self.terminated = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note."""
+        message = record.getMessage()
+        self.terminated = self.terminated or message.startswith("Caught SIGTERM signal")
+        match = _FAILED_CONTROL.match(message) or _FAILED_SETUP.match(message)
+        if match:
+            error = record.exc_info[1] if record.exc_info else None
+            self.failed.append((match[match.lastindex or 1], str(error or "no reason was given")))
+
+
+class CleanLine(logging.Handler):
+    """Wipes the progress line off the terminal before a log line is written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Wipe."""
+        sys.stderr.write(CLEAR_LINE)

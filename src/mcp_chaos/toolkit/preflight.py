@@ -1,0 +1,197 @@
+"""What is checked of an experiment before anything is touched: thresholds, activities, arguments, all at once."""
+
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from chaoslib import substitute
+from chaoslib.control import get_controls
+from chaoslib.control.python import import_control
+
+from mcp_chaos import actions, probes
+from mcp_chaos.config.settings import KEYS, Settings, resolve
+from mcp_chaos.errors import UsageError
+from mcp_chaos.load.shape import number_problems
+from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
+from mcp_chaos.verdict.thresholds import parse_thresholds
+
+EXTENSION = "mcp_chaos"
+CONTROL = "mcp_chaos.control"
+NEEDS = ("backend_proxy", "posts")
+"""What an experiment may need of a server: a proxy before its backend; a dialect whose every message is a POST."""
+_MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
+_LONGEST_PAUSE_S = 24 * 3600.0
+
+Activity = Mapping[str, Any]
+
+
+def check_run(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """Check the settings and the experiment; the problems of both at once.
+
+    Args:
+        experiment: as Chaos Toolkit loaded it.
+        configuration: resolved.
+
+    Returns:
+        The settings, and the thresholds as written.
+
+    Raises:
+        UsageError: with every problem; nothing was touched.
+    """
+    problems: list[str] = []
+    try:
+        settings = resolve(_with_defaults(experiment, configuration))
+    except UsageError as error:
+        problems += error.problems
+        settings = Settings.embedded_by_default()
+    try:
+        thresholds = check(experiment, configuration, settings)
+    except UsageError as error:
+        problems += error.problems
+    if problems:
+        raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
+    return settings, thresholds
+
+
+def _with_defaults(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose empty variables are as if they were not there: pipelines set those that nobody has given.
+
+    Chaos Toolkit takes the empty text over the default, and the run would have no target, or another.
+    """
+    declared = experiment.get("configuration") or {}
+    empty = [
+        key
+        for key in KEYS
+        if configuration.get(key) == "" and isinstance(declared.get(key), Mapping)
+        if os.environ.get(str(declared[key].get("key"))) == ""
+    ]
+    return {**configuration, **{key: declared[key].get("default") for key in empty}}
+
+
+def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Check an experiment.
+
+    Args:
+        experiment: as Chaos Toolkit loaded it.
+        configuration: resolved.
+        settings: of the run.
+
+    Returns:
+        Its thresholds, as written.
+
+    Raises:
+        UsageError: with every problem at once; nothing was touched.
+    """
+    problems = _control_problems(experiment)
+    thresholds = _thresholds(experiment, problems)
+    starts = [(_name(a), _arguments(a, configuration)) for a in _ours(experiment) if _name(a) in STARTS]
+    known = Known.of(settings, starts)
+    problems += known.problems
+    for activity in _activities(experiment):
+        found = _pause_problems(activity, configuration)
+        if activity.get("provider", {}).get("module") in _MODULES:
+            found += _activity_problems(activity, configuration, known)
+        problems += [f"'{activity.get('name')}': {problem}" for problem in found]
+    if problems:
+        raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
+    return thresholds
+
+
+def missing_controls(experiment: Mapping[str, Any]) -> list[str]:
+    """The names of controls that cannot be imported; Chaos Toolkit would go on without them."""
+    return [
+        str(control.get("name"))
+        for control in get_controls(experiment)
+        if control.get("provider", {}).get("type") == "python" and not _can_be_imported(control)
+    ]
+
+
+def _can_be_imported(control: dict[str, Any]) -> bool:
+    try:
+        return import_control(control) is not None
+    except Exception:  # whatever its module does when it is imported
+        return False
+
+
+def _control_problems(experiment: Mapping[str, Any]) -> list[str]:
+    ours = [c for c in get_controls(experiment) if c.get("provider", {}).get("module") == CONTROL]
+    if len(ours) != 1 or ours[0] not in experiment.get("controls", []):
+        return [f"controls: '{CONTROL}' is needed once, under the experiment's own controls; there are {len(ours)}"]
+    if ours[0].get("scope") or ours[0].get("automatic") is False:
+        return [f"controls: '{CONTROL}' has to see all of the run, so it can have no 'scope', nor 'automatic: false'"]
+    return []
+
+
+def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    blocks = [e for e in experiment.get("extensions") or [] if isinstance(e, Mapping) and e.get("name") == EXTENSION]
+    if len(blocks) != 1:
+        problems.append(f"extensions: one block named '{EXTENSION}' with thresholds is needed; there are {len(blocks)}")
+        return {}
+    unknown = sorted(set(blocks[0]) - {"name", "thresholds", "needs"})
+    if unknown:
+        problems.append(
+            f"extensions: the block '{EXTENSION}' has 'thresholds' and 'needs', and nothing called {', '.join(unknown)}"
+        )
+    needs = blocks[0].get("needs", [])
+    if not isinstance(needs, list) or not set(map(str, needs)) <= set(NEEDS):
+        problems.append(f"extensions: 'needs' is a list of {', '.join(NEEDS)}, not {needs!r}")
+    thresholds = blocks[0].get("thresholds", {})
+    try:
+        parse_thresholds(thresholds)
+    except UsageError as error:
+        problems += error.problems
+        return {}
+    return dict(thresholds)
+
+
+def _activities(experiment: Mapping[str, Any]) -> Iterator[Activity]:
+    hypothesis = experiment.get("steady-state-hypothesis") or {}
+    for section in (hypothesis.get("probes"), experiment.get("method"), experiment.get("rollbacks")):
+        yield from (activity for activity in section or [] if isinstance(activity, Mapping))
+
+
+def _ours(experiment: Mapping[str, Any]) -> Iterator[Activity]:
+    return (a for a in _activities(experiment) if a.get("provider", {}).get("module") in _MODULES)
+
+
+def _name(activity: Activity) -> str:
+    return str(activity["provider"].get("func"))
+
+
+def _arguments(activity: Activity, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(substitute(dict(activity["provider"].get("arguments") or {}), configuration, {}))
+
+
+def _pause_problems(activity: Activity, configuration: Mapping[str, Any]) -> list[str]:
+    pauses = substitute(dict(activity.get("pauses") or {}), configuration, {})
+    return [
+        problem
+        for when, seconds in pauses.items()
+        for problem in _unresolved(f"pauses: {when}", seconds)
+        or number_problems(f"pauses: {when}", seconds, 0, _LONGEST_PAUSE_S)
+    ]
+
+
+def _unresolved(name: str, value: Any) -> list[str]:
+    if value is None:
+        return [f"{name}: a value is needed, the configuration gives none"]
+    if isinstance(value, str) and value.startswith("${"):
+        return [f"{name}: {value} is not in the configuration"]
+    return []
+
+
+def _activity_problems(activity: Activity, configuration: Mapping[str, Any], known: Known) -> list[str]:
+    module, name = _MODULES[activity["provider"]["module"]], _name(activity)
+    if name not in module.__all__:
+        return [f"{module.__name__} has no '{name}'; it has {', '.join(module.__all__)}"]
+    arguments = _arguments(activity, configuration)
+    unresolved = [problem for key, value in arguments.items() for problem in _unresolved(key, value)]
+    if unresolved:
+        return unresolved
+    try:
+        inspect.signature(getattr(module, name)).bind(**arguments)
+    except TypeError as error:
+        return [str(error)]
+    return argument_problems(name, arguments, known)

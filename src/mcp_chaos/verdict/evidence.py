@@ -1,0 +1,62 @@
+"""Pure: why calls did not succeed, in words: how many for each reason, and what the server said first."""
+
+from collections.abc import Sequence
+
+from mcp_chaos.history.bad_answers import BadAnswer
+from mcp_chaos.history.calls import GOOD, LANES, Reason
+from mcp_chaos.history.history import History
+from mcp_chaos.verdict.measure import Measured
+
+_MOST_REASONS = 4
+_MOST_SHOWN = 120
+
+_WORDS = {
+    Reason.RATE_LIMITED: "HTTP 429",
+    Reason.RPC_ERROR: "JSON-RPC error",
+    Reason.REFUSED: "connection refused",
+    Reason.RESET: "connection reset",
+    Reason.CLOSED: "connection closed",
+}
+
+
+def shares(measured: Measured, window: str, lane: str) -> str:
+    """How many calls of a window and lane succeeded."""
+    found = measured.figures[window][lane]
+    return f"{found.ok_calls} of {found.calls} calls succeeded"
+
+
+def causes(measured: Measured, history: History, window: str, lane: str) -> str:
+    """Why the other calls of a window and lane did not succeed, the commonest reason first; empty when all did."""
+    counts = {r: n for r, n in measured.samples[window][lane].reasons.items() if r not in GOOD}
+    answers = [answer for load in measured.loads for answer in history.bad_answers.get(load, [])]
+    mine = sorted(_within(answers, measured, window, lane), key=lambda answer: answer.done_ns)
+    said = []
+    for reason in sorted(counts, key=lambda reason: -counts[reason])[:_MOST_REASONS]:
+        first = next((answer for answer in mine if answer.reason is reason), None)
+        said.append(f"{_cause(reason, first)} ({counts[reason]})")
+    others = sum(counts.values()) - sum(sorted(counts.values(), reverse=True)[:_MOST_REASONS])
+    return ", ".join([*said, *([f"others ({others})"] if others else [])])
+
+
+def _within(answers: Sequence[BadAnswer], measured: Measured, window: str, lane: str) -> list[BadAnswer]:
+    """The answers to calls of a window and lane, as ``metrics`` has it: what a fault touched is the fault's."""
+    faults = measured.windows["fault"]
+    found = []
+    for answer in answers:
+        touched = any(answer.intended_ns < f.end_ns and answer.done_ns > f.start_ns for f in faults)
+        inside = any(s.start_ns <= answer.intended_ns < s.end_ns for s in measured.windows[window])
+        if answer.lane is LANES[lane] and (touched if window == "fault" else inside and not touched):
+            found.append(answer)
+    return found
+
+
+def _cause(reason: Reason, first: BadAnswer | None) -> str:
+    name = _WORDS.get(reason, reason.name.lower().replace("_", " "))
+    if first is None:
+        return name
+    if first.status is not None and first.status != 200:
+        name = f"HTTP {first.status}"
+    if first.code is not None and reason is Reason.RPC_ERROR:
+        name = f"JSON-RPC error {first.code}"
+    text = first.text if len(first.text) <= _MOST_SHOWN else first.text[:_MOST_SHOWN] + "…"
+    return f"{name} '{text}'" if text else name

@@ -1,0 +1,346 @@
+"""Thresholds are data: one comparison each, per window, checked before anything is touched.
+
+A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
+from ``figures.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
+``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
+
+A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its
+confidence interval that is the kindest to the service; between that and met it is inconclusive.
+"""
+
+import ast
+import difflib
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.history.calls import LANES
+from mcp_chaos.verdict.confidence import quantile_bounds
+from mcp_chaos.verdict.measure import FIGURE_NAMES, WINDOWS, Figures
+
+_LONGEST = 300
+_LARGEST = 1e15
+_WHOLE_FROM = 1000
+
+_COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] = {
+    ast.LtE: ("<=", operator.le),
+    ast.Lt: ("<", operator.lt),
+    ast.GtE: (">=", operator.ge),
+    ast.Gt: (">", operator.gt),
+    ast.Eq: ("==", operator.eq),
+    ast.NotEq: ("!=", operator.ne),
+}
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+_QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+_LATENCIES = (*_QUANTILES, "max_ms")
+_MOST_DIGITS = 15
+
+AllFigures = Mapping[str, Mapping[str, Figures]]
+"""Figures by window, then lane."""
+
+AllLatencies = Mapping[str, Mapping[str, NDArray[np.float64]]]
+"""The sorted latencies of successful calls, in milliseconds, by window, then lane."""
+
+Interval = tuple[float, float]
+
+
+class NoDataError(Exception):
+    """A figure that a threshold needs was not measured; carries its name. Caught here, never seen outside."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a threshold.
+
+    Args:
+        window: baseline, fault or recovery.
+        text: the threshold as written.
+        outcome: ``met``, ``missed``, ``no_data``, or ``inconclusive``: there are figures, and they do not decide it.
+        left, right: the two sides as numbers; ``None`` without data.
+        missing: the figure that was not measured.
+        why: what makes it inconclusive.
+        shares: how many of the calls it is about succeeded.
+        causes: why the others did not.
+    """
+
+    window: str
+    text: str
+    outcome: str
+    left: float | None
+    right: float | None
+    missing: str | None = None
+    why: str | None = None
+    shares: str | None = None
+    causes: str | None = None
+
+    def sentence(self) -> str:
+        """The judgement in words, for the reasons of a verdict."""
+        if self.outcome == "missed" and self.left is None:
+            return f"{self.window}: '{self.text}' was missed: the service never became steady again"
+        if self.outcome == "no_data":
+            return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
+        if self.outcome == "inconclusive":
+            return f"{self.window}: '{self.text}' cannot be judged: {self.why}"
+        left, right = told_apart(self.left, self.right)
+        against = "" if self.text.endswith(f" {right}") else f" against {right}"
+        because = f"; {self.shares}: {self.causes}" if self.causes else ""
+        return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}{because}"
+
+
+def number(value: float | None) -> str:
+    """A figure for people: a dash where there is none, *never* for a time that did not end, no power of ten."""
+    if value is None:
+        return "–"
+    if math.isinf(value):
+        return "never"
+    return f"{value:.4g}" if abs(value) < _WHOLE_FROM else f"{value:.0f}"
+
+
+def told_apart(left: float | None, right: float | None) -> tuple[str, str]:
+    """Two figures for people, with as many digits as it takes to tell them apart."""
+    found = number(left), number(right)
+    if found[0] != found[1] or left is None or right is None or left == right:
+        return found
+    for digits in range(5, _MOST_DIGITS):
+        found = f"{left:.{digits}g}", f"{right:.{digits}g}"
+        if found[0] != found[1]:
+            break
+    return found
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One parsed threshold.
+
+    Args:
+        window: the window it is about.
+        text: as written.
+        comparison: its syntax tree, already checked.
+    """
+
+    window: str
+    text: str
+    comparison: ast.Compare
+
+    @classmethod
+    def parse(cls, window: str, text: Any) -> "Threshold":
+        """Parse and check a threshold.
+
+        Raises:
+            UsageError: with every problem of this threshold.
+        """
+        if not isinstance(text, str) or len(text) > _LONGEST:
+            raise UsageError(
+                f"{window}: a threshold is a text of at most {_LONGEST} characters such as 'success_fraction >= 0.99', "
+                f"not {str(text)[:80]!r}"
+            )
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise UsageError(f"{window}: '{text}' is not a comparison such as 'p95_ms <= 250'") from None
+        if not isinstance(tree, ast.Compare) or len(tree.ops) != 1 or type(tree.ops[0]) not in _COMPARISONS:
+            raise UsageError(f"{window}: '{text}' is not one comparison with <=, <, >=, >, == or !=")
+        try:
+            problems = [*_problems(tree.left, window), *_problems(tree.comparators[0], window)]
+        except RecursionError:
+            problems = ["there are more brackets or signs than can be followed"]
+        if not problems and not any(isinstance(node, ast.Name) for node in ast.walk(tree)):
+            problems = ["it names no figure, so it says nothing about the run"]
+        if problems:
+            raise UsageError([f"{window}: in '{text}', {problem}" for problem in problems])
+        return cls(window, text.strip(), tree)
+
+    def names(self) -> list[tuple[str, str]]:
+        """The windows and lanes whose figures it names."""
+        nodes = [n for n in ast.walk(self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
+        places = [_place(ast.unparse(node), self.window) for node in nodes]
+        return [(window, lane) for window, lane, name in places if name in FIGURE_NAMES]
+
+    def subject(self) -> tuple[str, str, str] | None:
+        """Window, lane and name of the first figure on its left side."""
+        nodes = [n for n in ast.walk(self.comparison.left) if isinstance(n, ast.Name | ast.Attribute)]
+        places = [_place(ast.unparse(node), self.window) for node in nodes]
+        return next((place for place in places if place[2] in FIGURE_NAMES), None)
+
+    def judge(
+        self, figures: AllFigures, latencies: AllLatencies | None = None, deadline_ms: float | None = None
+    ) -> Judgement:
+        """Compare it with what was measured.
+
+        Args:
+            figures: what was measured.
+            latencies: what its quantiles are of; without them, they are taken as they are.
+            deadline_ms: of the calls; no latency is above it. ``None`` where it is not known.
+        """
+        try:
+            left = _value(self.comparison.left, self.window, figures)
+            right = _value(self.comparison.comparators[0], self.window, figures)
+        except NoDataError as error:
+            return Judgement(self.window, self.text, "no_data", None, None, str(error))
+        met = _COMPARISONS[type(self.comparison.ops[0])][1](left, right)
+        outcome, why = "met" if met else "missed", None
+        if met and deadline_ms is not None and self._is_met_at(deadline_ms, figures):
+            outcome, why = (
+                "inconclusive",
+                f"calls that take until their deadline of {deadline_ms:g} ms would meet it too",
+            )
+        elif not met and latencies is not None and not self._is_surely_missed(figures, latencies):
+            measured, limit = told_apart(left, right)
+            why = f"{measured} was measured against {limit}, which so few calls do not show at 99 % confidence"
+            outcome = "inconclusive"
+        return Judgement(self.window, self.text, outcome, left, right, why=why)
+
+    def _is_met_at(self, deadline_ms: float, figures: AllFigures) -> bool:
+        """Whether the latency that it bounds from above, if it has one, could be the deadline."""
+        subject = self.subject()
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in _LATENCIES:
+            return False
+        window, lane, name = subject
+        latency: dict[str, Any] = {name: deadline_ms}
+        at_deadline = replace(figures[window][lane], **latency)
+        changed = {**figures, window: {**figures[window], lane: at_deadline}}
+        left = _value(self.comparison.left, self.window, changed)
+        right = _value(self.comparison.comparators[0], self.window, changed)
+        return _COMPARISONS[type(self.comparison.ops[0])][1](left, right)
+
+    def _is_surely_missed(self, figures: AllFigures, latencies: AllLatencies) -> bool:
+        """Whether it is missed with each side anywhere in its confidence interval."""
+        left = _interval(self.comparison.left, self.window, figures, latencies)
+        right = _interval(self.comparison.comparators[0], self.window, figures, latencies)
+        met = _COMPARISONS[type(self.comparison.ops[0])][1]
+        if isinstance(self.comparison.ops[0], ast.Eq | ast.NotEq):
+            return True
+        return not met(left[0], right[1]) and not met(left[1], right[0])
+
+
+def parse_thresholds(block: Any) -> list[Threshold]:
+    """The thresholds of an experiment's ``extensions`` block: a mapping from window to a list of texts.
+
+    Raises:
+        UsageError: with all problems of all thresholds at once.
+    """
+    if not isinstance(block, Mapping):
+        raise UsageError(f"thresholds: a mapping from window ({', '.join(WINDOWS)}) to a list is needed, not {block!r}")
+    thresholds: list[Threshold] = []
+    problems: list[str] = []
+    for window, texts in block.items():
+        if window not in WINDOWS:
+            problems.append(f"thresholds: there is no window '{window}'{_hint(str(window), WINDOWS)}")
+        elif not isinstance(texts, list):
+            problems.append(f"{window}: a list of thresholds is needed, not {texts!r}")
+        else:
+            for text in texts:
+                try:
+                    thresholds.append(Threshold.parse(window, text))
+                except UsageError as error:
+                    problems.extend(error.problems)
+    if not thresholds and not problems:
+        problems.append("thresholds: none is given, so no run could ever fail; give at least one")
+    if problems:
+        raise UsageError(problems)
+    return thresholds
+
+
+def _problems(node: ast.expr, window: str) -> list[str]:
+    if isinstance(node, ast.Constant):
+        value = node.value
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
+            return []
+        return [f"{value!r} is not a number that can be compared"]
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        return [*_problems(node.left, window), *_problems(node.right, window)]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _problems(node.operand, window)
+    if isinstance(node, ast.Name | ast.Attribute):
+        return _name_problems(ast.unparse(node), window)
+    return [f"'{ast.unparse(node)}' is not a number, a figure or + - * / of them"]
+
+
+def _name_problems(dotted: str, window: str) -> list[str]:
+    *prefixes, name = dotted.split(".")
+    problems = []
+    if name not in FIGURE_NAMES:
+        problems.append(f"there is no figure '{name}'{_hint(name, FIGURE_NAMES)}")
+    if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in WINDOWS or prefixes[1] not in LANES)):
+        problems.append(f"'{dotted}' is not window.lane.figure")
+    elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
+        problems.append(f"there is no window or lane '{prefixes[0]}'{_hint(prefixes[0], (*WINDOWS, *LANES))}")
+    if not problems and name == "recovery_s" and _place(dotted, window)[0] != "recovery":
+        problems.append(f"'{dotted}' is never measured: a recovery comes after a heal, in the window 'recovery'")
+    return problems
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(known)}"
+
+
+def _value(node: ast.expr, window: str, figures: AllFigures) -> float:
+    if isinstance(node, ast.Constant):
+        return float(node.value)  # type: ignore[arg-type]  # parse() let only numbers through
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left, window, figures), _value(node.right, window, figures)
+        if isinstance(node.op, ast.Div) and right == 0:
+            raise NoDataError(f"{ast.unparse(node.right)} is 0 and")
+        result = _ARITHMETIC[type(node.op)](left, right)
+        if abs(result) > _LARGEST * _LARGEST:
+            raise NoDataError(f"{ast.unparse(node)} is beyond all measure and")
+        return result
+    if isinstance(node, ast.UnaryOp):
+        return -_value(node.operand, window, figures)
+    return _figure(ast.unparse(node), window, figures)
+
+
+def _interval(node: ast.expr, window: str, figures: AllFigures, latencies: AllLatencies) -> Interval:
+    """Where a value lies at 99 % confidence; only quantiles are uncertain."""
+    if isinstance(node, ast.BinOp):
+        return _combined(
+            node.op,
+            _interval(node.left, window, figures, latencies),
+            _interval(node.right, window, figures, latencies),
+        )
+    if isinstance(node, ast.UnaryOp):
+        low, high = _interval(node.operand, window, figures, latencies)
+        return -high, -low
+    if isinstance(node, ast.Name | ast.Attribute):
+        of_window, of_lane, name = _place(ast.unparse(node), window)
+        if name in _QUANTILES:
+            return quantile_bounds(latencies[of_window][of_lane], _QUANTILES[name])
+    value = _value(node, window, figures)
+    return value, value
+
+
+def _combined(operation: ast.operator, left: Interval, right: Interval) -> Interval:
+    """Interval arithmetic; all that there is where a divisor may be 0."""
+    if isinstance(operation, ast.Div) and right[0] <= 0 <= right[1]:
+        return -math.inf, math.inf
+    ends = [_ARITHMETIC[type(operation)](a, b) for a in left for b in right]
+    return min(ends), max(ends)
+
+
+def _place(dotted: str, window: str) -> tuple[str, str, str]:
+    """Window, lane and name of a figure, in a threshold of ``window``."""
+    *prefixes, name = dotted.split(".")
+    of_window = next((prefix for prefix in prefixes if prefix in WINDOWS), window)
+    return of_window, next((prefix for prefix in prefixes if prefix in LANES), "faulted"), name
+
+
+def _figure(dotted: str, window: str, figures: AllFigures) -> float:
+    of_window, of_lane, name = _place(dotted, window)
+    measured = figures[of_window][of_lane]
+    value = getattr(measured, name)
+    if value is None or measured.calls == 0:
+        raise NoDataError(f"{of_window}.{of_lane}.{name}")
+    return float(value)

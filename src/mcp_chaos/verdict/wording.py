@@ -1,0 +1,110 @@
+"""A missed threshold as a sentence that a person understands who has never seen one."""
+
+import re
+
+from mcp_chaos.history.calls import LANES
+from mcp_chaos.verdict.thresholds import Judgement
+
+_WHEN = {
+    "baseline": "Before any fault",
+    "fault": "While a fault was in place",
+    "recovery": "After the faults were gone",
+}
+_COUNTS = {
+    "hung_calls": "hung until their deadline",
+    "sessions_lost": "found their session lost",
+    "sessions_renewed": "had to open a session anew",
+    "wrong_answers": "got a wrong answer",
+    "rate_limited_calls": "got HTTP 429",
+    "failed_calls": "failed",
+    "unknown_calls": "ended without anybody knowing whether they had happened",
+}
+_TIMES = {
+    "p50_ms": "half of the calls took longer than",
+    "p95_ms": "one call in twenty took longer than",
+    "p99_ms": "one call in a hundred took longer than",
+    "max_ms": "the slowest call took",
+}
+_SLOW = {
+    "p50_ms": "a call took typically",
+    "p95_ms": "the slowest call in twenty took",
+    "p99_ms": "the slowest call in a hundred took",
+    "max_ms": "the slowest call took",
+}
+_OTHERS = "for clients that the faults did not touch"
+_COMPARISON = re.compile(r"([\w.]+)\s*(<=|<|>=|>|==)\s*[^=]")
+_DIFFERENCE = re.compile(r"(p50_ms|p95_ms|p99_ms|max_ms)\s*-\s*control\.\1\s*<=?\s*[^=]")
+
+
+def plainly(judgement: Judgement) -> str:
+    """What a missed threshold says, in plain words; its exact sentence where there are none for it."""
+    said = _difference(judgement) or _comparison(judgement) if judgement.outcome == "missed" else ""
+    if said and judgement.causes:
+        return f"{said}: {judgement.causes}"
+    return said or judgement.sentence()
+
+
+def _difference(judgement: Judgement) -> str:
+    """Of a threshold that takes the control lane's latency off."""
+    found = _DIFFERENCE.match(judgement.text.removeprefix(f"{judgement.window}."))
+    if found is None or judgement.left is None or judgement.right is None:
+        return ""
+    more, allowed = _apart(judgement.left, judgement.right)
+    return (
+        f"{_WHEN[judgement.window]}, {_SLOW[found[1]]} {more} ms longer than {_OTHERS}, and {allowed} ms were allowed"
+    )
+
+
+def _comparison(judgement: Judgement) -> str:
+    """Of a threshold that has one figure on its left."""
+    compared = _COMPARISON.match(judgement.text)
+    if compared is None:
+        return ""
+    *prefixes, figure = compared[1].split(".")
+    window = next((prefix for prefix in prefixes if prefix in _WHEN), judgement.window)
+    aside = f", {_OTHERS}," if LANES.keys() & set(prefixes) == {"control"} else ","
+    said = _said(figure, compared[2], judgement.left, judgement.right)
+    return f"{_WHEN[window]}{aside} {said}" if said else ""
+
+
+def _said(figure: str, operator: str, left: float | None, right: float | None) -> str:
+    """What was measured and what was asked for; nothing where a threshold is the other way round than usual."""
+    upwards = operator in (">", ">=")
+    if figure == "recovery_s" and not upwards:
+        return "the service never became steady again" if left is None else _recovery(left, right)
+    if left is None or right is None:
+        return ""
+    if figure == "success_fraction" and upwards:
+        more = "more than " if operator == ">" else ""
+        got, asked = _apart(100 * left, 100 * right)
+        return f"{got} % of the calls succeeded, and {more}{asked} % were asked for"
+    if figure in _COUNTS and (operator in ("<", "<=") or (operator == "==" and right == 0)):
+        got, asked = _apart(left, right)
+        most = "none" if right == 0 else f"fewer than {asked}" if operator == "<" else f"{asked} at most"
+        return f"{got} of the calls {_COUNTS[figure]}, and {most} may"
+    if figure in _TIMES and operator in ("<", "<="):
+        took, allowed = _apart(left, right)
+        return f"{_TIMES[figure]} {took} ms, and {allowed} ms were allowed"
+    return ""
+
+
+def _recovery(left: float, right: float | None) -> str:
+    if right is None:
+        return f"the service took {left:.3g} s to become steady again"
+    took, allowed = _apart(left, right)
+    return f"the service took {took} s to become steady again, and {allowed} s were allowed"
+
+
+def _apart(left: float, right: float) -> tuple[str, str]:
+    """Two numbers with as few digits as still tell them apart."""
+    for digits in range(3, 16):
+        found = _number(left, digits), _number(right, digits)
+        if found[0] != found[1]:
+            return found
+    return found
+
+
+def _number(value: float, digits: int) -> str:
+    """Rounded to so many digits, but not before the decimal point; and never with an exponent."""
+    rounded = f"{float(f'{value:.{digits}g}'):f}" if abs(value) < 10**digits else f"{value:.0f}"
+    return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded

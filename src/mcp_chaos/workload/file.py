@@ -1,0 +1,208 @@
+"""Workloads as data: the specification's users, which come with the package, and files of one's own.
+
+``workloads/schema.json`` says what a file may hold. ``{choose: [...]}`` in the place of an argument stands for one of
+the values, so each combination becomes an operation of its own, all equally likely.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
+
+from mcp_chaos.errors import UsageError
+from mcp_chaos.mcp import Operation
+from mcp_chaos.workload.workload import UserKind, Workload, is_json
+
+DEFAULT = "mcp_calls"
+AUTO = "auto"
+_MOST_COMBINATIONS = 1000
+_MOST_OPERATIONS = 65_536  # a call's record has 16 bits to say which one it was
+_MOST_BYTES = 1024 * 1024
+_MOST_VALUES = 500_000
+_LONGEST_MESSAGE = 500
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def _is_number(_: Any, value: Any) -> bool:
+    """JSON has no NaN, and no comparison with it fails."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and not (isinstance(value, float) and not math.isfinite(value))
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose aliases do not make much of little."""
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _values_in(node, {}) > _MOST_VALUES:
+            raise ValueError(f"with its aliases it has more than {_MOST_VALUES} values")
+        return node
+
+
+def _values_in(node: yaml.Node, counted: dict[int, int]) -> int:
+    """How many values a node stands for, those of aliases each time; too many for one that holds itself."""
+    if id(node) not in counted:
+        counted[id(node)] = _MOST_VALUES
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        inside = 0 if isinstance(node, yaml.ScalarNode) else sum(_values_in(part, counted) for part in parts)
+        counted[id(node)] = 1 + inside
+    return counted[id(node)]
+
+
+@cache
+def built_in() -> tuple[str, ...]:
+    """The names of the workloads that come with the package."""
+    return tuple(sorted(path.name[:-5] for path in _folder().iterdir() if path.name.endswith(".yaml")))
+
+
+def names_of(text: str) -> list[str]:
+    """The names in a text that has them with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_workload(*names: str) -> Workload:
+    """A workload from one or more names of built-in ones or paths of files; several are mixed.
+
+    Raises:
+        UsageError: with every problem at once.
+    """
+    kinds: list[UserKind] = []
+    problems: list[str] = [] if names else ["no workload is named"]
+    for name in names:
+        try:
+            kinds += _kinds_of(_parse(name), name)
+        except UsageError as error:
+            problems += error.problems
+    problems += _too_many(sum(len(kind.operations) for kind in kinds))
+    if problems:
+        raise UsageError(problems, "The workload cannot be used, and nothing was started")
+    return Workload(tuple(kinds))
+
+
+def _folder() -> Any:
+    return files("mcp_chaos.workload") / "workloads"
+
+
+def _parse(name: str) -> Any:
+    if name in built_in():
+        text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    elif name.endswith(_SUFFIXES):
+        text = _text_of(Path(name))
+    else:
+        raise UsageError(f"there is no workload {name!r}; there are {', '.join(built_in())}, and files (.yaml, .json)")
+    is_json = name.endswith(".json")
+    try:
+        return json.loads(text, parse_constant=_refuse) if is_json else _Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        said = _shortened(" ".join(str(error).split()))
+        raise UsageError(f"{name} is not {'JSON' if is_json else 'YAML that can be used'}: {said}") from None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+
+
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
+            raise UsageError(f"{path} is larger than {_MOST_BYTES} bytes, which no workload is")
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8") from None
+    except ValueError as error:
+        raise UsageError(f"{str(path)!r} cannot be read ({error})") from None
+
+
+def _kinds_of(data: Any, name: str) -> list[UserKind]:
+    validator = _Validator(json.loads((_folder() / "schema.json").read_text(encoding="utf-8")))
+    problems = [
+        f"{name}, {_place(error.absolute_path)}: {_shortened(error.message)}" for error in validator.iter_errors(data)
+    ]
+    if problems:
+        raise UsageError(problems)
+    calls = [call for user in data["users"] for call in user["calls"]]
+    for user in data["users"]:
+        problems += [f"{name}, user {user['name']!r}: {problem}" for problem in _problems_of(user)]
+    if not problems and all("page" in call for call in calls):
+        problems.append(f"{name} reads pages only, so it would say nothing about an MCP server")
+    problems += _too_many(sum(_combinations(call) for call in calls))
+    if problems:
+        raise UsageError(problems)
+    return [_kind(user) for user in data["users"]]
+
+
+def _too_many(operations: int) -> list[str]:
+    if operations <= _MOST_OPERATIONS:
+        return []
+    return [f"{operations} calls, each combination of choices counted, are more than {_MOST_OPERATIONS}"]
+
+
+def _problems_of(user: Mapping[str, Any]) -> Iterator[str]:
+    """What the schema cannot say."""
+    low, high = user.get("wait_s", (0, 0))
+    if low > high:
+        yield f"wait_s: the shortest wait ({low}) is longer than the longest ({high})"
+    if not is_json(user["name"]):
+        yield "the name has half a character (a lone surrogate)"
+    for call in user["calls"]:
+        what = call.get("tool") or call.get("method") or call["page"]
+        if not is_json([what, call.get("expect")]):
+            yield f"{what!r}: the text has half a character (a lone surrogate)"
+        elif not is_json(call.get("arguments")):
+            yield f"{what}: the arguments are not JSON (quote dates and names such as on, and numbers beyond 64 bits)"
+        elif not 0 < (count := _combinations(call)) <= _MOST_COMBINATIONS:
+            yield f"{what}: {count} combinations of choices; between 1 and {_MOST_COMBINATIONS} can be made"
+
+
+def _place(path: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in path) or "the whole"
+
+
+def _kind(user: Mapping[str, Any]) -> UserKind:
+    low, high = user.get("wait_s", (0, 0))
+    operations = tuple(operation for call in user["calls"] for operation in _operations(call))
+    return UserKind(
+        user["name"], operations, user.get("weight", 1), (float(low), float(high)), user.get("websocket", False)
+    )
+
+
+def _operations(call: Mapping[str, Any]) -> Iterator[Operation]:
+    """One operation per combination of choices."""
+    weight, expect, arguments = call.get("weight", 1), call.get("expect", ""), call.get("arguments", {})
+    count = _combinations(call)
+    for values in product(*map(_choices, arguments.values())):
+        chosen = dict(zip(arguments, values, strict=True))
+        yield Operation(
+            call.get("tool", ""), chosen, weight / count, expect, call.get("page", ""), call.get("method", "")
+        )
+
+
+def _combinations(call: Mapping[str, Any]) -> int:
+    return math.prod(len(_choices(value)) for value in call.get("arguments", {}).values())
+
+
+def _choices(value: Any) -> list[Any]:
+    if isinstance(value, dict) and set(value) == {"choose"} and isinstance(value["choose"], list):
+        return list(value["choose"])
+    return [value]
