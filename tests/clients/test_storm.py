@@ -81,7 +81,8 @@ def test_a_storm_is_a_fault_with_its_window_and_proof(serve: Serve, folder: RunF
 
 
 def test_too_few_calls_in_flight_prove_nothing(serve: Serve, folder: RunFolder, clock: Clock) -> None:
-    ClientFaults(folder, clock).run(serve(), ECHO, ("drop_the_session",), 1, 0.3, 1)
+    gone = Wire(serve().target.__class__("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable"), 1.0)
+    ClientFaults(folder, clock).run(gone, ECHO, ("leave_at_once",), 1, 0.3, 1)
     unproven = [event for event in folder.events() if event.kind == "fault_unproven"]
     assert unproven[0].data["doubt"].endswith("at least 10 needed")
 

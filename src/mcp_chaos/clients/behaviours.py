@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Client, Reply, hang_up
+from mcp_chaos.load.clients.http_connection import HttpConnection
 from mcp_chaos.mcp import Operation
 
 _HEAD_END = b"\r\n\r\n"
@@ -204,26 +205,20 @@ async def drop_the_session(client: Client, chance: Chance) -> bool:
     return False
 
 
-async def never_finish_the_request(client: Client, hold_s: float, *, in_body: bool) -> None:
-    """Send half a head, or a head and half a body, and nothing more, for ``hold_s``."""
+async def never_finish_the_request(client: Client, *, in_body: bool) -> HttpConnection:
+    """Send half a head, or a head and half a body, and nothing more; the connection, to be abandoned later."""
     request = client.request(client.dialect.opening() or b'{"jsonrpc": "2.0"}')
     head_bytes = request.index(_HEAD_END) + len(_HEAD_END)
     cut = (head_bytes + len(request)) // 2 if in_body else head_bytes // 2
     connection = await client.wire.connect(Reply())
-    try:
-        connection.send(request[:cut])
-        await asyncio.sleep(hold_s)
-    finally:
-        connection.abandon()
+    connection.send(request[:cut])
+    return connection
 
 
-async def never_read(client: Client, operation: Operation, requests: int, hold_s: float) -> None:
-    """Ask for the same again and again on one connection and read nothing, for ``hold_s``."""
+async def never_read(client: Client, operation: Operation, requests: int) -> HttpConnection:
+    """Ask for the same again and again on one connection and read nothing; the connection, to be abandoned later."""
     connection = await client.wire.connect(Reply(), receive_bytes=4096)
-    try:
-        connection.pause()
-        for _ in range(requests):
-            connection.send(client.call_request(operation)[1])
-        await asyncio.sleep(hold_s)
-    finally:
-        connection.abandon()
+    connection.pause()
+    for _ in range(requests):
+        connection.send(client.call_request(operation)[1])
+    return connection

@@ -15,6 +15,7 @@ from itertools import count, cycle
 from mcp_chaos.clients.behaviours import BEHAVIOURS, Chance, never_finish_the_request, never_read
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire
 from mcp_chaos.clients.tally import SessionTally, usual_s
+from mcp_chaos.load.clients.http_connection import HttpConnection
 from mcp_chaos.mcp import Operation
 
 MIN_IN_FLIGHT = 10
@@ -35,25 +36,30 @@ class StormResult:
     Args:
         in_flight: by behaviour, how many calls were in flight when their client misbehaved.
         made: by behaviour, how often it was tried.
+        held: connections that were kept with a request unfinished or answers unread.
         fresh: sessions opened meanwhile.
         returned: sessions whose client misbehaved and came back.
     """
 
     in_flight: Counter[str] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
+    held: int = 0
     fresh: SessionTally = field(default_factory=SessionTally)
     returned: SessionTally = field(default_factory=SessionTally)
 
     @property
     def bit(self) -> bool:
-        """Whether enough calls were left in flight; fewer suffice where a server served nobody any more after them."""
+        """Whether enough clients misbehaved; fewer suffice where a server served nobody any more after them."""
         in_flight = self.in_flight.total()
-        return in_flight >= MIN_IN_FLIGHT or (in_flight > 0 and len(self.fresh.failures) > len(self.fresh.served))
+        if in_flight + self.held >= MIN_IN_FLIGHT:
+            return True
+        return in_flight > 0 and len(self.fresh.failures) > len(self.fresh.served)
 
     @property
     def proof(self) -> str:
         """In words, what was done."""
-        return f"{self.in_flight.total()} of {self.made.total()} clients misbehaved while their call was in flight"
+        in_flight = f"{self.in_flight.total()} of {self.made.total()} clients misbehaved while their call was in flight"
+        return f"{in_flight}, {self.held} kept a request unfinished or answers unread"
 
 
 class Storm:
@@ -107,14 +113,21 @@ class Storm:
     async def _hold(self, number: int, for_s: float) -> None:
         """Keep a connection that sends no whole request, or reads no answer."""
         client = Client(self._wire, f"mcp_chaos-holds-{number}")
-        with suppress(*FAILURES):
+        connection: HttpConnection | None = None
+        try:
             async with asyncio.timeout(for_s):
                 if number < _HALF_REQUESTS:
-                    await never_finish_the_request(client, for_s, in_body=number % 2 == 0)
-                    return
-                if self._wire.target.dialect != "jsonrpc":
+                    connection = await never_finish_the_request(client, in_body=number % 2 == 0)
+                elif self._wire.target.dialect != "jsonrpc":
                     await client.open()
-                    await never_read(client, Operation("", method="tools/list"), _UNREAD_REQUESTS, for_s)
+                    connection = await never_read(client, Operation("", method="tools/list"), _UNREAD_REQUESTS)
+                self.result.held += connection is not None
+                await asyncio.sleep(for_s)
+        except FAILURES:
+            pass
+        finally:
+            if connection is not None:
+                connection.abandon()
 
     async def _open_fresh_sessions(self, until: float) -> None:
         started: list[asyncio.Task[bool]] = []

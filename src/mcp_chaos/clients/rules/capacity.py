@@ -81,7 +81,7 @@ async def slow_readers_keep_nobody_out(subject: Subject) -> str | None:
         raise NotApplicableError(f"answers of {answer_bytes} bytes do not fill the buffers on the way")
     readers = [await subject.client(f"reads-nothing-{number}") for number in range(_SLOW_READERS)]
     bystander = await subject.client("reads-all")
-    holding = [asyncio.create_task(never_read(reader, operation, requests, subject.patience_s)) for reader in readers]
+    holding = [await never_read(reader, operation, requests) for reader in readers]
     try:
         await asyncio.sleep(_READING_S)
         await bystander.call(subject.operation)
@@ -89,9 +89,8 @@ async def slow_readers_keep_nobody_out(subject: Subject) -> str | None:
         why = why_failed(error, subject.wire.deadline_s)
         return f"while {_SLOW_READERS} clients did not read their answers, a call of another one was not served: {why}"
     finally:
-        for task in holding:
-            task.cancel()
-        await asyncio.gather(*holding, return_exceptions=True)
+        for connection in holding:
+            connection.abandon()
         await close_all(*readers, bystander)
     return None
 
