@@ -24,6 +24,7 @@ from chaoslib.hypothesis import within_tolerance
 
 from mcp_chaos import run as runs
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
+from mcp_chaos.given import Given
 from mcp_chaos.history import History, RunFolder
 from mcp_chaos.preflight import check_run, missing_controls
 from mcp_chaos.report.progress import CLEAR_LINE
@@ -101,7 +102,10 @@ def before_experiment_control(
         InterruptExecution: something is wrong; nothing was touched, nothing is left running.
     """
     try:
-        settings, thresholds = check_run(experiment, configuration)
+        given = Given.to_chaos_run()
+        unused = given.problems([str(key) for key in experiment.get("configuration") or {}])
+        configuration = given.over(configuration)
+        settings, thresholds = check_run(experiment, configuration, unused)
         missing = missing_controls(experiment)
         run = runs.Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}

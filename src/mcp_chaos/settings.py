@@ -23,6 +23,7 @@ from mcp_chaos.credentials import VARIABLES, credential_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.workload import Workload
 from mcp_chaos.load.workload_file import AUTO, names_of, read_workload
+from mcp_chaos.spelling import misspelt_variables
 from mcp_chaos.tls import ca_problems
 
 _DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
@@ -187,6 +188,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
     arguments = _arguments(given["mcp_arguments"], problems)
     problems += [*_credential_problems(configuration or {}), *credential_problems(), *ca_problems()]
+    problems += misspelt_variables([*(key.upper() for key in KEYS), *VARIABLES])
     if problems:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(
