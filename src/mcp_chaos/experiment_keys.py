@@ -9,7 +9,7 @@ Source: chaostoolkit-lib 1.44 (experiment, activity, hypothesis, control, provid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcp_chaos.spelling import hint, unknown_keys
+from mcp_chaos.spelling import hint, likeliest, unknown_keys
 
 HYPOTHESIS = "steady-state-hypothesis"
 
@@ -67,7 +67,8 @@ def _problems(experiment: Mapping[str, Any]) -> Iterator[str]:
     yield from _control_problems("controls", experiment.get("controls"))
     for block in _list(experiment.get("extensions")):
         if "name" not in block:
-            yield "extensions: a block has no 'name'" + "".join(hint(str(key), ["name"]) for key in list(block)[:1])
+            meant = [key for key in block if likeliest(str(key), ["name"])]
+            yield from unknown_keys("extensions", "a block", meant, ["name"]) or ["extensions: a block has no 'name'"]
     hypothesis = _mapping(experiment.get(HYPOTHESIS))
     yield from _unknown("", f"the {HYPOTHESIS}", hypothesis, _HYPOTHESIS)
     yield from _control_problems(f"{HYPOTHESIS}, controls", hypothesis.get("controls"))

@@ -5,7 +5,6 @@ one that an experiment of the run declares, as nothing else could use it. A prof
 may also have numbers of those that come with mcp_chaos, and those that it names in its list ``shared``.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -185,14 +184,21 @@ def setting_problems(experiment: Mapping[str, Any]) -> list[str]:
         experiment: as it was read.
     """
     declared = [str(key) for key in experiment.get("configuration") or {}]
-    text = json.dumps(experiment, default=str)
-    own = [key for key in declared if f"${{{key}}}" not in text]  # what nothing refers to, a setting should be
     problems = [
         f"configuration: '{key}' is no setting of mcp_chaos; did you mean '{meant}'?"
-        for key, meant in meant_settings(own, KEYS).items()
+        for key, meant in meant_settings(spare_numbers(experiment), KEYS).items()
     ]
     twice = [key for key in declared if key in KEYS and key.upper() in declared]
     return problems + [f"configuration: '{key}' and '{key.upper()}' are one setting; give it once" for key in twice]
+
+
+def spare_numbers(experiment: Mapping[str, Any]) -> list[str]:
+    """What an experiment declares in its configuration and refers to nowhere.
+
+    Settings, what other extensions read, and slips.
+    """
+    text = str(experiment)
+    return [str(key) for key in experiment.get("configuration") or {} if f"${{{key}}}" not in text]
 
 
 @cache

@@ -14,10 +14,10 @@ from mcp_chaos import actions, probes
 from mcp_chaos.arguments import STARTS, Known, argument_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.experiment_keys import key_problems
-from mcp_chaos.given import setting_problems, settings_named
+from mcp_chaos.given import setting_problems, settings_named, spare_numbers
 from mcp_chaos.load.shape import number_problems
 from mcp_chaos.settings import KEYS, Settings, resolve
-from mcp_chaos.spelling import hint, unknown_keys
+from mcp_chaos.spelling import hint, likeliest, unknown_keys
 from mcp_chaos.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"
@@ -95,10 +95,11 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
     starts = [(_name(a), _arguments(a, configuration)) for a in _ours(experiment) if _name(a) in STARTS]
     known = Known.of(settings, starts)
     problems += known.problems
+    spare = spare_numbers(experiment)
     for activity in _activities(experiment):
-        found = _pause_problems(activity, configuration)
+        found = _pause_problems(activity, configuration, spare)
         if activity.get("provider", {}).get("module") in _MODULES:
-            found += _activity_problems(activity, configuration, known)
+            found += _activity_problems(activity, configuration, known, spare)
         problems += [f"'{activity.get('name')}': {problem}" for problem in found]
     if problems:
         raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
@@ -166,31 +167,36 @@ def _arguments(activity: Activity, configuration: Mapping[str, Any]) -> dict[str
     return dict(substitute(dict(activity["provider"].get("arguments") or {}), configuration, {}))
 
 
-def _pause_problems(activity: Activity, configuration: Mapping[str, Any]) -> list[str]:
+def _pause_problems(activity: Activity, configuration: Mapping[str, Any], spare: Sequence[str]) -> list[str]:
     pauses = substitute(dict(activity.get("pauses") or {}), configuration, {})
     return [
         problem
         for when, seconds in pauses.items()
-        for problem in _unresolved(f"pauses: {when}", seconds, configuration)
+        for problem in _unresolved(f"pauses: {when}", seconds, spare)
         or number_problems(f"pauses: {when}", seconds, 0, _LONGEST_PAUSE_S)
     ]
 
 
-def _unresolved(name: str, value: Any, configuration: Mapping[str, Any]) -> list[str]:
+def _unresolved(name: str, value: Any, spare: Sequence[str]) -> list[str]:
+    """Why a value is none; ``spare`` is what the configuration has and nothing refers to, so that it may be meant."""
     if value is None:
         return [f"{name}: a value is needed, the configuration gives none"]
     if isinstance(value, str) and value.startswith("${"):
-        return [f"{name}: {value} is not in the configuration{hint(value[2:-1], [*configuration])}"]
+        meant = likeliest(value[2:-1], spare)
+        said = f", which has '{meant}' that nothing uses" if meant else ""
+        return [f"{name}: {value} is not in the configuration{said}"]
     return []
 
 
-def _activity_problems(activity: Activity, configuration: Mapping[str, Any], known: Known) -> list[str]:
+def _activity_problems(
+    activity: Activity, configuration: Mapping[str, Any], known: Known, spare: Sequence[str]
+) -> list[str]:
     module, name = _MODULES[activity["provider"]["module"]], _name(activity)
     if name not in module.__all__:
         return [f"{module.__name__} has no '{name}'{hint(name, module.__all__)}"]
     signature = inspect.signature(getattr(module, name))
     arguments = _arguments(activity, configuration)
-    unresolved = [problem for key, value in arguments.items() for problem in _unresolved(key, value, configuration)]
+    unresolved = [problem for key, value in arguments.items() for problem in _unresolved(key, value, spare)]
     unresolved += unknown_keys("", f"the arguments of {name}", arguments, [*signature.parameters])
     if unresolved:
         return unresolved

@@ -71,6 +71,8 @@ class Item:
         """
         experiment = self._read()
         declared = experiment.get("configuration") or {}
+        if not isinstance(declared, dict):
+            raise UsageError(f"configuration: a mapping is needed, not {declared!r}")
         # Chaos Toolkit passes on what an experiment declares, and leaves out the rest.
         given = {key: None for key in self.values if key in KEYS}
         return {HYPOTHESIS: _the_server_answers(), **experiment, "configuration": {**given, **declared}}
@@ -116,14 +118,12 @@ class Item:
         """
         experiment = self.load()
         unused = value_problems("the plan", self.own, self.declared(), "the experiment does not have")
+        configuration = load_configuration(experiment["configuration"], self.values)
         try:
             ensure_experiment_is_valid(experiment)
-            configuration = load_configuration(experiment["configuration"], self.values)
-        except Exception:
-            problems = [*key_problems(experiment), *unused]
-            if problems:  # Chaos Toolkit stumbled over them
-                raise UsageError(problems) from None
-            raise
+        except Exception as error:  # it stumbles over the first thing, and does not know the rest
+            found = _found(experiment, configuration, unused)
+            raise (UsageError(found) if found else error) from None
         return check_run(experiment, configuration, unused)[0]
 
     def why_not_applicable(self) -> str:
@@ -145,6 +145,17 @@ class Item:
         except Exception as error:  # Chaos Toolkit looks into what it was given as if it were well formed
             return [f"{self.path.name}: it is no experiment that can be run ({type(error).__name__}: {error})"]
         return []
+
+
+def _found(experiment: Mapping[str, Any], configuration: Mapping[str, Any], unused: Sequence[str]) -> Sequence[str]:
+    """What is wrong with an experiment of whatever shape, as far as it can be said."""
+    try:
+        check_run(experiment, configuration, unused)
+    except UsageError as error:
+        return error.problems
+    except Exception:  # it is not well formed
+        return [*unused, *key_problems(experiment)]
+    return ()
 
 
 @dataclass(frozen=True)
