@@ -26,6 +26,7 @@ from mcp_chaos import run as runs
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.given import Given
 from mcp_chaos.history import History, RunFolder
+from mcp_chaos.journal_facts import failed_actions, left_out, stop_in
 from mcp_chaos.preflight import check_run, missing_controls
 from mcp_chaos.report.progress import CLEAR_LINE
 from mcp_chaos.report.terminal import render
@@ -40,7 +41,8 @@ OUTCOME = "mcp_chaos"
 Where no run was made: ``refused``, the message, and ``exit_code``.
 """
 
-_STOPPED_BEFORE = "another control stopped the experiment before it began; nothing was touched"
+_STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
+_BY_SOMEBODY = "another control did that, without a word"
 
 _FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
 _FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
@@ -53,11 +55,14 @@ class _LogWatch(logging.Handler):
         super().__init__(logging.DEBUG)
         self.failed: list[tuple[str, str]] = []
         self.terminated = False
+        self.stops: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take note."""
         message = record.getMessage()
         self.terminated = self.terminated or message.startswith("Caught SIGTERM signal")
+        if stop := stop_in(record):
+            self.stops.append(stop)
         match = _FAILED_CONTROL.match(message) or _FAILED_SETUP.match(message)
         if match:
             error = record.exc_info[1] if record.exc_info else None
@@ -112,6 +117,8 @@ def before_experiment_control(
         run.describe(command=command_line(configuration), numbers=numbers)
         _hurry_on_signals(run)
         runs.begin(run)
+        if left_out(experiment):
+            run.event("dry_run", left_out=left_out(experiment))
         for name in missing:
             run.event("control_missing", name=name)
     except McpChaosError as error:
@@ -138,6 +145,14 @@ def after_method_control(context: dict[str, Any], state: Any) -> None:
     global _in_method
     _in_method = False
     runs.current().event("method_ended")
+
+
+def before_rollback_control(context: dict[str, Any]) -> None:
+    """Rollbacks are played also where another control stopped the experiment before the run could begin."""
+    try:
+        runs.current()
+    except McpChaosError:
+        runs.refuse()
 
 
 def before_activity_control(context: dict[str, Any]) -> None:
@@ -169,7 +184,12 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
         try:
             run = runs.current()
         except McpChaosError:
-            _end_in(state, **(_outcome or {"refused": _STOPPED_BEFORE, "exit_code": EXIT_INCONCLUSIVE}))
+            if _outcome is None:
+                stopped = _STOPPED_BEFORE + _why_stopped(_BY_SOMEBODY)
+                logger.error(f"The verdict is 'inconclusive': {stopped}")
+                _end_in(state, refused=stopped, exit_code=EXIT_INCONCLUSIVE)
+            else:
+                _end_in(state, **_outcome)
             return  # it did not start; the reason has been told
         try:
             _record_journal(run, state)
@@ -273,10 +293,17 @@ def _record_journal(run: runs.Run, journal: dict[str, Any]) -> None:
             run.event(
                 "activity_failed", name=str(entry["activity"].get("name")), error=_last_line(entry.get("exception"))
             )
+    for name, error in failed_actions(journal):
+        run.event("activity_failed", name=name, error=error)
     if journal.get("status") in ("interrupted", "aborted"):
-        run.event("interrupted", why=f"Chaos Toolkit's status is '{journal['status']}'")
+        run.event("interrupted", why=_why_stopped(f"Chaos Toolkit's status is '{journal['status']}'"))
     elif _watch is not None and _watch.terminated:
         run.event("interrupted", why="SIGTERM came and was swallowed")
+
+
+def _why_stopped(otherwise: str) -> str:
+    """Who or what stopped the run first."""
+    return _watch.stops[0] if _watch is not None and _watch.stops else otherwise
 
 
 def _record_judged_probes(run: runs.Run, journal: dict[str, Any]) -> None:

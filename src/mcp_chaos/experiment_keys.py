@@ -41,6 +41,7 @@ _TOLERANCES = {
 }
 _PAUSES = ("before", "after")
 _VARIABLE = ("type", "key", "default", "env_var_type")
+_DRY = ("probes", "actions", "activities", "pause")
 _STRATEGIES = {
     "rollbacks": ("default", "always", "never", "deviated"),
     "hypothesis": (
@@ -65,6 +66,9 @@ def _problems(experiment: Mapping[str, Any]) -> Iterator[str]:
         yield from _variable_problems(f"configuration, '{name}'", value)
     yield from _runtime_problems(_mapping(experiment.get("runtime")))
     yield from _control_problems("controls", experiment.get("controls"))
+    dry = experiment.get("dry")
+    if isinstance(dry, str | bool) and dry not in _DRY:
+        yield f"dry: {', '.join(_DRY)} can be left out, not {dry!r}"
     for block in _list(experiment.get("extensions")):
         if "name" not in block:
             meant = [key for key in block if likeliest(str(key), ["name"])]
