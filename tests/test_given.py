@@ -83,6 +83,23 @@ def test_a_profile_that_chaos_toolkit_would_leave_out_is_refused(chaos_run: dict
     assert "'configuraton' is no key of a profile; did you mean 'configuration'?" in problems[1]
 
 
+@pytest.mark.parametrize("option", [None, "probes"])
+def test_a_dry_run_that_the_file_asks_for_is_not_forgotten(
+    chaos_run: dict[str, Any], tmp_path: Path, option: str | None
+) -> None:
+    path = written(tmp_path / "x.yaml", {**short_experiment(), "dry": "activities"})
+    chaos_run |= {"source": str(path), "dry": option}
+    refused = ["dry: chaos run looks at its option only; give --dry activities"]
+    assert Given.to_chaos_run().problems([]) == ([] if option else refused)
+
+
+def test_a_setting_in_mixed_letters_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.yaml", short_experiment(configuration={"Mcp_Url": URL}))
+    assert Item(path).problems() == [
+        "x.yaml: configuration: 'Mcp_Url' is no setting of mcp_chaos; did you mean 'mcp_url'?"
+    ]
+
+
 def test_outside_of_chaos_run_nothing_is_given() -> None:
     assert Given.to_chaos_run() == Given()
 
@@ -147,6 +164,10 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, content: Any, said: str) 
         ("MCP_TIMEOUT", ""),
         ("MCP_SERVER_URL", ""),
         ("MCP_CHAOS_FOLDER", ""),
+        ("MCP_CHAOS_PORT", ""),  # Kubernetes sets these for a service of the name
+        ("MCP_CHAOS_SERVICE_HOST", ""),
+        ("TOXIPROXY_SERVICE_HOST", ""),
+        ("MCP_SERVER_PORT", ""),
         ("TOXIPROXY_VERSION", ""),
     ],
 )

@@ -107,7 +107,7 @@ class Given:
         if context is None:
             return cls()
         profiles: list[Profile] = []
-        problems: list[str] = []
+        problems = _dry_problems(Path(context.params.get("source") or ""), context.params.get("dry"))
         for path in map(Path, context.params["var_file"] or ()):
             if path.suffix not in _PROFILE_SUFFIXES:
                 continue  # variables of the environment, which Chaos Toolkit has set
@@ -143,6 +143,13 @@ class Given:
                 known |= shipped_numbers()
             problems += value_problems(str(profile.path), profile.configuration, known)
         return problems + value_problems("--var", self.variables, declared)
+
+
+def _dry_problems(experiment: Path, option: str | None) -> list[str]:
+    """A dry run that the file asks for: the command ``chaos run`` takes its option instead, given or not."""
+    content = read(experiment) if experiment.is_file() else {}
+    asked = content.get("dry") if isinstance(content, dict) else None
+    return [f"dry: chaos run looks at its option only; give --dry {asked}"] if asked and not option else []
 
 
 def settings_named(values: Mapping[str, Any]) -> dict[str, Any]:

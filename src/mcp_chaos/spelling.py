@@ -53,7 +53,7 @@ def misspelt_variables(known: Collection[str]) -> list[str]:
     """
     names = [*known, *ELSEWHERE]
     given = [name for name, value in os.environ.items() if value and name not in names]
-    meant = {name: next(iter(_meant_by(name, names)), "") for name in sorted(given)}
+    meant = {name: _meant_by(name, names, known) for name in sorted(given)}
     return [
         f"{name} in the environment is no setting of mcp_chaos; did you mean {found}? Unset it, or rename it."
         for name, found in meant.items()
@@ -69,17 +69,17 @@ def meant_settings(keys: Iterable[str], known: Collection[str]) -> dict[str, str
         known: the keys of all settings.
     """
     names = [name.upper() for name in known]
-    found = {key: next(iter(_meant_by(key.upper(), names)), "") for key in keys if key.upper() not in names}
+    found = {key: _meant_by(key.upper(), names, names) for key in keys if key not in (*known, *names)}
     return {key: meant.lower() for key, meant in found.items() if meant}
 
 
-def _meant_by(name: str, known: Sequence[str]) -> list[str]:
-    """The known name that a name in the environment probably stands for, first; usually none."""
+def _meant_by(name: str, names: Collection[str], settings: Collection[str]) -> str:
+    """The name that another in the environment probably stands for; usually none."""
     spelt = name.upper().replace("-", "_")
-    if spelt in known:
-        return [spelt]
-    close = difflib.get_close_matches(spelt, known, n=1, cutoff=_CLOSE_FRACTION)
-    return [each for each in known if _is_one_slip(spelt, each)] or (close if spelt.startswith(_OURS_ALONE) else [])
+    slips = [each for each in names if spelt == each or _is_one_slip(spelt, each)]
+    if spelt.startswith(_OURS_ALONE):
+        slips += difflib.get_close_matches(spelt, settings, n=1, cutoff=_CLOSE_FRACTION)
+    return next(iter(slips), "")
 
 
 def _is_one_slip(name: str, meant: str) -> bool:
