@@ -312,6 +312,8 @@ def _record_judged_probes(run: runs.Run, journal: dict[str, Any]) -> None:
         activity = entry.get("activity") or {}
         if activity.get("tolerance") is None or entry.get("status") != "succeeded":
             continue
+        if entry.get("output") is None and left_out(journal.get("experiment") or {}):
+            continue  # it was not made
         if not within_tolerance(activity["tolerance"], entry.get("output")):
             name = str(activity.get("name"))
             why = run.reasons.get(name) or f"it gave {entry.get('output')!r}"
