@@ -73,6 +73,13 @@ def test_an_activity_that_cannot_work_is_told(experiment: dict[str, Any], func: 
     assert f"'do {func}'" in found
 
 
+def test_a_tolerance_is_in_the_configuration(experiment: dict[str, Any]) -> None:
+    experiment["steady-state-hypothesis"]["probes"][0]["tolerance"] = "${well}"
+    (problem,) = problems(experiment)
+    assert problem.endswith("tolerance: ${well} is not in the configuration")
+    assert problems(experiment, well=[0.9, 1.0]) == []
+
+
 def test_a_burst_that_makes_no_sense_is_told(experiment: dict[str, Any]) -> None:
     assert "requests: 0 is not between" in "\n".join(problems(experiment, burst_requests=0))
 

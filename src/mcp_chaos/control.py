@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+from chaoslib import substitute
 from chaoslib.exceptions import InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
@@ -177,7 +178,9 @@ def after_activity_control(context: dict[str, Any], state: Any) -> None:
         runs.current().note_reason(str(context.get("name")))
 
 
-def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> None:
+def after_experiment_control(
+    context: dict[str, Any], state: dict[str, Any], configuration: dict[str, Any] | None = None
+) -> None:
     """Heal, judge, report. Sets ``deviated`` unless the verdict is *pass*."""
     with undisturbed():
         state["deviated"] = True  # until proven otherwise
@@ -193,7 +196,7 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> 
             return  # it did not start; the reason has been told
         try:
             _record_journal(run, state)
-            _record_judged_probes(run, state)
+            _record_judged_probes(run, state, configuration or {})
             runs.end()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS
@@ -306,7 +309,7 @@ def _why_stopped(otherwise: str) -> str:
     return _watch.stops[0] if _watch is not None and _watch.stops else otherwise
 
 
-def _record_judged_probes(run: runs.Run, journal: dict[str, Any]) -> None:
+def _record_judged_probes(run: runs.Run, journal: dict[str, Any], configuration: dict[str, Any]) -> None:
     """A probe of the method that has a tolerance is judged by it, which Chaos Toolkit leaves out."""
     for entry in journal.get("run") or []:
         activity = entry.get("activity") or {}
@@ -314,7 +317,10 @@ def _record_judged_probes(run: runs.Run, journal: dict[str, Any]) -> None:
             continue
         if entry.get("output") is None and left_out(journal.get("experiment") or {}):
             continue  # it was not made
-        if not within_tolerance(activity["tolerance"], entry.get("output")):
+        tolerance = activity["tolerance"]
+        if isinstance(tolerance, str):
+            tolerance = substitute(tolerance, configuration, {})
+        if not within_tolerance(tolerance, entry.get("output"), configuration, {}):
             name = str(activity.get("name"))
             why = run.reasons.get(name) or f"it gave {entry.get('output')!r}"
             run.event("probe_missed", name=name, why=why)

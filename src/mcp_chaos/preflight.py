@@ -98,6 +98,8 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
     spare = spare_numbers(experiment)
     for activity in _activities(experiment):
         found = _pause_problems(activity, configuration, spare)
+        if isinstance(activity.get("tolerance"), str):
+            found += _unresolved("tolerance", substitute(activity["tolerance"], configuration, {}), spare)
         if activity.get("provider", {}).get("module") in _MODULES:
             found += _activity_problems(activity, configuration, known, spare)
         problems += [f"'{activity.get('name')}': {problem}" for problem in found]
