@@ -68,6 +68,18 @@ def test_texts_that_are_no_texts_are_shown_all_the_same(ended: RunFolder, capsys
     assert "Verdict: pass" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("output", "missed"), [(0.95, False), (0.5, True)])
+def test_a_tolerance_may_be_in_the_configuration(
+    ended: RunFolder, monkeypatch: pytest.MonkeyPatch, output: float, missed: bool
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(type(runs.current()), "event", lambda _, kind, **__: told.append(kind))
+    monkeypatch.setattr(type(runs.current()), "reasons", {}, raising=False)
+    probe = {"activity": {"name": "p", "tolerance": "${well}"}, "output": output, "status": "succeeded"}
+    control.after_experiment_control({}, {"status": "completed", "run": [probe]}, {"well": [0.9, 1.0]})
+    assert ("probe_missed" in told) == missed
+
+
 def test_an_experiment_that_another_control_stopped_proves_nothing() -> None:
     control.forget()
     journal: dict[str, Any] = {}

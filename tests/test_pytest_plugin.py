@@ -202,6 +202,17 @@ def test_experiments_are_tests(inner: pytest.Pytester, url: str) -> None:
     assert targets == [url, url]
 
 
+def test_a_number_of_the_profile_that_no_experiment_has_is_refused(inner: pytest.Pytester) -> None:
+    (inner.path / "sound.json").write_text(json.dumps(short_experiment(configuration={"pause_s": 1})))
+    (inner.path / "profile.yaml").write_text("configuration: {paus_s: 1}")
+    inner.makeconftest(CONFTEST.replace("{url}", "http://127.0.0.1:9/mcp"))
+    inner.makeini("[pytest]\nmcp_chaos_experiments = sound.json\nmcp_chaos_profile = profile.yaml")
+    result = run(inner, "sound.json")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no experiment of this run has 'paus_s'; did you mean 'pause_s'?*"])
+    assert not (inner.path / "runs").exists()
+
+
 def test_an_experiment_has_to_be_told_its_server(inner: pytest.Pytester) -> None:
     (inner.path / "sound.json").write_text(json.dumps(short_experiment()))
     inner.makeini("[pytest]\nmcp_chaos_experiments = sound.json")

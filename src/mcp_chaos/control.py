@@ -26,7 +26,9 @@ from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.report.terminal import render
 from mcp_chaos.run import current as runs
 from mcp_chaos.run.run import Run
+from mcp_chaos.toolkit.given import Given
 from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
+from mcp_chaos.toolkit.journal_facts import left_out
 from mcp_chaos.toolkit.log import CleanLine, LogWatch
 from mcp_chaos.toolkit.preflight import check_run, missing_controls
 from mcp_chaos.verdict.judge import PASS, Verdict, judge
@@ -39,7 +41,8 @@ OUTCOME = "mcp_chaos"
 Where no run was made: ``refused``, the message, and ``exit_code``.
 """
 
-_STOPPED_BEFORE = "another control stopped the experiment before it began; nothing was touched"
+_STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
+_BY_SOMEBODY = "another control did that, without a word"
 
 _watch: LogWatch | None = None
 _in_method = False
@@ -71,13 +74,18 @@ def before_experiment_control(
         InterruptExecution: something is wrong; nothing was touched, nothing is left running.
     """
     try:
-        settings, thresholds = check_run(experiment, configuration)
+        given = Given.to_chaos_run()
+        unused = given.problems([str(key) for key in experiment.get("configuration") or {}])
+        configuration = given.over(configuration)
+        settings, thresholds = check_run(experiment, configuration, unused)
         missing = missing_controls(experiment)
         run = Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
         run.describe(command=command_line(configuration), numbers=numbers)
         _hurry_on_signals(run)
         runs.begin(run)
+        if left_out(experiment):
+            run.event("dry_run", left_out=left_out(experiment))
         for name in missing:
             run.event("control_missing", name=name)
     except McpChaosError as error:
@@ -106,6 +114,14 @@ def after_method_control(context: dict[str, Any], state: Any) -> None:
     runs.current().event("method_ended")
 
 
+def before_rollback_control(context: dict[str, Any]) -> None:
+    """Rollbacks are played also where another control stopped the experiment before the run could begin."""
+    try:
+        runs.current()
+    except McpChaosError:
+        runs.refuse()
+
+
 def before_activity_control(context: dict[str, Any]) -> None:
     """Stop for real when a signal was swallowed by what it hit.
 
@@ -128,18 +144,25 @@ def after_activity_control(context: dict[str, Any], state: Any) -> None:
         runs.current().note_reason(str(context.get("name")))
 
 
-def after_experiment_control(context: dict[str, Any], state: dict[str, Any]) -> None:
+def after_experiment_control(
+    context: dict[str, Any], state: dict[str, Any], configuration: dict[str, Any] | None = None
+) -> None:
     """Heal, judge, report. Sets ``deviated`` unless the verdict is *pass*."""
     with undisturbed():
         state["deviated"] = True  # until proven otherwise
         try:
             run = runs.current()
         except McpChaosError:
-            _end_in(state, **(_outcome or {"refused": _STOPPED_BEFORE, "exit_code": EXIT_INCONCLUSIVE}))
+            if _outcome is None:
+                stopped = _STOPPED_BEFORE + (_watch.why_stopped(_BY_SOMEBODY) if _watch is not None else _BY_SOMEBODY)
+                logger.error(f"The verdict is 'inconclusive': {stopped}")
+                _end_in(state, refused=stopped, exit_code=EXIT_INCONCLUSIVE)
+            else:
+                _end_in(state, **_outcome)
             return  # it did not start; the reason has been told
         try:
             record_journal(run, state, _watch)
-            record_judged_probes(run, state)
+            record_judged_probes(run, state, configuration or {})
             runs.end()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS

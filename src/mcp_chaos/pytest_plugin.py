@@ -88,18 +88,21 @@ def _run(request: pytest.FixtureRequest) -> None:
     Raises:
         DidNotPassError: it failed, or proves nothing.
     """
-    from mcp_chaos.errors import EXIT_PASS, McpChaosError
-    from mcp_chaos.gate.plan import make_plan, read_profile
+    from mcp_chaos.errors import EXIT_PASS, McpChaosError, UsageError
+    from mcp_chaos.gate.plan import make_plan
     from mcp_chaos.gate.result import ABORTED, Comparison
     from mcp_chaos.gate.runner import run_plan
+    from mcp_chaos.toolkit.given import Given, Profile
 
     path, profile = request.path, request.config.getini(_PROFILE)
     try:
-        numbers = read_profile(request.config.rootpath / profile) if profile else {}
+        given = Given([Profile.read(request.config.rootpath / profile)] if profile else [])
         # its folder is where its workload is, and where it is run by hand
         with _aimed_at(_target_of(request)) as aim, chdir(path.parent):
-            plan = make_plan([path], {**numbers, **aim})
+            plan = make_plan([path], {**given.values, **aim})
             plan.check()
+            if unused := given.problems(plan.declared()):
+                raise UsageError(unused)
             if plan.items[0].settings().embedded:  # which is not what a suite is there to test
                 raise DidNotPassError(f"{_WHICH} Or the experiment's configuration says mcp_url, or mcp_command.")
             result = run_plan(plan, print, lambda title, attempt: Comparison())

@@ -59,7 +59,10 @@ def test_a_fault_is_read_from_a_line() -> None:
         ("'", ["a fault such as"]),
         ("earthquake", ["there is no fault 'earthquake'"]),
         ("partition from_s=-1 for_s=x", ["from_s: -1 is not between", "for_s: a number is needed, not 'x'"]),
-        ("add_latency latency=3", ["add_latency has no 'latency'", "latency_ms: 0 is not between"]),
+        (
+            "add_latency latency=3",
+            ["'latency' is no key of add_latency; did you mean", "latency_ms: 0 is not between"],
+        ),
         ("partition proxy=mcp_control", ["never poisoned"]),
         ("add_latency latency_ms=NaN", ["whole number"]),
     ],

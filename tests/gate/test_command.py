@@ -114,7 +114,9 @@ def test_all_that_is_wrong_with_the_arguments_is_told_at_once(gate: Gate) -> Non
     said = problems(gate("x.yaml", *bad, "--json", "no/where"))
     for words in ("'a:int=x'", "'b'", "--budget-s", "b.json is no baseline", "there is no folder"):
         assert words in said
-    assert "no experiment has 'paus_s'" in problems(gate("x.yaml", "--var", "paus_s:int=3"))
+    assert "no experiment of this run has 'paus_s'; did you mean 'pause_s'?" in problems(
+        gate("x.yaml", "--var", "paus_s:int=3")
+    )
     assert gate("x.yaml", "--var", "pause_s:int=3", "--var", "mcp_chaos_seed:int=3").exit_code == 0
 
 

@@ -83,7 +83,7 @@ def test_a_window_that_makes_no_sense_is_refused(tmp_path: Path, window: Any, wo
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"path": "x", "untill": 1}, "experiments.0: Additional properties are not allowed ('untill' was unexpected)"),
+        ({"path": "x", "untill": 1}, "experiments.0: 'untill' is no key of a plan; there are path"),
         ({"configuration": {}}, "experiments.0: 'path' is a required property"),
         (5, "experiments.0: 5 is not of type 'string', 'object'"),
         ({"path": "x", "expected_failure": {"reason": " ", "until": "2027-01-31"}}, "expected_failure.reason: ' '"),
@@ -110,7 +110,10 @@ def test_a_number_that_the_experiment_does_not_have_is_refused(tmp_path: Path) -
     plan = make_plan([written(tmp_path / "plan.yaml", {"experiments": [entry], "configuration": {"other_s": 1}})], {})
     with pytest.raises(UsageError) as caught:
         plan.check()
-    assert caught.value.problems == ("x.yaml: it has no 'paus_s' in its configuration",)
+    assert caught.value.problems == (
+        "x.yaml: the plan: the experiment does not have 'paus_s'; did you mean 'pause_s'?",
+        "the plan's configuration: no experiment of this run has 'other_s'; there are pause_s",
+    )
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def test_a_service_that_was_not_steady_before_the_fault_shows_nothing_about_it()
         (event(4, "control_failed", name="guard", error="boom"), "the control 'guard' failed"),
         (event(4, "control_missing", name="guard"), "the control 'guard' cannot be imported"),
         (event(4, "interrupted", why="SIGTERM"), "the run was interrupted: SIGTERM"),
+        (event(1, "dry_run", left_out="its probes"), "it was a dry run, which leaves out its probes"),
         (event(4, "load_failed", load="x", error="died"), "the load 'x' did not end as it should"),
         (event(4, "part_died", part="server"), "the server went away by itself"),
         (event(4, "heal_failed", error="hangs"), "a fault could not be healed"),
@@ -140,6 +141,13 @@ def test_calls_that_are_not_in_the_files_make_a_run_inconclusive(expected: int) 
     verdict = judge(replace(history, expected_calls={"sustained": expected}))
     assert verdict.verdict == INCONCLUSIVE
     assert verdict.reasons == [f"{len(SOUND)} of {expected} calls are in the files of the load 'sustained'"]
+
+
+def test_what_a_dry_run_misses_is_not_held_against_the_server() -> None:
+    verdict = judge(a_history(BROKEN, [event(1, "dry_run", left_out="its pauses"), *fault(3, 5)]))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons[0].startswith("it was a dry run")
+    assert any("not held against the server, as it was a dry run" in reason for reason in verdict.reasons)
 
 
 def test_evidence_outweighs_doubt() -> None:

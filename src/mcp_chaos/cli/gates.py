@@ -19,7 +19,7 @@ from mcp_chaos.cli.loads import collected, width
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import Plan, is_experiment, make_plan, read_profile
+from mcp_chaos.gate.plan import Plan, is_experiment, make_plan
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history.files import to_json
@@ -28,6 +28,7 @@ from mcp_chaos.machine.printable import printable
 from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
+from mcp_chaos.toolkit.given import Given, Profile
 from mcp_chaos.verdict.judge import INCONCLUSIVE, PASS
 
 
@@ -105,17 +106,17 @@ def gate(
                 5  internal error  a bug of mcp_chaos
     """  # noqa: D301  # the backspace keeps the lines after it as they are
     problems: list[str] = []
-    configuration = collected(problems, lambda: _configuration(variables, files))
-    plan = collected(problems, lambda: make_plan(sources or _experiments_here(), configuration or {}))
+    given = _given(variables, files)
+    plan = collected(problems, lambda: make_plan(sources or _experiments_here(), given.values))
     earlier = None if baseline is None else collected(problems, lambda: Baseline.read(baseline))
     if save is not None:
         collected(problems, lambda: _kept(save))
-    given: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
+    options: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
     if plan is not None:
         plan = replace(
-            plan, **{name: value for name, value in given.items() if value is not None}, leaves_out=not sources
+            plan, **{name: value for name, value in options.items() if value is not None}, leaves_out=not sources
         )
-        problems += _plan_problems(plan, variables, earlier)
+        problems += _plan_problems(plan, given, earlier)
     written = {name: path.absolute() for name, path in outputs.items() if path is not None}
     inputs = [*sources, *files, *(item.path for item in (plan.items if plan is not None else []))]
     problems += _output_problems(written, {"baseline": baseline, "save-baseline": save}, inputs)
@@ -131,16 +132,15 @@ def gate(
         raise SystemExit(result.exit_code or max(codes, default=EXIT_PASS))
 
 
-def _plan_problems(plan: Plan, variables: Sequence[str], earlier: Baseline | None) -> list[str]:
+def _plan_problems(plan: Plan, given: Given, earlier: Baseline | None) -> list[str]:
     """What is wrong with a plan as it is to be run."""
     problems: list[str] = []
     if plan.budget_s is not None and not math.isfinite(plan.budget_s):
         problems.append("--budget-s: a number of seconds is needed")
     collected(problems, plan.check)
     known = [item for item in plan.items if collected([], item.title) is not None]
-    keys = [(text.partition("=")[0].rpartition(":")[0] or text.partition("=")[0]) for text in variables]
     if known:
-        problems += [f"--var: no experiment has '{key}'" for key in keys if not any(i.knows(key) for i in known)]
+        problems += given.problems(plan.declared())
         problems += earlier.problems([item.title() for item in known]) if earlier is not None else []
     return problems
 
@@ -242,17 +242,14 @@ def _experiments_here() -> tuple[Path, ...]:
     raise UsageError("There is no experiment in the folder experiments, nor in this one; say which to run.")
 
 
-def _configuration(variables: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, Any]:
+def _given(variables: tuple[str, ...], files: tuple[Path, ...]) -> Given:
     """What takes the place of the experiments' own numbers: files in order, then single ones."""
     problems: list[str] = []
+    profiles = [collected(problems, partial(Profile.read, path)) for path in files]
     made: dict[str, Any] = {}
-    for path in files:
-        made |= collected(problems, lambda path=path: read_profile(path)) or {}  # type: ignore[misc]
     for variable in variables:
         try:
             made |= convert_vars([variable])
         except ValueError:
             problems.append(f"--var: {variable!r} is not of the form key[:type]=value, with a value of that type")
-    if problems:
-        raise UsageError(problems)
-    return made
+    return Given([profile for profile in profiles if profile is not None], made, problems)

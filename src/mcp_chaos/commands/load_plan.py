@@ -10,6 +10,7 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.load.shape import check_load, number_problems
+from mcp_chaos.machine.spelling import hint, unknown_keys
 from mcp_chaos.run.proxies import CONTROL_PROXY
 
 SPEC = "spec"
@@ -51,14 +52,12 @@ class PlannedFault:
         except ValueError:
             raise UsageError(f"--fault {text!r}: a fault such as 'partition from_s=3 for_s=2' is needed") from None
         if name not in FAULTS:
-            raise UsageError(f"--fault {text!r}: there is no fault {name!r}; there are {', '.join(FAULTS)}")
+            raise UsageError(f"--fault {text!r}: there is no fault {name!r}{hint(name, list(FAULTS))}")
         given = {key: _value(value) for key, _, value in (pair.partition("=") for pair in pairs)}
         known = [field.name for field in fields(FAULTS[name])]
-        problems = [
-            f"{name} has no '{key}'; it has {', '.join([*known, *_TIMES])}"
-            for key in given
-            if key not in (*known, *_TIMES)
-        ]
+        problems = unknown_keys("", name, given, [*known, *_TIMES])
+        if len(given) < len(pairs):
+            problems.append("a number is given twice")
         times = {key: given.pop(key, default) for key, default in zip(_TIMES, (3.0, 3.0), strict=True)}
         problems += [p for key, value in times.items() for p in number_problems(key, value, 0, _LONGEST_S)]
         try:
@@ -109,7 +108,7 @@ class Plan:
         if self.shape == SPEC:
             known = [number for numbers in _SPEC_NUMBERS.values() for number in numbers]
             unknown = [name for name in self.numbers if name not in known]
-            problems += [f"{SPEC} has no '{name}'; it has {', '.join(known)}" for name in unknown]
+            problems += [f"{SPEC} has no '{name}'{hint(name, known)}" for name in unknown]
         for name, shape, numbers in self._loads():
             try:
                 check_load(name, shape, "faulted", self.deadline_s, None, numbers, self.workers)

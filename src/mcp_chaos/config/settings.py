@@ -21,6 +21,7 @@ from mcp_chaos.config.credentials import VARIABLES, credential_problems
 from mcp_chaos.config.hosts import is_port, url_problems
 from mcp_chaos.config.tls import ca_problems
 from mcp_chaos.errors import UsageError
+from mcp_chaos.machine.spelling import misspelt_variables
 from mcp_chaos.workload.file import AUTO, names_of, read_workload
 from mcp_chaos.workload.workload import Workload
 
@@ -150,6 +151,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
     arguments = _arguments(given["mcp_arguments"], problems)
     problems += [*_credential_problems(configuration or {}), *credential_problems(), *ca_problems()]
+    problems += misspelt_variables([*(key.upper() for key in KEYS), *VARIABLES])
     if problems:
         raise UsageError(problems, "The settings cannot be used, and nothing was started")
     return Settings(

@@ -6,6 +6,7 @@ that are given one by one make a plan too.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from importlib.resources import files
@@ -14,20 +15,20 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
-import yaml
 from chaoslib.configuration import load_configuration
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.loader import load_experiment
-from chaoslib.types import Strategy
 from jsonschema import Draft202012Validator, ValidationError
 
 from mcp_chaos.config.settings import KEYS, Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.applies import why_not_applicable
+from mcp_chaos.machine.spelling import likeliest, unknown_keys
+from mcp_chaos.toolkit.experiment_keys import HYPOTHESIS, key_problems
+from mcp_chaos.toolkit.given import read, settings_named, value_problems
 from mcp_chaos.toolkit.preflight import check_run
 
-HYPOTHESIS = "steady-state-hypothesis"
 _OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls"}
 """What tells an experiment from a plan or a profile, also when something is misspelt or missing."""
 _RETRIES = 1
@@ -68,14 +69,30 @@ class Item:
         Raises:
             UsageError: it cannot be read, or is no experiment.
         """
+        experiment = self._read()
+        declared = experiment.get("configuration") or {}
+        if not isinstance(declared, dict):
+            raise UsageError(f"configuration: a mapping is needed, not {declared!r}")
+        # Chaos Toolkit passes on what an experiment declares, and leaves out the rest.
+        given = {key: None for key in self.values if key in KEYS}
+        return {HYPOTHESIS: _the_server_answers(), **experiment, "configuration": {**given, **declared}}
+
+    def _read(self) -> dict[str, Any]:
         try:
             experiment = load_experiment(str(self.path))
         except (ChaosException, OSError, ValueError) as error:
             raise UsageError(f"it cannot be read ({error})") from None
-        if not isinstance(experiment, dict) or not {"title", "method"} <= experiment.keys():
-            raise UsageError("it is no experiment: a mapping with 'title', 'description' and 'method' is needed")
-        experiment = {key: value for key, value in experiment.items() if value is not None}
-        return {HYPOTHESIS: _the_server_answers(), **experiment}
+        needed = "it is no experiment: a mapping with 'title', 'description' and 'method' is needed"
+        if not isinstance(experiment, dict):
+            raise UsageError(needed)
+        if not {"title", "method"} <= experiment.keys():
+            raise UsageError([needed, *(key_problems(experiment) if _OF_EXPERIMENTS & experiment.keys() else [])])
+        return {key: value for key, value in experiment.items() if value is not None}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values in place of the experiment's own, settings under their keys in small letters."""
+        return settings_named(self.configuration)
 
     def title(self) -> str:
         """Its title.
@@ -85,13 +102,13 @@ class Item:
         """
         return str(self.load()["title"])
 
-    def knows(self, key: str) -> bool:
-        """Whether it has such a value in its configuration, or a run has.
+    def declared(self) -> set[str]:
+        """The numbers and settings that it has in its configuration.
 
         Raises:
             UsageError: it cannot be read, or is no experiment.
         """
-        return key in KEYS or key in (self.load().get("configuration") or {})
+        return {str(key) for key in self._read().get("configuration") or {}}
 
     def settings(self) -> Settings:
         """The settings of the experiment as it would be run, all of it checked.
@@ -100,20 +117,21 @@ class Item:
             UsageError: it cannot be run; nothing was touched. Chaos Toolkit raises whatever it stumbles over.
         """
         experiment = self.load()
-        ensure_experiment_is_valid(experiment)
-        Strategy.from_string((experiment.get("runtime") or {}).get("hypothesis", {}).get("strategy", "default"))
-        configuration = load_configuration(experiment.get("configuration", {}), dict(self.configuration))
-        unknown = [f"it has no '{key}' in its configuration" for key in self.own if not self.knows(key)]
-        if unknown:
-            raise UsageError(unknown)
-        return check_run(experiment, configuration)[0]
+        unused = value_problems("the plan", self.own, self.declared(), "the experiment does not have")
+        configuration = load_configuration(experiment["configuration"], self.values)
+        try:
+            ensure_experiment_is_valid(experiment)
+        except Exception as error:  # it stumbles over the first thing, and does not know the rest
+            found = _found(experiment, configuration, unused)
+            raise (UsageError(found) if found else error) from None
+        return check_run(experiment, configuration, unused)[0]
 
     def why_not_applicable(self) -> str:
         """What the server lacks that the experiment needs, in words; empty when it applies."""
         try:
             experiment = self.load()
-            declared = {name: value for name, value in (experiment.get("configuration") or {}).items() if name in KEYS}
-            settings = resolve(load_configuration(declared, dict(self.configuration)))
+            declared = {name: value for name, value in experiment["configuration"].items() if name.lower() in KEYS}
+            settings = resolve(settings_named(load_configuration(declared, self.values)))
         except (UsageError, ChaosException, TypeError, AttributeError):
             return ""  # checking it says what is wrong
         return why_not_applicable(experiment, settings)
@@ -127,6 +145,17 @@ class Item:
         except Exception as error:  # Chaos Toolkit looks into what it was given as if it were well formed
             return [f"{self.path.name}: it is no experiment that can be run ({type(error).__name__}: {error})"]
         return []
+
+
+def _found(experiment: Mapping[str, Any], configuration: Mapping[str, Any], unused: Sequence[str]) -> Sequence[str]:
+    """What is wrong with an experiment of whatever shape, as far as it can be said."""
+    try:
+        check_run(experiment, configuration, unused)
+    except UsageError as error:
+        return error.problems
+    except Exception:  # it is not well formed
+        return [*unused, *key_problems(experiment)]
+    return ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +195,7 @@ class Plan:
         retries: how many times an experiment is run again that came out inconclusive.
         window: of time; ``None`` for any time.
         leaves_out: whether experiments that need what the server lacks are left out; else they are refused.
+        shared: the names of the values that a plan gives to all its experiments.
     """
 
     title: str
@@ -175,6 +205,7 @@ class Plan:
     retries: int = _RETRIES
     window: Window | None = None
     leaves_out: bool = False
+    shared: Collection[str] = ()
 
     def check(self) -> None:
         """Check every experiment.
@@ -183,8 +214,17 @@ class Plan:
             UsageError: with every problem of all of them; nothing was touched.
         """
         problems = [problem for item in self.items if not self.left_out(item) for problem in item.problems()]
+        problems += value_problems("the plan's configuration", self.shared, self.declared())
         if problems:
             raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
+
+    def declared(self) -> set[str]:
+        """The numbers that its experiments declare, as far as they can be read."""
+        declared: set[str] = set()
+        for item in self.items:
+            with suppress(UsageError):
+                declared |= item.declared()
+        return declared
 
     def left_out(self, item: Item) -> str:
         """Why an experiment is left out; empty when it is run."""
@@ -210,7 +250,7 @@ def make_plan(sources: Sequence[Path], configuration: Mapping[str, Any]) -> Plan
             problems += error.problems
     if problems:
         raise UsageError(problems)
-    plans = [isinstance(content, dict) and "experiments" in content for content in contents]
+    plans = [_is_plan(content) for content in contents]
     if any(plans) and len(sources) > 1:
         raise UsageError("Give one plan, or experiments; not a plan and something else.")
     if any(plans):
@@ -220,20 +260,11 @@ def make_plan(sources: Sequence[Path], configuration: Mapping[str, Any]) -> Plan
     )
 
 
-def read(path: Path) -> Any:
-    """What a JSON or YAML file holds.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        return orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError) as error:
-        # the last three are PyYAML's own, for a tag such as !!int on what is none
-        raise UsageError(f"{path} is neither JSON nor YAML ({' '.join(str(error).split())})") from None
+def _is_plan(content: Any) -> bool:
+    """Whether it is a plan, also when the key that makes it one is misspelt."""
+    if not isinstance(content, dict) or _OF_EXPERIMENTS & content.keys():
+        return isinstance(content, dict) and "experiments" in content
+    return any(likeliest(str(key), ["experiments"]) for key in content)
 
 
 def is_experiment(path: Path) -> bool:
@@ -245,21 +276,6 @@ def is_experiment(path: Path) -> bool:
     return isinstance(content, dict) and bool(_OF_EXPERIMENTS & content.keys())
 
 
-def read_profile(path: Path) -> dict[str, Any]:
-    """The numbers of a profile, which take the place of the experiments' own.
-
-    Args:
-        path: of a file as ``chaos run --var-file`` takes it.
-
-    Raises:
-        UsageError: it cannot be read, or is none.
-    """
-    content = read(path)
-    if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
-        raise UsageError(f"{path} is no profile: a mapping 'configuration' is needed")
-    return dict(content["configuration"])
-
-
 def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
     try:
         content = _with_texts_for_dates(content)
@@ -268,7 +284,7 @@ def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
     schema = orjson.loads((files(__package__) / "plan.schema.json").read_bytes())
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     errors = sorted(validator.iter_errors(content), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [_problem(error) for error in errors]
+    problems = [problem for error in errors for problem in _problems(error)]
     wrong = {str(error.absolute_path[0]) for error in errors if error.absolute_path}
     if not problems and not math.isfinite(content.get("budget_s", 0)):
         problems.append("budget_s: a number of seconds is needed")
@@ -286,13 +302,18 @@ def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
         content.get("stop_on_first", False),
         content.get("retries", _RETRIES),
         window,
+        shared=list(shared),
     )
 
 
-def _problem(error: ValidationError) -> str:
+def _problems(error: ValidationError) -> list[str]:
     path = [str(part) for part in error.absolute_path]
+    if error.validator == "additionalProperties":
+        given: Any = error.instance
+        schema: Any = error.schema
+        return unknown_keys(".".join(path), "a plan", list(given), list(schema["properties"]))
     quotes = ', in quotes, as in "22:00"' if path[:1] == ["window"] and error.validator == "type" else ""
-    return f"{'.'.join(path) or 'the plan'}: {error.message[:300]}{quotes}"
+    return [f"{'.'.join(path) or 'the plan'}: {error.message[:300]}{quotes}"]
 
 
 def _with_texts_for_dates(value: Any) -> Any:

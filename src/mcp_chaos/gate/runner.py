@@ -20,7 +20,7 @@ from chaoslib.control import load_global_controls
 from chaoslib.exceptions import ChaosException, InterruptExecution
 from chaoslib.experiment import run_experiment
 from chaoslib.settings import load_settings
-from chaoslib.types import Schedule, Strategy
+from chaoslib.types import Dry, Schedule, Strategy
 
 from mcp_chaos import control
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL, McpChaosError
@@ -248,6 +248,7 @@ def _run(item: Item) -> dict[str, Any]:
     experiment = item.load()
     settings = load_settings() or {}
     load_global_controls(settings)  # each run takes them down at its end
+    experiment["dry"] = Dry.from_string(experiment.get("dry"))
     own, runtime = experiment.get("runtime") or {}, settings.setdefault("runtime", {})
     for what in ("rollbacks", "hypothesis"):
         runtime[what] = {"strategy": "default", **(runtime.get(what) or {}), **(own.get(what) or {})}

@@ -69,6 +69,7 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "control_failed": {"name": _MAYBE_TEXT, "error": str},
     "control_missing": {"name": _MAYBE_TEXT},
     "interrupted": {"why": str},
+    "dry_run": {"left_out": str},
     "unfinished": {"why": str},
 }
 """What an event of a kind has to carry, for those that judgements and clean-ups read."""

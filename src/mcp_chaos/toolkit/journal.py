@@ -3,9 +3,11 @@
 import re
 from typing import Any
 
+from chaoslib import substitute
 from chaoslib.hypothesis import within_tolerance
 
 from mcp_chaos.run.run import Run
+from mcp_chaos.toolkit.journal_facts import failed_actions, left_out
 from mcp_chaos.toolkit.log import LogWatch
 
 
@@ -27,19 +29,27 @@ def record_journal(run: Run, journal: dict[str, Any], watch: LogWatch | None) ->
             run.event(
                 "activity_failed", name=str(entry["activity"].get("name")), error=_last_line(entry.get("exception"))
             )
+    for name, error in failed_actions(journal):
+        run.event("activity_failed", name=name, error=error)
     if journal.get("status") in ("interrupted", "aborted"):
-        run.event("interrupted", why=f"Chaos Toolkit's status is '{journal['status']}'")
+        otherwise = f"Chaos Toolkit's status is '{journal['status']}'"
+        run.event("interrupted", why=watch.why_stopped(otherwise) if watch is not None else otherwise)
     elif watch is not None and watch.terminated:
         run.event("interrupted", why="SIGTERM came and was swallowed")
 
 
-def record_judged_probes(run: Run, journal: dict[str, Any]) -> None:
+def record_judged_probes(run: Run, journal: dict[str, Any], configuration: dict[str, Any]) -> None:
     """A probe of the method that has a tolerance is judged by it, which Chaos Toolkit leaves out."""
     for entry in journal.get("run") or []:
         activity = entry.get("activity") or {}
         if activity.get("tolerance") is None or entry.get("status") != "succeeded":
             continue
-        if not within_tolerance(activity["tolerance"], entry.get("output")):
+        if entry.get("output") is None and left_out(journal.get("experiment") or {}):
+            continue  # it was not made
+        tolerance = activity["tolerance"]
+        if isinstance(tolerance, str):
+            tolerance = substitute(tolerance, configuration, {})
+        if not within_tolerance(tolerance, entry.get("output"), configuration, {}):
             name = str(activity.get("name"))
             why = run.reasons.get(name) or f"it gave {entry.get('output')!r}"
             run.event("probe_missed", name=name, why=why)

@@ -5,6 +5,7 @@ import re
 import sys
 
 from mcp_chaos.run.progress import CLEAR_LINE
+from mcp_chaos.toolkit.journal_facts import stop_in
 
 _FAILED_CONTROL = re.compile(r"(Before|After)-control '(.*)' failed")
 _FAILED_SETUP = re.compile(r"Control initialization '(.*)' failed")
@@ -17,11 +18,18 @@ class LogWatch(logging.Handler):
         super().__init__(logging.DEBUG)
         self.failed: list[tuple[str, str]] = []
         self.terminated = False
+        self.stops: list[str] = []
+
+    def why_stopped(self, otherwise: str) -> str:
+        """Who or what stopped the run first."""
+        return self.stops[0] if self.stops else otherwise
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take note."""
         message = record.getMessage()
         self.terminated = self.terminated or message.startswith("Caught SIGTERM signal")
+        if stop := stop_in(record):
+            self.stops.append(stop)
         match = _FAILED_CONTROL.match(message) or _FAILED_SETUP.match(message)
         if match:
             error = record.exc_info[1] if record.exc_info else None

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +14,10 @@ from mcp_chaos import actions, probes
 from mcp_chaos.config.settings import KEYS, Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.shape import number_problems
+from mcp_chaos.machine.spelling import hint, likeliest, unknown_keys
 from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
+from mcp_chaos.toolkit.experiment_keys import key_problems
+from mcp_chaos.toolkit.given import setting_problems, settings_named, spare_numbers
 from mcp_chaos.verdict.thresholds import parse_thresholds
 
 EXTENSION = "mcp_chaos"
@@ -27,12 +30,15 @@ _LONGEST_PAUSE_S = 24 * 3600.0
 Activity = Mapping[str, Any]
 
 
-def check_run(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+def check_run(
+    experiment: Mapping[str, Any], configuration: Mapping[str, Any], found: Sequence[str] = ()
+) -> tuple[Settings, dict[str, Any]]:
     """Check the settings and the experiment; the problems of both at once.
 
     Args:
         experiment: as Chaos Toolkit loaded it.
         configuration: resolved.
+        found: problems that are known already, to be told with the others.
 
     Returns:
         The settings, and the thresholds as written.
@@ -40,9 +46,9 @@ def check_run(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -
     Raises:
         UsageError: with every problem; nothing was touched.
     """
-    problems: list[str] = []
+    problems: list[str] = [*found]
     try:
-        settings = resolve(_with_defaults(experiment, configuration))
+        settings = resolve(_with_defaults(experiment, settings_named(configuration)))
     except UsageError as error:
         problems += error.problems
         settings = Settings.embedded_by_default()
@@ -60,7 +66,7 @@ def _with_defaults(experiment: Mapping[str, Any], configuration: Mapping[str, An
 
     Chaos Toolkit takes the empty text over the default, and the run would have no target, or another.
     """
-    declared = experiment.get("configuration") or {}
+    declared = settings_named(experiment.get("configuration") or {})
     empty = [
         key
         for key in KEYS
@@ -84,15 +90,18 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
     Raises:
         UsageError: with every problem at once; nothing was touched.
     """
-    problems = _control_problems(experiment)
+    problems = [*key_problems(experiment), *setting_problems(experiment), *_control_problems(experiment)]
     thresholds = _thresholds(experiment, problems)
     starts = [(_name(a), _arguments(a, configuration)) for a in _ours(experiment) if _name(a) in STARTS]
     known = Known.of(settings, starts)
     problems += known.problems
+    spare = spare_numbers(experiment)
     for activity in _activities(experiment):
-        found = _pause_problems(activity, configuration)
+        found = _pause_problems(activity, configuration, spare)
+        if isinstance(activity.get("tolerance"), str):
+            found += _unresolved("tolerance", substitute(activity["tolerance"], configuration, {}), spare)
         if activity.get("provider", {}).get("module") in _MODULES:
-            found += _activity_problems(activity, configuration, known)
+            found += _activity_problems(activity, configuration, known, spare)
         problems += [f"'{activity.get('name')}': {problem}" for problem in found]
     if problems:
         raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
@@ -129,11 +138,7 @@ def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str,
     if len(blocks) != 1:
         problems.append(f"extensions: one block named '{EXTENSION}' with thresholds is needed; there are {len(blocks)}")
         return {}
-    unknown = sorted(set(blocks[0]) - {"name", "thresholds", "needs"})
-    if unknown:
-        problems.append(
-            f"extensions: the block '{EXTENSION}' has 'thresholds' and 'needs', and nothing called {', '.join(unknown)}"
-        )
+    problems += unknown_keys("extensions", f"the block '{EXTENSION}'", blocks[0], ["name", "thresholds", "needs"])
     needs = blocks[0].get("needs", [])
     if not isinstance(needs, list) or not set(map(str, needs)) <= set(NEEDS):
         problems.append(f"extensions: 'needs' is a list of {', '.join(NEEDS)}, not {needs!r}")
@@ -164,34 +169,41 @@ def _arguments(activity: Activity, configuration: Mapping[str, Any]) -> dict[str
     return dict(substitute(dict(activity["provider"].get("arguments") or {}), configuration, {}))
 
 
-def _pause_problems(activity: Activity, configuration: Mapping[str, Any]) -> list[str]:
+def _pause_problems(activity: Activity, configuration: Mapping[str, Any], spare: Sequence[str]) -> list[str]:
     pauses = substitute(dict(activity.get("pauses") or {}), configuration, {})
     return [
         problem
         for when, seconds in pauses.items()
-        for problem in _unresolved(f"pauses: {when}", seconds)
+        for problem in _unresolved(f"pauses: {when}", seconds, spare)
         or number_problems(f"pauses: {when}", seconds, 0, _LONGEST_PAUSE_S)
     ]
 
 
-def _unresolved(name: str, value: Any) -> list[str]:
+def _unresolved(name: str, value: Any, spare: Sequence[str]) -> list[str]:
+    """Why a value is none; ``spare`` is what the configuration has and nothing refers to, so that it may be meant."""
     if value is None:
         return [f"{name}: a value is needed, the configuration gives none"]
     if isinstance(value, str) and value.startswith("${"):
-        return [f"{name}: {value} is not in the configuration"]
+        meant = likeliest(value[2:-1], spare)
+        said = f", which has '{meant}' that nothing uses" if meant else ""
+        return [f"{name}: {value} is not in the configuration{said}"]
     return []
 
 
-def _activity_problems(activity: Activity, configuration: Mapping[str, Any], known: Known) -> list[str]:
+def _activity_problems(
+    activity: Activity, configuration: Mapping[str, Any], known: Known, spare: Sequence[str]
+) -> list[str]:
     module, name = _MODULES[activity["provider"]["module"]], _name(activity)
     if name not in module.__all__:
-        return [f"{module.__name__} has no '{name}'; it has {', '.join(module.__all__)}"]
+        return [f"{module.__name__} has no '{name}'{hint(name, module.__all__)}"]
+    signature = inspect.signature(getattr(module, name))
     arguments = _arguments(activity, configuration)
-    unresolved = [problem for key, value in arguments.items() for problem in _unresolved(key, value)]
+    unresolved = [problem for key, value in arguments.items() for problem in _unresolved(key, value, spare)]
+    unresolved += unknown_keys("", f"the arguments of {name}", arguments, [*signature.parameters])
     if unresolved:
         return unresolved
     try:
-        inspect.signature(getattr(module, name)).bind(**arguments)
+        signature.bind(**arguments)
     except TypeError as error:
         return [str(error)]
     return argument_problems(name, arguments, known)

@@ -113,6 +113,8 @@ def _held_against_the_server(
     """What was missed and counts, and what was missed and may be somebody else's doing, with the reason."""
     at_first, promises = _misses(judgements, before_fault=True), _broken_promises(events)
     later = _misses(judgements, before_fault=False)
+    if any(event.kind == "dry_run" for event in events):
+        return [], _excused("it was a dry run", [*promises, *later, *at_first])
     if _could_not_keep_up(events):
         return [], _excused("something else was too slow", [*promises, *later, *at_first])
     if at_first:
@@ -199,6 +201,7 @@ def _broken_promises(events: Sequence[Event]) -> list[str]:
 
 
 _DOUBTFUL = {
+    "dry_run": "it was a dry run, which leaves out {left_out}, so it proves nothing",
     "activity_failed": "'{name}' did not do its work: {error}",
     "control_failed": "the control '{name}' failed and Chaos Toolkit went on without it: {error}",
     "control_missing": "the control '{name}' cannot be imported and Chaos Toolkit went on without it",
@@ -229,7 +232,7 @@ _OWN_PARTS = ("toxiproxy", "warehouse")
 def troubles(events: Sequence[Event]) -> list[str]:
     """What went wrong in a run besides what it tested, in words; each cause once, and a reason to doubt its result."""
     told = [event for event in events if event.kind in _DOUBTFUL and not _follows(event, events)]
-    told.sort(key=lambda event: event.kind != "toxiproxy_unreachable")
+    told.sort(key=lambda event: event.kind not in ("dry_run", "toxiproxy_unreachable"))
     return list(dict.fromkeys(_DOUBTFUL[event.kind].format(**event.data) for event in told))
 
 

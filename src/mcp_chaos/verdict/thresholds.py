@@ -9,7 +9,6 @@ confidence interval that is the kindest to the service; between that and met it 
 """
 
 import ast
-import difflib
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import LANES
+from mcp_chaos.machine.spelling import hint
 from mcp_chaos.verdict.confidence import quantile_bounds
 from mcp_chaos.verdict.measure import FIGURE_NAMES, WINDOWS, Figures
 
@@ -237,7 +237,7 @@ def parse_thresholds(block: Any) -> list[Threshold]:
     problems: list[str] = []
     for window, texts in block.items():
         if window not in WINDOWS:
-            problems.append(f"thresholds: there is no window '{window}'{_hint(str(window), WINDOWS)}")
+            problems.append(f"thresholds: there is no window '{window}'{hint(str(window), WINDOWS)}")
         elif not isinstance(texts, list):
             problems.append(f"{window}: a list of thresholds is needed, not {texts!r}")
         else:
@@ -272,19 +272,14 @@ def _name_problems(dotted: str, window: str) -> list[str]:
     *prefixes, name = dotted.split(".")
     problems = []
     if name not in FIGURE_NAMES:
-        problems.append(f"there is no figure '{name}'{_hint(name, FIGURE_NAMES)}")
+        problems.append(f"there is no figure '{name}'{hint(name, FIGURE_NAMES)}")
     if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in WINDOWS or prefixes[1] not in LANES)):
         problems.append(f"'{dotted}' is not window.lane.figure")
     elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
-        problems.append(f"there is no window or lane '{prefixes[0]}'{_hint(prefixes[0], (*WINDOWS, *LANES))}")
+        problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*WINDOWS, *LANES))}")
     if not problems and name == "recovery_s" and _place(dotted, window)[0] != "recovery":
         problems.append(f"'{dotted}' is never measured: a recovery comes after a heal, in the window 'recovery'")
     return problems
-
-
-def _hint(name: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(known)}"
 
 
 def _value(node: ast.expr, window: str, figures: AllFigures) -> float:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from mcp_chaos.errors import UsageError
+from mcp_chaos.machine.spelling import unknown_keys
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
 
@@ -134,11 +135,18 @@ def _text_of(path: Path) -> str:
         raise UsageError(f"{str(path)!r} cannot be read ({error})") from None
 
 
+def _schema_problems(name: str, error: ValidationError) -> list[str]:
+    where = f"{name}, {_place(error.absolute_path)}"
+    if error.validator == "additionalProperties":
+        given: Any = error.instance
+        schema: Any = error.schema
+        return unknown_keys(where, "a workload", list(given), list(schema["properties"]))
+    return [f"{where}: {_shortened(error.message)}"]
+
+
 def _kinds_of(data: Any, name: str) -> list[UserKind]:
     validator = _Validator(json.loads((_folder() / "schema.json").read_text(encoding="utf-8")))
-    problems = [
-        f"{name}, {_place(error.absolute_path)}: {_shortened(error.message)}" for error in validator.iter_errors(data)
-    ]
+    problems = [problem for error in validator.iter_errors(data) for problem in _schema_problems(name, error)]
     if problems:
         raise UsageError(problems)
     calls = [call for user in data["users"] for call in user["calls"]]
