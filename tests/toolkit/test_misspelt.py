@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from mcp_chaos.load.workload_file import read_workload
-from mcp_chaos.load_command import PlannedFault
 
+from mcp_chaos.commands.load_plan import PlannedFault
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.plan import Item, make_plan
 from mcp_chaos.toolkit.given import Given, Profile
+from mcp_chaos.workload.file import read_workload
 
 EXPERIMENTS = sorted(path for path in Path("experiments").resolve().iterdir() if path.is_file())
 STARTER = Path("src/mcp_chaos/starter").resolve()

@@ -214,7 +214,7 @@ def spare_numbers(experiment: Mapping[str, Any]) -> list[str]:
 @cache
 def shipped_numbers() -> frozenset[str]:
     """The numbers of all experiments that come with mcp_chaos."""
-    experiments = (files("mcp_chaos") / "starter" / "experiments").iterdir()
+    experiments = (files("mcp_chaos.commands") / "starter" / "experiments").iterdir()
     contents = [
         yaml.safe_load(path.read_text("utf-8")) for path in experiments if path.name.endswith(_PROFILE_SUFFIXES)
     ]
