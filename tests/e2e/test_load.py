@@ -158,15 +158,15 @@ def test_auto_calls_the_tools_that_only_read(load: Load) -> None:
 @pytest.mark.e2e
 def test_locust_inside_an_experiment_counts_as_any_load(chaos: Chaos) -> None:
     method = [
-        activity("start_locust", users=6, spawn_rate_per_s=6, duration_s=5, workload="heavy_mcp_user", after_s=1.5),
-        activity("add_latency", latency_ms=50, after_s=1),
+        activity("start_locust", users=10, spawn_rate_per_s=10, duration_s=7, workload="heavy_mcp_user", after_s=2),
+        activity("add_latency", latency_ms=300, after_s=2),
         activity("heal"),
         activity("wait_for_load", name="locust"),
     ]
     result = chaos.run(short_experiment(method=method))
     assert result.exit_code == 0, result.output
     windows = result.verdict["windows"]
-    assert windows["fault"]["faulted"]["p50_ms"] > 50
+    assert windows["fault"]["faulted"]["p50_ms"] > 300
     assert all(windows[window]["faulted"]["calls"] >= 5 for window in ("baseline", "fault", "recovery"))
     told = result.folder.read("result-locust.json")
     assert told["total_requests"] == len(result.folder.calls("locust"))

@@ -18,10 +18,10 @@ from mcp_chaos.toolkit.given import Given, Profile
 from mcp_chaos.workload.file import read_workload
 
 EXPERIMENTS = sorted(path for path in Path("experiments").resolve().iterdir() if path.is_file())
-STARTER = Path("src/mcp_chaos/starter").resolve()
+STARTER = Path("src/mcp_chaos/commands/starter").resolve()
 PROFILES = [*sorted(Path("experiments/profiles").resolve().iterdir()), STARTER / "profile.yaml"]
 PLANS = [Path("experiments/plans/weekly.yaml").resolve(), STARTER / "weekly.yaml"]
-WORKLOADS = sorted(Path("src/mcp_chaos/load/workloads").resolve().glob("*.yaml"))
+WORKLOADS = sorted(Path("src/mcp_chaos/workload/workloads").resolve().glob("*.yaml"))
 _KEYS_OF_EACH = 12
 """How many keys of each experiment are misspelt, of the hundred or so that it has."""
 
