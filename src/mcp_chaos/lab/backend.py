@@ -16,6 +16,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error, ProgrammingError
 
+from mcp_chaos.lab.planted.registry import BITES
+
 _RELOGIN_ERRNOS = frozenset({390104, 390110, 390111, 390112, 390114})
 
 
@@ -69,6 +71,7 @@ class Backend:
         """
         limit_s = deadline_s or self._deadline_s
         if self._blocks:
+            BITES.count += 1
             return self._query_here(sql, time.monotonic() + limit_s)
         started = asyncio.get_running_loop().run_in_executor(
             self._threads, self._query_here, sql, time.monotonic() + limit_s
@@ -88,6 +91,7 @@ class Backend:
         if time.monotonic() > give_up_at:
             raise BackendError("the query waited for its turn until its deadline")
         if self._broken is not None:
+            BITES.count += 1
             raise self._broken
         connection = self._connection()
         try:

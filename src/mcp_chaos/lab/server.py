@@ -10,7 +10,8 @@
 
 Settings from the environment: ``MCP_CHAOS_LAB_RATE_PER_S`` (calls per second and client above which HTTP 429 is
 answered; 0: no limit), ``MCP_CHAOS_LAB_JSON=1`` (JSON instead of SSE answers), ``MCP_CHAOS_LAB_STATELESS=1``,
-``MCP_CHAOS_LAB_RESUMABLE=1`` (streams can be resumed), ``MCP_CHAOS_LAB_DEFECT``.
+``MCP_CHAOS_LAB_RESUMABLE=1`` (streams can be resumed), ``MCP_CHAOS_LAB_DEFECT`` and
+``MCP_CHAOS_LAB_BITES`` (a file for how often it bit).
 """
 
 import logging

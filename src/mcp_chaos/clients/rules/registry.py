@@ -63,7 +63,8 @@ class Subject:
             client = Client(self.wire, "mcp_chaos-tries")
             with suppress(*FAILURES):
                 await client.open()
-                for operation in [self.operation, *self.others[:_MOST_TRIALS]]:
+                listing = [Operation("", method="tools/list")] if self.wire.target.dialect != "jsonrpc" else []
+                for operation in [self.operation, *listing, *self.others[:_MOST_TRIALS]]:
                     began = time.monotonic()
                     with suppress(*FAILURES):
                         reason, answer = await client.call(operation)

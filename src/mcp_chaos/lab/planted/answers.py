@@ -119,6 +119,7 @@ class SlowerByAFifth:
 
         async def send_later(message: Message) -> None:
             if message.get("body"):
+                BITES.count += 1
                 await asyncio.sleep((time.monotonic() - began_s) / 5)
             await send(message)
 

@@ -1,7 +1,9 @@
 """What planted defects that stand before the server's endpoints have in common: registration, and a count of bites."""
 
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope
@@ -14,10 +16,26 @@ MIDDLEWARE: dict[Defect, Middleware] = {}
 """By defect, what plants it before the endpoints."""
 
 
-class Bites:
-    """How often a planted defect bit."""
+FILE_VARIABLE = "MCP_CHAOS_LAB_BITES"
 
-    count = 0
+
+class Bites:
+    """How often a planted defect bit; also in the file that ``MCP_CHAOS_LAB_BITES`` names, which stays."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """So many times."""
+        return self._count
+
+    @count.setter
+    def count(self, count: int) -> None:
+        path = os.environ.get(FILE_VARIABLE)
+        if path and count != self._count:
+            Path(path).write_text(str(count), encoding="utf-8")
+        self._count = count
 
 
 BITES = Bites()

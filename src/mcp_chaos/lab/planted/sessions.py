@@ -154,6 +154,7 @@ class HangsAfterCut:
         """ASGI."""
         session_id = Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
         if session_id is not None and self._home.setdefault(session_id, scope["client"]) != scope["client"]:
+            BITES.count += 1
             while (await receive())["type"] != "http.disconnect":
                 pass
             return
