@@ -32,6 +32,7 @@ FOUND_BY = {
     Defect.MIXES_UP_ANSWERS: "cross_talk.yaml",
     Defect.ANSWERS_LOST_SESSIONS_400: "session_rules.yaml",
     Defect.FORGETS_IDLE_SESSIONS_BADLY: "session_rules.yaml",
+    Defect.RESETS_IDLE_CONNECTIONS: "session_rules.yaml",
     Defect.KEEPS_ENDED_SESSIONS: "session_rules.yaml",
     Defect.SLOWS_WITH_EACH_SESSION: "session_rules.yaml",
     Defect.NEVER_FORGIVES_BAD_REQUESTS: "session_rules.yaml",

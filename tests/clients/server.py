@@ -58,7 +58,9 @@ async def main(defect: str, slow_s: float, flaw: str, stateless: bool) -> None:
     app: ASGIApp = server.streamable_http_app(stateless_http=stateless, event_store=events)
     if defect:
         app = MIDDLEWARE[Defect(defect)](app)
-    serving = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1))
+    serving = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="critical", timeout_keep_alive=75, timeout_graceful_shutdown=1)
+    )
     running = asyncio.create_task(serving.serve())
     while not serving.started:
         await asyncio.sleep(0.01)

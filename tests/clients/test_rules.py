@@ -68,6 +68,11 @@ def test_cancelled_calls_that_run_on_are_found_from_a_neighbours_side(serve: Ser
         ("breaks_on_second_stream", "second_stream_spoils_nothing", "a call on it: no answer within 5 s"),
         ("broadcasts_undelivered", "undelivered_answers_go_nowhere", "answers to a client that had left came on GET"),
         ("locks_writes", "slow_readers_keep_nobody_out", "a call of another one was not served: no answer within 5 s"),
+        (
+            "resets_idle_connections",
+            "idle_connection_is_served_or_closed",
+            "not closed: its next request: the connection",
+        ),
         ("forgets_idle_sessions_badly", "idle_session_is_served", "was answered HTTP 500, neither served nor 404"),
     ],
 )

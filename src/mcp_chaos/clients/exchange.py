@@ -63,6 +63,11 @@ class Reply:
         """
         return await self._future
 
+    def renewed(self) -> "asyncio.Future[Answer]":
+        """Wait for one more answer on the same connection."""
+        self._future = asyncio.get_running_loop().create_future()
+        return self._future
+
     def got_event(self, connection: Connection, head: Head, data: bytes) -> None:
         """A message on a stream; the first that is no request of the server's is the answer."""
         message = parse_message(data)

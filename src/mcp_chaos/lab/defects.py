@@ -83,6 +83,9 @@ class Defect(Enum):
     LOCKS_READS = "locks_reads"
     """One lock is held while a request is read: a client that does not finish its request keeps it."""
 
+    RESETS_IDLE_CONNECTIONS = "resets_idle_connections"
+    """A connection that was idle for 4 s stays open, and is cut when its next request comes."""
+
     REPLAYS_OTHER_STREAMS = "replays_other_streams"
     """A stream that is resumed by Last-Event-ID carries what belongs to other streams."""
 

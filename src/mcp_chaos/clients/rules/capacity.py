@@ -21,10 +21,11 @@ _NOTICEABLE_S = 1.0
 _AT_ONCE = 12
 _TRIALS = 5
 _HEAD_START_S = 0.02
-_SLOW_READERS = 3
+_SLOW_READERS = 2
 _READING_S = 0.5
+_LONGEST_READING_S = 8.0
 _MOST_UNREAD = 300
-_FULL_BYTES = 250_000
+_FULL_BYTES = 200_000
 
 
 async def _slow_call(subject: Subject) -> tuple[Operation, float, int]:
@@ -75,7 +76,7 @@ async def _list_beside_s(busy: Client, operation: Operation, bystander: Client) 
 @rule
 async def slow_readers_keep_nobody_out(subject: Subject) -> str | None:
     """While some clients ask for much and read nothing, another one is served."""
-    operation, answer_bytes = await subject.largest()
+    operation, took_s, answer_bytes = await subject.largest()
     requests = _FULL_BYTES // max(1, answer_bytes) + 2
     if requests > _MOST_UNREAD:
         raise NotApplicableError(f"answers of {answer_bytes} bytes do not fill the buffers on the way")
@@ -83,7 +84,8 @@ async def slow_readers_keep_nobody_out(subject: Subject) -> str | None:
     bystander = await subject.client("reads-all")
     holding = [await never_read(reader, operation, requests) for reader in readers]
     try:
-        await asyncio.sleep(_READING_S)
+        # Until they have asked for more than fits on the way.
+        await asyncio.sleep(min(_LONGEST_READING_S, _READING_S + _SLOW_READERS * requests * took_s))
         await bystander.call(subject.operation)
     except (TimeoutError, LostError) as error:
         why = why_failed(error, subject.wire.deadline_s)

@@ -50,10 +50,9 @@ class Subject:
         operation, took_s, _ = max(await self._trials(), key=lambda trial: trial[1])
         return operation, took_s
 
-    async def largest(self) -> tuple[Operation, int]:
-        """Of all calls that are answered well the one with the longest answer, and how long in bytes."""
-        operation, _, answer_bytes = max(await self._trials(), key=lambda trial: trial[2])
-        return operation, answer_bytes
+    async def largest(self) -> tuple[Operation, float, int]:
+        """Of all calls that are answered well the one with the longest answer: its seconds and bytes."""
+        return max(await self._trials(), key=lambda trial: trial[2])
 
     async def _trials(self) -> list[tuple[Operation, float, int]]:
         """Each call with its time in seconds and its answer's length in bytes; tried once."""
@@ -112,7 +111,7 @@ def rule(function: Rule) -> Rule:
 
 
 def patient_rule(function: Rule) -> Rule:
-    """Register a rule that waits most of its time, so that it is checked beside the others."""
+    """Register a rule that waits most of its time: checked beside the others, so its own calls must be patient."""
     _PATIENT.add(function.__name__)
     return rule(function)
 

@@ -6,11 +6,13 @@ Source: RFC 9112, section 6 (a message ends by its length, not by its packets); 
 import asyncio
 
 from mcp_chaos.clients.exchange import Reply, why_failed
-from mcp_chaos.clients.rules.registry import GOOD, Subject, close_all, rule
+from mcp_chaos.clients.rules.registry import GOOD, Subject, close_all, patient_rule, rule
 from mcp_chaos.load.clients.request import LostError
 
 _PIECES = 12
 _BETWEEN_S = 0.05
+_IDLE_S = 8.5
+"""Far from the 5, 6 and 10 s after which common servers close what is idle."""
 
 
 @rule
@@ -56,3 +58,32 @@ async def bad_requests_spoil_nothing(subject: Subject) -> str | None:
     finally:
         await close_all(client)
     return None if reason in GOOD else f"after bad requests on a session, a good call was answered {answer}"
+
+
+@patient_rule
+async def idle_connection_is_served_or_closed(subject: Subject) -> str | None:
+    """A connection that was idle is closed by the server while nobody asks, or serves the next request.
+
+    One that is reset when the next request is on its way makes clients guess whether their call was made.
+    """
+    client = await subject.patient.client("idle-connection")
+    reply = Reply()
+    connection = await client.wire.connect(reply)
+    try:
+        connection.send(client.call_request(subject.operation)[1])
+        async with asyncio.timeout(subject.patience_s):
+            await reply.answer()
+        await asyncio.sleep(_IDLE_S)
+        if connection.is_closed:
+            return None
+        again = reply.renewed()
+        connection.send(client.call_request(subject.operation)[1])
+        async with asyncio.timeout(subject.patience_s):
+            await again
+    except LostError as error:
+        why = why_failed(error, subject.patience_s)
+        return f"a connection that was idle for {_IDLE_S:g} s and not closed: its next request: {why}"
+    finally:
+        connection.abandon()
+        await close_all(client)
+    return None

@@ -96,7 +96,7 @@ def _is_rate_limit(result: Reason | BaseException) -> bool:
 @patient_rule
 async def idle_session_is_served(subject: Subject) -> str | None:
     """A session that was idle for some seconds is served, or answered 404 and opened anew."""
-    client = await subject.with_session("idle")
+    client = await subject.patient.with_session("idle")
     await client.call(subject.operation)
     await asyncio.sleep(_IDLE_S)
     reason, answer = await client.call(subject.operation)

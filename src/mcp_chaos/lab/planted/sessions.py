@@ -12,6 +12,7 @@ from mcp_chaos.lab.defects import Defect
 from mcp_chaos.lab.planted.registry import BITES, is_post, plants
 
 _IDLE_S = 5.0
+_IDLE_CONNECTION_S = 4.0
 _PER_ENDED_S = 0.002
 _KEPT_BYTES = 200_000
 
@@ -67,6 +68,31 @@ class ForgetsIdleSessions:
         if session_id is not None:
             self._used[session_id] = now
         await self._app(scope, receive, send)
+
+
+@plants(Defect.RESETS_IDLE_CONNECTIONS)
+class ResetsIdleConnections:
+    """``resets_idle_connections``: a connection that was idle for 4 s is cut when its next request comes.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._used: dict[tuple[str, int], float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        now = time.monotonic()
+        if is_post(scope) and now - self._used.setdefault(scope["client"], now) > _IDLE_CONNECTION_S:
+            BITES.count += 1
+            # An answer that breaks off is the way in which an application can have its connection cut.
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+            return
+        await self._app(scope, receive, send)
+        if is_post(scope):
+            self._used[scope["client"]] = time.monotonic()
 
 
 @plants(Defect.KEEPS_ENDED_SESSIONS)

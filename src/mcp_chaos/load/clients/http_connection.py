@@ -124,6 +124,11 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether either side has closed it."""
+        return self._transport is None or self._transport.is_closing()
+
     def abandon(self) -> None:
         """Close at once and say nothing more to the listener."""
         self._listener = None
