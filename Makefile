@@ -38,6 +38,10 @@ bench: .venv/dev-ready ## Measure the load engine beside others and write benchm
 targets: .venv/dev-ready ## Run the shipped experiments against the servers of docs/targets.md and write it anew (15 minutes)
 	$(BIN)/python -m tests.real_servers
 
+.PHONY: docs
+docs: .venv/dev-ready ## Write docs/experiments.md from the experiments
+	$(BIN)/python -m tests.experiments_page
+
 .PHONY: matrix
 matrix: .venv/dev-ready ## Run the experiments against planted defects and the sound server, write docs/matrix.md (two hours)
 	$(BIN)/python -m tests.matrix

@@ -14,6 +14,7 @@ import yaml
 
 from mcp_chaos import errors
 from mcp_chaos.cli.gates import gate
+from tests import experiments_page
 
 MANIFESTS = [
     path
@@ -21,6 +22,10 @@ MANIFESTS = [
     for path in sorted(Path(folder).glob("*.yaml"))
 ]
 KUBERNETES = [path for path in MANIFESTS if "apiVersion" in path.read_text()]
+
+
+def test_the_page_of_experiments_is_current() -> None:
+    assert experiments_page.PAGE.read_text() == experiments_page.render(), "write it anew with: make docs"
 
 
 @pytest.mark.parametrize("path", KUBERNETES, ids=str)
