@@ -61,7 +61,7 @@ def render() -> str:
     lines = [
         "# The experiments",
         "",
-        "Written by `make docs` from the experiments' own files. `chaos run FILE` runs one of them, `mcp-chaos gate` all that",
+        "Written by `make docs` from the experiments' own files. `chaos run FILE` runs one, `mcp-chaos gate` all that",
         "apply to a server.",
         "",
     ]
