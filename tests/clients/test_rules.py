@@ -100,6 +100,13 @@ def test_a_resumed_stream_that_carries_what_is_not_its_own_is_found(serve: Serve
     assert broken == ["a stream that was resumed by Last-Event-ID carried the answers of other calls"]
 
 
+def test_no_rule_is_begun_when_the_time_is_over(serve: Serve) -> None:
+    broken, missing = asyncio.run(check_rules(Subject(serve(), ECHO), tuple(RULES), limit_s=-1.0))
+    assert broken == []
+    assert {why for why in missing.values() if why.startswith("no time")} == {"no time was left after -1 s"}
+    assert "idle_session_is_served" not in missing, "it ran beside the others"
+
+
 def test_the_slowest_call_is_found_by_trying(serve: Serve) -> None:
     wire = serve(flaw="blocks")
     subject = Subject(wire, ECHO, (Operation("no_such_tool"), SLOW))

@@ -116,8 +116,10 @@ def patient_rule(function: Rule) -> Rule:
     return rule(function)
 
 
-async def check_rules(subject: Subject, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Check rules, one after the other but for those that wait.
+async def check_rules(
+    subject: Subject, names: Sequence[str], limit_s: float = 90.0
+) -> tuple[list[str], dict[str, str]]:
+    """Check rules, one after the other but for those that wait; none is begun when ``limit_s`` is over.
 
     Returns:
         What is broken, in words; and of each rule that does not apply, why.
@@ -125,10 +127,13 @@ async def check_rules(subject: Subject, names: Sequence[str]) -> tuple[list[str]
     broken: list[str] = []
     missing: dict[str, str] = {}
     waiting = {name: asyncio.create_task(RULES[name](subject)) for name in names if name in _PATIENT}
-    checks = {name: RULES[name](subject) for name in names if name not in _PATIENT}
-    for name, check in [*checks.items(), *waiting.items()]:
+    until = time.monotonic() + limit_s
+    for name in sorted(names, key=lambda name: name in waiting):
+        if name not in waiting and time.monotonic() > until:
+            missing[name] = f"no time was left after {limit_s:g} s"
+            continue
         try:
-            found = await check
+            found = await (waiting[name] if name in waiting else RULES[name](subject))
         except NotApplicableError as error:
             missing[name] = str(error)
         except FAILURES as error:
