@@ -39,8 +39,9 @@ targets: .venv/dev-ready ## Run the shipped experiments against the servers of d
 	$(BIN)/python -m tests.real_servers
 
 .PHONY: docs
-docs: .venv/dev-ready ## Write docs/experiments.md from the experiments
+docs: .venv/dev-ready ## Write docs/experiments.md and docs/reference.md from the experiments and the code
 	$(BIN)/python -m tests.experiments_page
+	$(BIN)/python -m tests.reference_page
 
 .PHONY: matrix
 matrix: .venv/dev-ready ## Run the experiments against planted defects and the sound server, write docs/matrix.md (two hours)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import kubernetes_validate
 import pytest
@@ -14,7 +15,7 @@ import yaml
 
 from mcp_chaos import errors
 from mcp_chaos.cli.gates import gate
-from tests import experiments_page
+from tests import experiments_page, reference_page
 
 MANIFESTS = [
     path
@@ -24,8 +25,13 @@ MANIFESTS = [
 KUBERNETES = [path for path in MANIFESTS if "apiVersion" in path.read_text()]
 
 
-def test_the_page_of_experiments_is_current() -> None:
-    assert experiments_page.PAGE.read_text() == experiments_page.render(), "write it anew with: make docs"
+@pytest.mark.parametrize("page", [experiments_page, reference_page])
+def test_a_page_that_is_written_by_a_command_is_current(page: ModuleType) -> None:
+    assert page.PAGE.read_text() == page.render(), "write it anew with: make docs"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(Path("README.md").read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("path", KUBERNETES, ids=str)

@@ -78,8 +78,8 @@ def test_each_experiment_validates_with_nothing_set(chaos: Chaos, name: str) -> 
 
 
 @pytest.mark.e2e
-def test_the_example_of_the_readme_is_run_as_it_stands(chaos: Chaos) -> None:
-    readme = (EXPERIMENTS.parent / "README.md").read_text(encoding="utf-8")
-    example = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
+def test_the_example_of_the_documentation_is_run_as_it_stands(chaos: Chaos) -> None:
+    page = (EXPERIMENTS.parent / "docs" / "writing.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
     result = chaos.run(example)
     assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output

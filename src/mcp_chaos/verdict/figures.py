@@ -19,8 +19,26 @@ _NS_PER_MS = 1e6
 class Figures:
     """What a set of calls looked like. Latencies are of successful calls, in milliseconds, see ``latencies_ms``.
 
-    ``success_fraction`` leaves out calls that were refused by a rate limit (HTTP 429), which is a server's right.
     ``None`` stands for a figure that the calls do not give: no call, or no successful one.
+
+    Args:
+        calls: that were made.
+        ok_calls: that succeeded.
+        failed_calls: that surely did not happen, or were answered by an error.
+        unknown_calls: that were sent and lost: nobody knows whether they happened.
+        hung_calls: that had no answer before their deadline.
+        rate_limited_calls: that were refused by a rate limit (HTTP 429), which is a server's right.
+        sessions_lost: sessions that ended and could not be opened anew at once.
+        sessions_renewed: sessions that were answered 404 and opened anew at once, as the specification says.
+        wrong_answers: that answer another request, or are no answer of the protocol.
+        success_fraction: ok_calls of all but rate_limited_calls.
+        calls_per_s: answered calls per second.
+        p50_ms: of successful calls.
+        p95_ms: of successful calls.
+        p99_ms: of successful calls.
+        max_ms: of successful calls.
+        recovery_s: from the first call after a heal until the service is steady; of the slowest heal.
+        disturbed_calls: that a fault met: in flight when it struck, not successful, or slower than before.
     """
 
     calls: int
