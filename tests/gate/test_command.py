@@ -167,3 +167,16 @@ def test_an_output_that_cannot_be_made_does_not_keep_the_others_from_being_made(
     result = gate("x.yaml", "--json", "/dev/full", "--markdown", "o.md")
     assert (result.exit_code, "No space left" in result.output) == (2, True)
     assert (tmp_path / "o.md").exists()
+
+
+def test_what_applies_is_listed_with_the_reason_where_it_does_not(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = [{"name": "mcp_chaos", "needs": ["backend_proxy"], "thresholds": {}}]
+    Path("b.yaml").write_text(yaml.safe_dump(short_experiment(title="beside", extensions=needs)))
+    monkeypatch.setenv("MCP_URL", "http://127.0.0.1:1/mcp")
+    made = gate("--list")
+    assert made.exit_code == 0
+    assert made.output.splitlines() == [
+        "beside  not applicable: it needs a proxy before the server's backend: put one there in a Toxiproxy of your own "
+        "(TOXIPROXY_URL)",
+        "x       applies",
+    ]

@@ -80,6 +80,7 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @_file_options
 @click.option("--baseline", type=_FILE, metavar="FILE", help="Fail what became worse than the runs kept in FILE.")
 @click.option("--save-baseline", "save", type=_FILE, metavar="FILE", help="Add the runs that passed to those in FILE.")
+@click.option("--list", "listing", is_flag=True, help="Show which experiments apply to the target; run none.")
 @click.option("--otel", is_flag=True, help="Export the runs by OpenTelemetry; OTEL_EXPORTER_OTLP_ENDPOINT says where.")
 def gate(
     sources: tuple[Path, ...],
@@ -90,6 +91,7 @@ def gate(
     retries: int | None,
     baseline: Path | None,
     save: Path | None,
+    listing: bool,
     otel: bool,
     **outputs: Path | None,
 ) -> None:
@@ -123,6 +125,9 @@ def gate(
     exporter = collected(problems, otel_exporter) if otel else None
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
+    if listing:
+        _say(_listed(plan))
+        raise SystemExit(EXIT_PASS)
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
     result = run_plan(plan, lambda line: _say(printable(line), err=True), judge)
     with undisturbed():  # there is nothing left that a signal could end
@@ -130,6 +135,13 @@ def gate(
         _say(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
         codes = [_made(output) for output in _outputs(result, written, save, exporter)]
         raise SystemExit(result.exit_code or max(codes, default=EXIT_PASS))
+
+
+def _listed(plan: Plan) -> str:
+    """Each experiment with whether it applies, or what it would take."""
+    wide = max(len(item.title()) for item in plan.items)
+    whys = [(item, item.why_not_applicable()) for item in plan.items]
+    return "\n".join(f"{item.title():{wide}}  {(why and f'not applicable: {why}') or 'applies'}" for item, why in whys)
 
 
 def _plan_problems(plan: Plan, given: Given, earlier: Baseline | None) -> list[str]:
