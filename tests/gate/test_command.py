@@ -176,7 +176,7 @@ def test_what_applies_is_listed_with_the_reason_where_it_does_not(gate: Gate, mo
     made = gate("--list")
     assert made.exit_code == 0
     assert made.output.splitlines() == [
-        "beside  not applicable: it needs a proxy before the server's backend: put one there in a Toxiproxy of your own "
-        "(TOXIPROXY_URL)",
+        "beside  not applicable: it needs a proxy before the server's backend: put one there in a Toxiproxy of your "
+        "own (TOXIPROXY_URL)",
         "x       applies",
     ]

@@ -14,7 +14,7 @@ from itertools import count, cycle
 
 from mcp_chaos.clients.behaviours import BEHAVIOURS, Chance, never_finish_the_request, never_read
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire
-from mcp_chaos.clients.tally import SessionTally, usual_s
+from mcp_chaos.clients.tally import SessionTally, capacity_per_s, usual_s
 from mcp_chaos.load.clients.http_connection import HttpConnection
 from mcp_chaos.mcp import Operation
 
@@ -22,6 +22,7 @@ MIN_IN_FLIGHT = 10
 """Fewer calls in flight when their clients left prove nothing."""
 
 _PAUSE_S = 0.2
+_CAPACITY_SHARE = 0.4
 _COMES_BACK = 2
 _FRESH_EVERY_S = 0.5
 _HALF_REQUESTS = 20
@@ -83,14 +84,16 @@ class Storm:
     async def run(self, clients: int, for_s: float) -> StormResult:
         """Let them misbehave for ``for_s`` seconds."""
         usual = await usual_s(self._wire, self._operation)
+        # What is left unanswered must not be what a server has no capacity for: that would be an overload, not a storm.
+        pause_s = max(_PAUSE_S, clients / (_CAPACITY_SHARE * await capacity_per_s(self._wire, self._operation)))
         until = time.monotonic() + for_s
-        tasks = [asyncio.create_task(self._misbehave(n, usual, until)) for n in range(clients)]
+        tasks = [asyncio.create_task(self._misbehave(n, usual, pause_s, until)) for n in range(clients)]
         tasks.append(asyncio.create_task(self._open_fresh_sessions(until)))
         tasks += [asyncio.create_task(self._hold(n, for_s)) for n in range(_HALF_REQUESTS + _SILENT_READERS)]
         await asyncio.gather(*tasks)
         return self.result
 
-    async def _misbehave(self, number: int, usual: float, until: float) -> None:
+    async def _misbehave(self, number: int, usual: float, pause_s: float, until: float) -> None:
         """One place: a client at a time, each with the next behaviour."""
         chance = Chance(self._operation, random.Random(self._seed * 1000 + number), usual)
         client = Client(self._wire, f"mcp_chaos-{number}")
@@ -108,7 +111,7 @@ class Storm:
             comes_back = client.session_id is not None and self.result.made.total() % _COMES_BACK == 0
             if comes_back and not await self.result.returned.again(client, self._operation):
                 client.dialect.forget()
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(min(pause_s, max(0.0, until - time.monotonic())))
 
     async def _hold(self, number: int, for_s: float) -> None:
         """Keep a connection that sends no whole request, or reads no answer."""

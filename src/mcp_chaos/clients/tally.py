@@ -14,6 +14,8 @@ from mcp_chaos.mcp import Operation
 
 _EVERY_S = 0.5
 _TRIALS = 3
+_AT_ONCE = 12
+_LEAST_PER_S = 2.0
 _USUAL_S = 0.02
 _RATE_LIMIT_S = 65.0
 """Most servers count calls by the minute."""
@@ -117,6 +119,20 @@ async def usual_s(wire: Wire, operation: Operation) -> float:
             times.append(time.monotonic() - began)
         await client.close()
     return sorted(times)[len(times) // 2] if times else _USUAL_S
+
+
+async def capacity_per_s(wire: Wire, operation: Operation) -> float:
+    """About how many calls per second a server answers, from a few made at once; a small guess where it is not told."""
+    client = Client(wire, "mcp_chaos-trial")
+    with suppress(*FAILURES):
+        await client.open()
+        began = time.monotonic()
+        answers = await asyncio.gather(*(client.call(operation) for _ in range(_AT_ONCE)), return_exceptions=True)
+        took_s = time.monotonic() - began
+        answered = sum(not isinstance(answer, BaseException) for answer in answers)
+        await client.close()
+        return max(_LEAST_PER_S, answered / took_s)
+    return _LEAST_PER_S
 
 
 async def fresh_sessions(wire: Wire, operation: Operation, sessions: int) -> SessionTally:

@@ -13,12 +13,13 @@ from typing import Any
 
 import orjson
 
-from mcp_chaos.clients.exchange import FAILURES, Client, Wire, why_failed
+from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, why_failed
 from mcp_chaos.clients.tally import usual_s
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
 
 _MOST_TRIALS = 6
+_LIMITS_RATES = "the server limits rates"
 
 GOOD = (Reason.OK, Reason.RATE_LIMITED)
 """How a call may end: a rate limit is the server's right."""
@@ -84,6 +85,14 @@ class Subject:
         await client.open()
         return client
 
+    async def sessions_last(self, seconds: float) -> bool:
+        """Whether a session that nobody disturbed is still known after some time; short lives are a server's right."""
+        client = await self.client("lasts")
+        await asyncio.sleep(seconds)
+        _, answer = await client.call(self.operation)
+        await close_all(client)
+        return answer.status != 404
+
     async def with_session(self, name: str) -> Client:
         """A client whose server gave it a session.
 
@@ -94,6 +103,16 @@ class Subject:
         if client.session_id is None:
             raise NotApplicableError("the server has no sessions")
         return client
+
+
+def refuse_rate_limit(answer: Answer) -> None:
+    """Say that a rule does not apply to an answer.
+
+    Raises:
+        NotApplicableError: it is a rate limit's (HTTP 429), which is the server's right.
+    """
+    if answer.status == 429:
+        raise NotApplicableError(_LIMITS_RATES)
 
 
 Rule = Callable[[Subject], Coroutine[Any, Any, str | None]]
@@ -137,6 +156,9 @@ async def check_rules(
         except NotApplicableError as error:
             missing[name] = str(error)
         except FAILURES as error:
+            if getattr(error, "reason", None) is Reason.RATE_LIMITED:
+                missing[name] = _LIMITS_RATES
+                continue
             broken.append(f"{name.replace('_', ' ')}: {why_failed(error, subject.wire.deadline_s)}")
         else:
             broken += [found] if found else []

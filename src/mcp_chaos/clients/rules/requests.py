@@ -6,7 +6,7 @@ Source: RFC 9112, section 6 (a message ends by its length, not by its packets); 
 import asyncio
 
 from mcp_chaos.clients.exchange import Reply, why_failed
-from mcp_chaos.clients.rules.registry import GOOD, Subject, close_all, patient_rule, rule
+from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, patient_rule, rule
 from mcp_chaos.load.clients.request import LostError
 
 _PIECES = 12
@@ -34,6 +34,8 @@ async def requests_in_pieces_are_answered(subject: Subject) -> str | None:
     finally:
         connection.abandon()
         await close_all(client)
+    if answer.status == 404:
+        raise NotApplicableError("the server's sessions end too soon to tell")
     reason = client.dialect.judge(call_id, answer.status, answer.message, subject.operation)
     return None if reason in GOOD else f"a request that came in {_PIECES} pieces was answered {answer}"
 

@@ -8,13 +8,21 @@ import asyncio
 import orjson
 
 from mcp_chaos.clients.exchange import Answer, Client, why_failed
-from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, patient_rule, rule
+from mcp_chaos.clients.rules.registry import (
+    GOOD,
+    NotApplicableError,
+    Subject,
+    close_all,
+    patient_rule,
+    refuse_rate_limit,
+    rule,
+)
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp import DialectError
 
 _IDLE_S = 6.0
-_HERD = 30
+_HERD = 20
 
 
 @rule
@@ -48,6 +56,7 @@ async def unknown_session_is_answered_404(subject: Subject) -> str | None:
 
 
 def _unless_404(what: str, answer: Answer, so_clients: str) -> str | None:
+    refuse_rate_limit(answer)
     return None if answer.status == 404 else f"{what} was answered {answer}, not 404, so clients {so_clients}"
 
 
@@ -62,8 +71,7 @@ async def ping_is_answered(subject: Subject) -> str | None:
     finally:
         await asyncio.gather(*calls, return_exceptions=True)
         await close_all(client)
-    if answer.status == 429:
-        raise NotApplicableError("the server limits rates")
+    refuse_rate_limit(answer)
     good = answer.status == 200 and isinstance((answer.message or {}).get("result"), dict)
     return None if good else f"a ping was answered {answer}"
 

@@ -7,8 +7,9 @@ specification 1939.
 import asyncio
 import time
 
-from mcp_chaos.clients.exchange import FAILURES, Client, Reply, why_failed
+from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, why_failed
 from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, rule
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp import Operation
@@ -47,20 +48,32 @@ async def _open_stream(client: Client, last_event_id: str | None = None) -> tupl
 async def session_outlives_its_stream(subject: Subject) -> str | None:
     """A client that loses its GET stream keeps its session, and can open a stream again."""
     client = await subject.with_session("streams")
+    began = time.monotonic()
     try:
         connection, stream = await _open_stream(client)
         if stream.status is not None:
             raise NotApplicableError(f"the server gives no GET stream (HTTP {stream.status})")
         connection.close_abruptly()
         reason, answer = await client.call(subject.operation)
+        await _refuse_short_lives(subject, answer, began)
         if reason not in GOOD:
             return f"after the GET stream of a session was lost, a call on it was answered {answer}"
         status = await _reopened(client)
     finally:
         await close_all(client)
-    if status in (None, 200, 429):
+    if status in (None, 200, 404, 429):
         return None
     return f"after a GET stream was lost, a new one is answered HTTP {status} for {_AGAIN_WITHIN_S:g} s"
+
+
+async def _refuse_short_lives(subject: Subject, answer: Answer, began: float) -> None:
+    """Say that a rule does not apply where sessions that nobody disturbed are answered 404 at the same age.
+
+    Raises:
+        NotApplicableError: they are.
+    """
+    if answer.status == 404 and not await subject.sessions_last(time.monotonic() - began):
+        raise NotApplicableError("the server's sessions end too soon to tell")
 
 
 async def _reopened(client: Client) -> int | None:
@@ -69,7 +82,7 @@ async def _reopened(client: Client) -> int | None:
     while True:
         connection, stream = await _open_stream(client)
         connection.close_abruptly()
-        if stream.status in (None, 200, 429) or time.monotonic() > until:
+        if stream.status in (None, 200, 404, 429) or time.monotonic() > until:
             return stream.status
         await asyncio.sleep(_QUIET_S)
 
@@ -78,6 +91,7 @@ async def _reopened(client: Client) -> int | None:
 async def second_stream_spoils_nothing(subject: Subject) -> str | None:
     """A client that opens a second GET stream, as one that reconnects does, gets it or is refused; its calls go on."""
     client = await subject.with_session("streams-twice")
+    began = time.monotonic()
     connections = []
     try:
         for _ in range(2):
@@ -86,6 +100,7 @@ async def second_stream_spoils_nothing(subject: Subject) -> str | None:
             if stream.status is not None and len(connections) == 1:
                 raise NotApplicableError(f"the server gives no GET stream (HTTP {stream.status})")
         reason, answer = await client.call(subject.operation)
+        await _refuse_short_lives(subject, answer, began)
     except (TimeoutError, LostError) as error:
         return f"after a session opened a second GET stream, a call on it: {why_failed(error, subject.wire.deadline_s)}"
     finally:
@@ -127,7 +142,7 @@ async def answers_come_on_one_stream(subject: Subject) -> str | None:
         if any(stream.status is not None for _, stream in streams):
             raise NotApplicableError("the server gives no GET stream")
         reason, answer = await asks.call(subject.operation)
-        if reason not in GOOD:
+        if reason not in (*GOOD, Reason.SESSION_LOST):
             return f"with GET streams open, a call was answered {answer}"
         await asyncio.sleep(_QUIET_S)
     finally:
