@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,11 @@ def test_every_number_of_the_specs_profile_belongs_to_an_experiment() -> None:
     assert (profile["burst_requests"], profile["burst_concurrency"]) == (50, 10)
     assert (profile["ramp_max_users"], profile["ramp_step_users"], profile["ramp_pause_s"]) == (50, 5, 30)
     assert (profile["sustained_duration_s"], profile["sustained_cycle_s"]) == (300, 10)
+
+
+def test_chaos_toolkit_can_list_this_extension() -> None:
+    command = [sys.executable, "-m", "chaostoolkit", "--no-version-check", "--no-log-file", "info", "extensions"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert "chaostoolkit-mcp" in made.stdout
+    assert "Apache-2.0" in made.stdout
