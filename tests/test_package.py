@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from chaoslib.discovery.discover import discover_activities
+from chaoslib.experiment import ensure_experiment_is_valid
 
 from mcp_chaos import __version__, actions, discover, errors, probes
 from mcp_chaos.faults.kinds import FAULTS
@@ -62,6 +63,11 @@ def test_the_error_tree_in_the_docstring_is_the_real_one() -> None:
     doc = errors.__doc__ or ""
     drawn = {line.split()[1]: int(line.split()[2]) for line in doc.splitlines() if line.strip()[:1] in ("├", "└")}
     assert drawn == real
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.name)
+def test_chaos_toolkit_takes_each_experiment_with_nothing_set(path: Path) -> None:
+    ensure_experiment_is_valid(load(path))
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.name)

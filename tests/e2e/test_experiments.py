@@ -32,6 +32,7 @@ def test_the_specifications_dialect_passes_too(chaos: Chaos) -> None:
     assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output
 
 
+# One of each kind; ``make matrix`` has all.
 @pytest.mark.e2e
 @pytest.mark.parametrize(
     ("name", "defect", "verdict", "reason"),
@@ -40,10 +41,7 @@ def test_the_specifications_dialect_passes_too(chaos: Chaos) -> None:
         ("stalled_backend.yaml", "blocks_on_backend", "fail", "fault: 'control.success_fraction >= 0.99' was missed"),
         ("network_partition.yaml", "hangs_after_cut", "fail", "recovery: 'success_fraction >= 0.99' was missed"),
         ("abandoned_clients.yaml", "keeps_places_of_lost_clients", "fail", "fresh sessions were not served"),
-        ("abandoned_clients.yaml", "keeps_descriptors_of_lost_clients", "fail", "more file descriptors"),
-        ("abandoned_clients.yaml", "poisons_sessions", "fail", "came back were not served"),
         ("session_rules.yaml", "answers_lost_sessions_400", "fail", "not 404"),
-        ("cross_talk.yaml", "mixes_up_answers", "fail", "were another client's"),
         ("network_partition.yaml", "bypasses_proxy", "inconclusive", "'partition' on mcp was not felt"),
     ],
 )
@@ -63,18 +61,10 @@ def test_planted_defects_are_found(chaos: Chaos, name: str, defect: str, verdict
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", ALL)
-def test_each_experiment_validates_with_nothing_set(chaos: Chaos, name: str) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "chaostoolkit",
-        "--no-version-check",
-        "--no-log-file",
-        "validate",
-        str(EXPERIMENTS / name),
-    ]
-    assert subprocess.run(command, cwd=chaos.folder, env=chaos.env, capture_output=True, check=False).returncode == 0
+def test_chaos_toolkit_validates_an_experiment_with_nothing_set(chaos: Chaos) -> None:
+    command = [sys.executable, "-m", "chaostoolkit", "--no-version-check", "--no-log-file", "validate"]
+    made = subprocess.run([*command, str(EXPERIMENTS / ALL[0])], cwd=chaos.folder, env=chaos.env, capture_output=True)
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.mark.e2e
