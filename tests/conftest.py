@@ -35,6 +35,11 @@ def read_request(connection: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
+def closes_after_reading(connection: socket.socket) -> None:
+    """A handler that takes a request and answers nothing."""
+    read_request(connection)
+
+
 class SocketServer:
     """A server that does to each connection what a handler says, for answers no real server can be made to give."""
 

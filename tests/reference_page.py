@@ -59,7 +59,7 @@ def _defects() -> Iterable[tuple[str, ...]]:
     for assignment, text in zip(enum.body, enum.body[1:], strict=False):
         if isinstance(assignment, ast.Assign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
             assert isinstance(assignment.value, ast.Constant)
-            yield f"`{assignment.value.value}`", " ".join(str(text.value.value).split())
+            yield f"`{assignment.value.value!s}`", " ".join(str(text.value.value).split())
 
 
 def _exit_codes() -> Iterable[tuple[str, ...]]:

@@ -82,7 +82,7 @@ def test_each_experiment_heals_always_and_has_thresholds_and_the_control(path: P
 
 def test_every_number_of_the_specs_profile_belongs_to_an_experiment() -> None:
     profile = yaml.safe_load(Path("experiments/profiles/spec.yaml").read_text(encoding="utf-8"))["configuration"]
-    known = set().union(*(load(path)["configuration"] for path in EXPERIMENTS))  # type: ignore[arg-type]
+    known: set[str] = set().union(*(load(path)["configuration"] for path in EXPERIMENTS))  # type: ignore[arg-type]
     assert set(profile) <= known
     assert (profile["burst_requests"], profile["burst_concurrency"]) == (50, 10)
     assert (profile["ramp_max_users"], profile["ramp_step_users"], profile["ramp_pause_s"]) == (50, 5, 30)

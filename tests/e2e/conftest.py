@@ -67,7 +67,7 @@ def activity(func: str, module: str = "mcp_chaos.actions", *, after_s: float = 0
 
 def short_experiment(*extra: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """A load of 3.2 s with 80 ms of latency in the middle, and what a test adds before the heal."""
-    load = {"shape": "sustained", "users": 2, "duration_s": 3.2, "cycle_s": 0.1, "requests_per_user": 1}
+    load: dict[str, Any] = {"shape": "sustained", "users": 2, "duration_s": 3.2, "cycle_s": 0.1, "requests_per_user": 1}
     method = [
         activity("start_load", **load, after_s=0.5),
         activity("add_latency", latency_ms=80, after_s=1.1),

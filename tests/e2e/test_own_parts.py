@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServ
         activity("start_load", users=2, duration_s=60, cycle_s=0.1, requests_per_user=1, deadline_s=1, after_s=0.5),
         activity("load_reading", probes, figure="calls_per_s", seconds=1),
     ]
-    for func, arguments in {
+    faults: dict[str, dict[str, Any]] = {
         "add_latency": {"latency_ms": 30},
         "limit_bandwidth": {"rate_kb_per_s": 50, "direction": "upstream"},
         "black_hole": {"connection_fraction": 0.5},
@@ -114,7 +115,8 @@ def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServ
         "limit_data": {"limit_bytes": 50},
         "flap": {"times": 2, "down_ms": 50, "up_ms": 50},
         "pause": {},
-    }.items():
+    }
+    for func, arguments in faults.items():
         method += [activity(func, **arguments), activity("heal")]
     method += [
         activity("kill", part="warehouse"),
@@ -129,9 +131,9 @@ def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServ
     result = chaos.run(short_experiment(method=method))
     journal = json.loads((chaos.folder / "journal.json").read_text())
     assert {entry["status"] for entry in journal["run"]} == {"succeeded"}, result.output
-    faults = result.verdict["faults"]
-    assert [fault["name"] for fault in faults if not fault["proof"]] == []
-    assert len(faults) == 10
+    told = result.verdict["faults"]
+    assert [fault["name"] for fault in told if not fault["proof"]] == []
+    assert len(told) == 10
     outputs = {entry["activity"]["name"]: entry["output"] for entry in journal["run"]}
     assert outputs["health status"] == "healthy"
     assert outputs["server counters"]["calls"] > 0
@@ -188,7 +190,12 @@ def test_a_server_that_answers_html_is_told(chaos: Chaos) -> None:
 
 @pytest.mark.e2e
 def test_a_toxiproxy_that_hangs_is_told(chaos: Chaos) -> None:
-    with serving(lambda conn: conn.recv(1 << 16) and conn.recv(1) and None) as server:
+
+    def hang(conn: socket.socket) -> None:
+        conn.recv(1 << 16)
+        conn.recv(1)
+
+    with serving(hang) as server:
         result = chaos.run(short_experiment(), TOXIPROXY_URL=f"http://127.0.0.1:{server.port}")
     assert result.exit_code == 1
     assert "did not answer within 5 s" in result.output

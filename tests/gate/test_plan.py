@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.gate.plan import HYPOTHESIS, ExpectedFailure, Item, Plan, Window, make_plan
+from mcp_chaos.gate.plan import ExpectedFailure, Item, Plan, Window, make_plan
+from mcp_chaos.toolkit.experiment_keys import HYPOTHESIS
 from tests.e2e.conftest import EXPERIMENTS, short_experiment
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -160,7 +160,7 @@ def test_a_signal_before_chaos_toolkit_takes_it_ends_the_run(attempts: Try) -> N
 
 
 def test_a_signal_that_came_just_before_the_run_ends_it_too(attempts: Try, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner.control, "forget", lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("mcp_chaos.control.forget", lambda: signal.raise_signal(signal.SIGINT))
     (experiment,) = attempts(ends(PASSED)).experiments
     assert experiment.outcome == "aborted"
 

@@ -64,8 +64,8 @@ def test_random_arrivals_do_not_start_anew_where_one_part_ends() -> None:
     moments = schedule(ONE_PART * 2, 1000, poisson=True)
     assert moments == sorted(moments)
     assert moments[ONE_PART] - moments[ONE_PART - 1] < S // 10
-    gaps = [np.diff(part) for part in (moments[:ONE_PART], moments[ONE_PART:])]
-    assert not np.array_equal(*gaps)
+    first, second = (np.diff(part) for part in (moments[:ONE_PART], moments[ONE_PART:]))
+    assert not np.array_equal(first, second)
 
 
 @settings(max_examples=25, deadline=None)

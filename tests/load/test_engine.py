@@ -19,7 +19,7 @@ from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import Workload
-from tests.conftest import Handler, answer_always, read_request, serving
+from tests.conftest import Handler, answer_always, closes_after_reading, read_request, serving
 from tests.servers import answering, http, result_for
 
 DEADLINE_S = 0.4
@@ -411,7 +411,7 @@ def test_a_refused_handshake_is_the_calls_failure() -> None:
 
 
 def test_a_handshake_cut_off_or_swallowed_ends_in_time() -> None:
-    assert reasons(against(lambda conn: read_request(conn) and None, total=2, dialect="streamable")) == {"CLOSED": 2}
+    assert reasons(against(closes_after_reading, total=2, dialect="streamable")) == {"CLOSED": 2}
     silent = against(lambda conn: time.sleep(1), total=2, dialect="streamable")
     assert reasons(silent) == {"TIMED_OUT": 2}
     assert set(silent["outcome"]) == {Outcome.FAIL}

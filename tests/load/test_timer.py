@@ -9,7 +9,6 @@ from itertools import pairwise
 import pytest
 import uvloop
 
-from mcp_chaos.load import timer as timer_module
 from mcp_chaos.load.timer import ExactTimer
 
 MS = 1_000_000
@@ -25,7 +24,7 @@ class WithoutTimerFd:
 @pytest.fixture(params=["timerfd", "fallback"], autouse=True)
 def _kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "fallback":
-        monkeypatch.setattr(timer_module.ctypes, "CDLL", WithoutTimerFd)
+        monkeypatch.setattr(ctypes, "CDLL", WithoutTimerFd)
     elif not hasattr(ctypes.CDLL(None), "timerfd_create"):
         pytest.skip("timerfd is Linux's own")
 

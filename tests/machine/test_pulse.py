@@ -1,5 +1,6 @@
 """The machine's pulse."""
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mcp_chaos.verdict.judge import troubles
 def test_it_beats_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     beaten = threading.Event()
     monkeypatch.setattr(pulse, "_EVERY_S", 0.001)
-    monkeypatch.setattr(pulse.hashlib, "sha256", lambda work: (beaten.set(), real(work))[1])
+    monkeypatch.setattr(hashlib, "sha256", lambda work: (beaten.set(), real(work))[1])
     made = Pulse()
     assert beaten.wait(10)
     reading = made.stop()
@@ -25,7 +26,7 @@ def test_it_beats_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pulse" not in [thread.name for thread in threading.enumerate()]
 
 
-real = pulse.hashlib.sha256
+real = hashlib.sha256
 
 
 def test_without_a_beat_nothing_is_known() -> None:

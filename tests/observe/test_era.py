@@ -9,7 +9,7 @@ import pytest
 
 from mcp_chaos.errors import TargetError
 from mcp_chaos.observe.era import find_dialect
-from tests.conftest import Handler, read_request, serving
+from tests.conftest import Handler, closes_after_reading, read_request, serving
 from tests.servers import answering, http, result_for
 
 DISCOVERED = {"supportedVersions": ["2026-07-28"], "capabilities": {}}
@@ -72,7 +72,7 @@ def test_silence_and_a_cut_are_no_verdict_about_the_era() -> None:
     with pytest.raises(TargetError, match="did not answer within"):
         found(silent, deadline_s=0.2)
     with pytest.raises(TargetError, match="cannot be reached"):
-        found(lambda conn: read_request(conn) and None)
+        found(closes_after_reading)
 
 
 def test_a_server_that_speaks_neither_is_told_in_its_own_words() -> None:

@@ -8,7 +8,7 @@ from mcp.types import ToolAnnotations
 try:
     from mcp.server.mcpserver import MCPServer as Server
 except ImportError:  # SDK 1.x
-    from mcp.server.fastmcp import FastMCP as Server  # type: ignore[no-redef,import-not-found,unused-ignore]
+    from mcp.server.fastmcp import FastMCP as Server  # type: ignore[no-redef,import-not-found,attr-defined,unused-ignore]
 
 
 async def now() -> str:
@@ -33,7 +33,8 @@ def main() -> None:
     port, transport, answers, state = sys.argv[1:]
     server = Server("any")
     is_new = "read_only_hint" in ToolAnnotations.model_fields
-    server.add_tool(now, annotations=ToolAnnotations(**{"read_only_hint" if is_new else "readOnlyHint": True}))
+    hint: dict[str, Any] = {"read_only_hint" if is_new else "readOnlyHint": True}
+    server.add_tool(now, annotations=ToolAnnotations(**hint))
     if transport == "stdio":
         server.run("stdio")
         return

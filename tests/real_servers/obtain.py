@@ -17,9 +17,9 @@ def python_of(name: str) -> Path:
     pins = REQUIREMENTS / f"{name}.txt"
 
     def install(folder: Path) -> None:
-        uv = [sys.executable, "-m", "uv"]
+        uv: list[str | Path] = [sys.executable, "-m", "uv"]
         subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-        where = ["--python", folder / "bin" / "python"]
+        where: list[str | Path] = ["--python", folder / "bin" / "python"]
         subprocess.run([*uv, "pip", "install", "--quiet", "--require-hashes", *where, "-r", pins], check=True)
 
     return _once(name, pins, install) / "bin" / "python"

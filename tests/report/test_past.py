@@ -136,7 +136,7 @@ def test_titles_of_others_are_no_commands_to_the_terminal(tmp_path: Path) -> Non
     ],
 )
 def test_what_was_compared_is_named_and_whether_it_is_alike(tmp_path: Path, second: dict[str, Any], said: str) -> None:
-    same = {"title": "partition", "target": "embedded", "numbers": {"a": 1, "b": 2}}
+    same: dict[str, Any] = {"title": "partition", "target": "embedded", "numbers": {"a": 1, "b": 2}}
     folders = [write_run(tmp_path, **same), write_run(tmp_path, **{**same, **second})]
     text = compare(*folders, colour=False, width=120)
     assert text.count("  partition on embedded\n") + text.count("another on") + text.count("on elsewhere") == 2

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chaoslib import exit as chaos_exit
@@ -15,7 +16,7 @@ from mcp_chaos.run import current as runs
 from mcp_chaos.run.run import Run
 
 THRESHOLDS = {"fault": ["hung_calls == 0"]}
-LIGHT = {"users": 1, "duration_s": 60.0, "cycle_s": 0.05, "requests_per_user": 1}
+LIGHT: dict[str, Any] = {"users": 1, "duration_s": 60.0, "cycle_s": 0.05, "requests_per_user": 1}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_a_load_that_dies_is_told_with_its_last_words(run: Run) -> None:
 
 
 def test_the_users_of_a_load_come_from_a_ramp_only(run: Run) -> None:
-    ramp = {"shape": "ramp", "max_users": 2, "step_users": 1, "requests_per_user": 2, "pause_s": 0}
+    ramp: dict[str, Any] = {"shape": "ramp", "max_users": 2, "step_users": 1, "requests_per_user": 2, "pause_s": 0}
     actions.start_load("ramp", **ramp)
     assert actions.wait_for_load("ramp")["capacity_users"] == 2
     actions.start_load("held", users_from="ramp", duration_s=0.2, cycle_s=0.1, requests_per_user=1)

@@ -41,7 +41,7 @@ def test_an_action_that_chaos_toolkit_takes_for_done(made: dict[str, Any], failu
 def test_who_stopped_a_run_is_in_the_log() -> None:
     def line(text: str, error: Exception | None = None) -> str:
         exc_info = (type(error), error, None) if error else None
-        return stop_in(logging.LogRecord("chaostoolkit", logging.DEBUG, "", 0, text, None, exc_info))  # type: ignore[arg-type]
+        return stop_in(logging.LogRecord("chaostoolkit", logging.DEBUG, "", 0, text, None, exc_info))
 
     stopped = line("Before-control 'guard' interrupted the execution", InterruptExecution("budget used up"))
     assert stopped == "the control 'guard' ended it: budget used up"

@@ -62,7 +62,7 @@ def keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return right | st.builds(lambda a, b: {**a, **b}, right, wrong)
 
 
-SCHEMAS = st.recursive(st.booleans() | st.builds(dict), keywords, max_leaves=6)
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.booleans() | st.builds(dict), keywords, max_leaves=6)
 
 
 def check(schema: Any) -> None:

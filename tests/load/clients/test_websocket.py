@@ -172,7 +172,9 @@ def test_a_page_that_says_something_else_is_wrong_content() -> None:
 
 
 def test_a_page_leaves_no_connection_behind() -> None:
-    began, ended, open_at_once = [], [], []
+    began: list[Any] = []
+    ended: list[Any] = []
+    open_at_once: list[Any] = []
 
     def page_or_session(conn: socket.socket) -> None:
         if conn.recv(7, socket.MSG_PEEK) == b"GET /ws":
