@@ -43,6 +43,10 @@ docs: .venv/dev-ready ## Write docs/experiments.md and docs/reference.md from th
 	$(BIN)/python -m tests.experiments_page
 	$(BIN)/python -m tests.reference_page
 
+.PHONY: picture
+picture: .venv/dev-ready ## Make docs/report.png, the picture of a page, from a run folder (RUN=runs/...)
+	$(BIN)/python -m tests.picture $(RUN)
+
 .PHONY: matrix
 matrix: .venv/dev-ready ## Run the experiments against planted defects and the sound server, write docs/matrix.md (two hours)
 	$(BIN)/python -m tests.matrix
