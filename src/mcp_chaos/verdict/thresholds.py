@@ -85,6 +85,11 @@ class Judgement:
     shares: str | None = None
     causes: str | None = None
 
+    @property
+    def label(self) -> str:
+        """Which threshold it is about."""
+        return f"{self.window}: '{self.text}'"
+
     def sentence(self) -> str:
         """The judgement in words, for the reasons of a verdict."""
         if self.outcome == "missed" and self.left is None:
