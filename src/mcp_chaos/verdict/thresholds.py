@@ -45,7 +45,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 
 _QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 _LATENCIES = (*_QUANTILES, "max_ms")
-_MOST_DIGITS = 15
+_MAX_DIGITS = 17
 
 AllFigures = Mapping[str, Mapping[str, Figures]]
 """Figures by window, then lane."""
@@ -90,6 +90,11 @@ class Judgement:
         """Which threshold it is about."""
         return f"{self.window}: '{self.text}'"
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What was measured and what it was compared with, for people; see ``told_apart``."""
+        return told_apart(self.left, self.right)
+
     def sentence(self) -> str:
         """The judgement in words, for the reasons of a verdict."""
         if self.outcome == "missed" and self.left is None:
@@ -98,7 +103,7 @@ class Judgement:
             return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
         if self.outcome == "inconclusive":
             return f"{self.window}: '{self.text}' cannot be judged: {self.why}"
-        left, right = told_apart(self.left, self.right)
+        left, right = self.sides
         against = "" if self.text.endswith(f" {right}") else f" against {right}"
         because = f"; {self.shares}: {self.causes}" if self.causes else ""
         return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}{because}"
@@ -118,7 +123,7 @@ def told_apart(left: float | None, right: float | None) -> tuple[str, str]:
     found = number(left), number(right)
     if found[0] != found[1] or left is None or right is None or left == right:
         return found
-    for digits in range(5, _MOST_DIGITS):
+    for digits in range(5, _MAX_DIGITS + 1):
         found = f"{left:.{digits}g}", f"{right:.{digits}g}"
         if found[0] != found[1]:
             break
