@@ -314,10 +314,20 @@ def test_a_heal_that_failed_is_told_once_with_its_cause() -> None:
         event(5, "heal_failed", fault_id="fault-1", error="it hangs"),
         event(13, "activity_failed", name="heal", error="ToxiproxyError: it hangs"),
         event(13, "heal_failed", error="it hangs"),
+        event(13, "heal_failed", error="the proxy 'backend' cannot be removed"),
+        event(13, "heal_failed", error="it hangs\nThis may still be in place there: 'latency' on mcp."),
         event(13, "unfinished", why=COULD_NOT_HEAL, done=[]),
     ]
     verdict = judge(a_history(SOUND, [*fault(3, 11, asked_s=5), *events], {"baseline": ["success_fraction > 0.9"]}))
     assert verdict.reasons == ["a fault could not be healed: it hangs"]
+
+
+def test_two_heals_that_failed_are_told_each() -> None:
+    events = [event(5, "heal_failed", fault_id=f"fault-{n}", error=f"{n} hangs") for n in (1, 2)]
+    rows = every(0.1, 0, 3)
+    told = judge(a_history([*rows, *SOUND], [*fault(3, None), *fault(3, None, "fault-2"), *events])).reasons
+    assert told[:2] == ["a fault could not be healed: 1 hangs", "a fault could not be healed: 2 hangs"]
+    assert not any("still in place" in reason for reason in told)
 
 
 def test_a_fault_that_met_hardly_anybody_proves_nothing() -> None:
