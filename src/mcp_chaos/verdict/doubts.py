@@ -12,7 +12,7 @@ MIN_CALLS = 10
 
 _DOUBTFUL = {
     "dry_run": "it was a dry run, which leaves out {left_out}, so it proves nothing",
-    "fault_withheld": "no fault was injected: {why}",
+    "fault_withheld": "a fault was not injected, as no call that is judged would have met it: {why}",
     "activity_failed": "'{name}' did not do its work: {error}",
     "control_failed": "the control '{name}' failed and Chaos Toolkit went on without it: {error}",
     "control_missing": "the control '{name}' cannot be imported and Chaos Toolkit went on without it",
@@ -59,7 +59,9 @@ def _follows(event: Event, events: Sequence[Event]) -> bool:
         return any(event.data["load"] == cause["load"] for cause in withheld)
     if event.kind == "activity_failed":
         error = event.data["error"]
-        if any(cause["why"] in error or f"load '{cause['load']}'" in error for cause in withheld):
+        if any(
+            cause["why"] in error or error in cause["why"] or f"load '{cause['load']}'" in error for cause in withheld
+        ):
             return True
         return (unreachable and "Toxiproxy at " in error) or any(cause in error for cause in causes)
     return event.kind == "unfinished" and bool(causes) and event.data["why"] == COULD_NOT_HEAL
