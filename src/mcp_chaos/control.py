@@ -30,7 +30,7 @@ from mcp_chaos.toolkit.given import Given
 from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
 from mcp_chaos.toolkit.journal_facts import left_out
 from mcp_chaos.toolkit.log import CleanLine, LogWatch
-from mcp_chaos.toolkit.preflight import check_run, missing_controls
+from mcp_chaos.toolkit.preflight import assumptions, check_run, missing_controls
 from mcp_chaos.verdict.judge import PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
@@ -81,7 +81,7 @@ def before_experiment_control(
         missing = missing_controls(experiment)
         run = Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
-        run.describe(command=command_line(configuration), numbers=numbers)
+        run.describe(command=command_line(configuration), numbers=numbers, assumptions=assumptions(experiment))
         _hurry_on_signals(run)
         runs.begin(run)
         if left_out(experiment):

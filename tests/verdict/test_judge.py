@@ -6,6 +6,7 @@ import pytest
 
 from mcp_chaos.history.calls import Lane, Reason
 from mcp_chaos.history.events import COULD_NOT_HEAL, Event
+from mcp_chaos.history.history import History
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, judge
 from tests.histories import a_history, call, event, every, fault
 
@@ -339,7 +340,39 @@ def test_a_fault_that_met_hardly_anybody_proves_nothing() -> None:
     assert judge(a_history(rows, fault(3, 5), asked)).verdict == PASS
     verdict = judge(a_history(rows, fault(3, 5), {**asked, "fault": ["disturbed_calls >= 3"]}))
     assert verdict.verdict == INCONCLUSIVE
-    assert verdict.reasons == ["fault: 'disturbed_calls >= 3' was missed, at 2"]
+    said = "the fault did not do what the experiment assumes"
+    assert verdict.reasons == [f"{said}: fault: 'disturbed_calls >= 3' was missed, at 2"]
+
+
+def assuming(history: History, text: str) -> History:
+    return replace(history, manifest={**history.manifest, "assumptions": {"fault": [text]}})
+
+
+def test_a_fault_that_did_not_do_what_is_assumed_leaves_the_question_open() -> None:
+    cut = [replace(e, data={**e.data, "proxy": "backend"}) if "proxy" in e.data else e for e in fault(3, 5)]
+    asked = {"recovery": ["success_fraction >= 0.99"]}
+    healthy = a_history(every(0.1, 0, 12), cut, asked)
+    assert judge(healthy).reasons == ["fault: the fault met 0 of 20 calls, at least 10 needed"]
+    assert judge(assuming(healthy, "disturbed_calls >= 0")).verdict == PASS
+    verdict = judge(assuming(healthy, "success_fraction <= 0.5"))
+    assert verdict.verdict == INCONCLUSIVE
+    said = "the calls do not need this backend, or hide that it is gone"
+    assert verdict.reasons == [f"{said}: fault: 'success_fraction <= 0.5' was missed, at 1"]
+    assert verdict.as_dict()["thresholds"][-1]["assumption"] is True
+    assert verdict.headline.startswith("The calls do not need this backend")
+
+
+def test_what_is_missed_beside_an_assumption_counts() -> None:
+    rows = [*every(0.1, 0, 5), *every(0.1, 5, 12, reason=Reason.TIMED_OUT, took_ms=90)]
+    verdict = judge(assuming(a_history(rows, fault(3, 5)), "success_fraction <= 0.5"))
+    assert verdict.verdict == FAIL
+    assert any(reason.startswith("the fault did not do what the experiment assumes") for reason in verdict.reasons)
+
+
+def test_an_assumption_without_a_figure_leaves_the_question_open() -> None:
+    verdict = judge(assuming(a_history(SOUND, fault(3, 5)), "control.success_fraction <= 0.5"))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "fault.control.success_fraction was not measured" in verdict.reasons[0]
 
 
 def test_a_process_fault_may_meet_anybody() -> None:

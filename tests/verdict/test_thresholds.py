@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import CALL
+from mcp_chaos.verdict.judgement import Judgement, number
 from mcp_chaos.verdict.measure import WINDOWS, Figures, figures
-from mcp_chaos.verdict.thresholds import Judgement, Threshold, number, parse_thresholds
+from mcp_chaos.verdict.thresholds import Threshold, parse_thresholds
 from tests.histories import calls_of, every
 
 NONE = figures(np.empty(0, dtype=CALL), 0)

@@ -35,5 +35,5 @@ def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
 def _thresholds(verdict: Verdict) -> Table:
     made = tables.table("Thresholds", "window", "threshold", "measured", "against", "outcome", left=(0, 1))
     for j in verdict.judgements:
-        made.add_row(j.window, j.text, *j.sides, Text(j.outcome.replace("_", " "), _OUTCOMES[j.outcome]))
+        made.add_row(j.window, j.shown, *j.sides, Text(j.outcome.replace("_", " "), _OUTCOMES[j.outcome]))
     return made

@@ -18,12 +18,13 @@ from mcp_chaos.machine.spelling import hint, likeliest, unknown_keys
 from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
 from mcp_chaos.toolkit.experiment_keys import key_problems
 from mcp_chaos.toolkit.given import setting_problems, settings_named, spare_numbers
-from mcp_chaos.verdict.thresholds import parse_thresholds
+from mcp_chaos.verdict.thresholds import parse_assumptions, parse_thresholds
 
 EXTENSION = "mcp_chaos"
 CONTROL = "mcp_chaos.control"
 NEEDS = ("backend_proxy", "posts")
 """What an experiment may need of a server: a proxy before its backend; a dialect whose every message is a POST."""
+_KEYS = ("name", "thresholds", "assumptions", "needs")
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
 _LONGEST_PAUSE_S = 24 * 3600.0
 
@@ -133,22 +134,33 @@ def _control_problems(experiment: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def assumptions(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The assumptions of an experiment that was checked, as written."""
+    return {window: texts for block in _blocks(experiment) for window, texts in block.get("assumptions", {}).items()}
+
+
+def _blocks(experiment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    extensions = experiment.get("extensions") or []
+    return [block for block in extensions if isinstance(block, Mapping) and block.get("name") == EXTENSION]
+
+
 def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    blocks = [e for e in experiment.get("extensions") or [] if isinstance(e, Mapping) and e.get("name") == EXTENSION]
+    blocks = _blocks(experiment)
     if len(blocks) != 1:
         problems.append(f"extensions: one block named '{EXTENSION}' with thresholds is needed; there are {len(blocks)}")
         return {}
-    problems += unknown_keys("extensions", f"the block '{EXTENSION}'", blocks[0], ["name", "thresholds", "needs"])
+    problems += unknown_keys("extensions", f"the block '{EXTENSION}'", blocks[0], _KEYS)
     needs = blocks[0].get("needs", [])
     if not isinstance(needs, list) or not set(map(str, needs)) <= set(NEEDS):
         problems.append(f"extensions: 'needs' is a list of {', '.join(NEEDS)}, not {needs!r}")
     thresholds = blocks[0].get("thresholds", {})
-    try:
-        parse_thresholds(thresholds)
-    except UsageError as error:
-        problems += error.problems
-        return {}
-    return dict(thresholds)
+    before = len(problems)
+    for parse, given in ((parse_thresholds, thresholds), (parse_assumptions, blocks[0].get("assumptions", {}))):
+        try:
+            parse(given)
+        except UsageError as error:
+            problems += error.problems
+    return dict(thresholds) if len(problems) == before else {}
 
 
 def _activities(experiment: Mapping[str, Any]) -> Iterator[Activity]:

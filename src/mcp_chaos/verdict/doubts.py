@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from mcp_chaos.history.events import COULD_NOT_HEAL, Event
 from mcp_chaos.history.history import History
+from mcp_chaos.verdict.judgement import Judgement
 from mcp_chaos.verdict.measure import Measured
 from mcp_chaos.verdict.spans import FaultSpan
-from mcp_chaos.verdict.thresholds import Judgement, Threshold
+from mcp_chaos.verdict.thresholds import Threshold
 
 MIN_CALLS = 10
 
@@ -35,6 +36,10 @@ _FIRST = ("dry_run", "toxiproxy_unreachable", "heal_failed", "fault_withheld")
 
 _STOPS = ("dry_run", "fault_withheld", "activity_failed", "interrupted", "toxiproxy_unreachable", "heal_failed")
 """What explains that a method injected nothing."""
+
+_BACKENDS = ("backend", "warehouse")
+_UNNEEDED = "the calls do not need this backend, or hide that it is gone"
+_UNASKED = "the fault did not do what the experiment assumes"
 
 
 def troubles(events: Sequence[Event]) -> list[str]:
@@ -121,7 +126,7 @@ def load_doubts(measured: Measured, thresholds: Sequence[Threshold], judgements:
     """
     if measured.faults and not measured.loads:
         return ["no load was running while the fault was in place"]
-    thin = _too_few_disturbed(measured, thresholds)
+    thin = _too_few_disturbed(measured, thresholds, judgements)
     if measured.unseen_heals and any(threshold.window == "recovery" for threshold in thresholds):
         which = "the heal" if len(measured.windows["fault"]) == 1 else f"{measured.unseen_heals} of the heals"
         thin.append(f"recovery: the load did not go on long enough after {which} to show whether the service recovered")
@@ -136,7 +141,9 @@ def load_doubts(measured: Measured, thresholds: Sequence[Threshold], judgements:
     return thin
 
 
-def _too_few_disturbed(measured: Measured, thresholds: Sequence[Threshold]) -> list[str]:
+def _too_few_disturbed(
+    measured: Measured, thresholds: Sequence[Threshold], judgements: Sequence[Judgement]
+) -> list[str]:
     """Network faults that hardly a call met; an experiment that has an assumption of its own about it knows better."""
     if any("disturbed_calls" in threshold.text for threshold in thresholds):
         return []
@@ -144,9 +151,21 @@ def _too_few_disturbed(measured: Measured, thresholds: Sequence[Threshold]) -> l
     met = figures.disturbed_calls
     if met is None or met >= MIN_CALLS or not any(fault.on_network for fault in measured.faults):
         return []
-    if any(fault.disturbed or fault.proof is None for fault in measured.faults):
+    if any(fault.disturbed or fault.proof is None for fault in measured.faults) or not all(
+        j.outcome == "met" for j in judgements if j.assumption
+    ):
         return []  # that is why
     return [f"fault: the fault met {met} of {max(met, figures.calls)} calls, at least {MIN_CALLS} needed"]
+
+
+def missed_assumptions(judgements: Sequence[Judgement], faults: Sequence[FaultSpan]) -> list[str]:
+    """What a fault did not do, in words, and should have done for the question to be asked."""
+    of_backend = any(fault.proxy in _BACKENDS for fault in faults)
+    return [
+        f"{_UNNEEDED if of_backend and j.text.startswith('success_fraction <') else _UNASKED}: {j.sentence()}"
+        for j in judgements
+        if j.assumption and j.outcome == "missed"
+    ]
 
 
 def undecided(judgements: Sequence[Judgement]) -> list[str]:

@@ -15,10 +15,20 @@ from typing import Any
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.history import History
-from mcp_chaos.verdict.doubts import fault_doubts, load_doubts, lost_calls, never_there, troubles, undecided, unfinished
+from mcp_chaos.verdict.doubts import (
+    fault_doubts,
+    load_doubts,
+    lost_calls,
+    missed_assumptions,
+    never_there,
+    troubles,
+    undecided,
+    unfinished,
+)
 from mcp_chaos.verdict.evidence import causes, shares
+from mcp_chaos.verdict.judgement import Judgement
 from mcp_chaos.verdict.measure import Measured, measure
-from mcp_chaos.verdict.thresholds import Judgement, Threshold, parse_thresholds
+from mcp_chaos.verdict.thresholds import Threshold, parse_assumptions, parse_thresholds
 from mcp_chaos.verdict.wording import plainly
 
 PASS = "pass"
@@ -86,6 +96,7 @@ def judge(history: History) -> Verdict:
     """Judge a run by its history and by the thresholds in its manifest."""
     measured = measure(history)
     thresholds = parse_thresholds(history.manifest["thresholds"])
+    thresholds += parse_assumptions(history.manifest.get("assumptions") or {})
     deadline_ms = _deadline_ms(history, measured)
     judgements = [
         _with_causes(
@@ -120,8 +131,8 @@ def _weigh(
         idle = [] if root else load_doubts(measured, thresholds, judgements)
         open_questions = [*doubts, *excused, *idle]
         return failures, open_questions or undecided(judgements)
+    doubts += missed_assumptions(judgements, measured.faults)
     doubts += [*load_doubts(measured, thresholds, judgements), *excused]
-    doubts += [j.sentence() for j in judgements if j.outcome == "missed" and _is_assumption(j)]
     doubts += undecided([j for j in judgements if not (measured.unseen_heals and _is_of_recovery_time(j))])
     return failures, doubts
 
@@ -189,7 +200,7 @@ def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
 def _with_causes(judgement: Judgement, threshold: Threshold, measured: Measured, history: History) -> Judgement:
     """A missed share of successes tells why the other calls did not succeed."""
     subject = threshold.subject()
-    if judgement.outcome != "missed" or subject is None or subject[2] != "success_fraction":
+    if judgement.outcome != "missed" or judgement.assumption or subject is None or subject[2] != "success_fraction":
         return judgement
     window, lane, _ = subject
     said = causes(measured, history, window, lane)
@@ -202,13 +213,8 @@ def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[_Mis
         for judgement in judgements
         if judgement.outcome == "missed"
         and (judgement.window == "baseline") == before_fault
-        and not _is_assumption(judgement)
+        and not judgement.assumption
     ]
-
-
-def _is_assumption(judgement: Judgement) -> bool:
-    """Whether a threshold is about what the fault did, not about the server: missed, it leaves the question open."""
-    return "disturbed_calls" in judgement.text
 
 
 def _could_not_keep_up(events: Sequence[Event]) -> bool:
@@ -255,7 +261,8 @@ _OWN_PARTS = ("toxiproxy", "warehouse")
 
 def _all_is_well(measured: Measured, judgements: Sequence[Judgement]) -> str:
     recovered = measured.figures["recovery"]["faulted"].recovery_s
-    met = f"all {len(judgements)} thresholds were met" if len(judgements) > 1 else "the one threshold was met"
+    count = sum(not judgement.assumption for judgement in judgements) or len(judgements)
+    met = f"all {count} thresholds were met" if count > 1 else "the one threshold was met"
     felt = f"{len(measured.faults)} faults were felt" if len(measured.faults) > 1 else "the fault was felt"
     return f"{felt}, {met}" + (
         f", the service was steady again {recovered:.2f} s after the heal" if recovered is not None else ""
