@@ -18,6 +18,7 @@ from mcp_chaos.machine.spelling import hint, likeliest, unknown_keys
 from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
 from mcp_chaos.toolkit.experiment_keys import key_problems
 from mcp_chaos.toolkit.given import setting_problems, settings_named, spare_numbers
+from mcp_chaos.toolkit.timing import deadline_problems, played, short_load_problems
 from mcp_chaos.verdict.thresholds import parse_assumptions, parse_thresholds
 
 EXTENSION = "mcp_chaos"
@@ -104,9 +105,20 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
         if activity.get("provider", {}).get("module") in _MODULES:
             found += _activity_problems(activity, configuration, known, spare)
         problems += [f"'{activity.get('name')}': {problem}" for problem in found]
+    problems = problems or _timing_problems(experiment, configuration, settings, thresholds)
     if problems:
         raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
     return thresholds
+
+
+def _timing_problems(
+    experiment: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings, thresholds: Mapping[str, Any]
+) -> list[str]:
+    """What the numbers of an experiment, each of which is good by itself, cannot show together."""
+    method = played([a for a in experiment.get("method") or [] if isinstance(a, Mapping)], configuration)
+    parsed = parse_thresholds(thresholds)
+    thinks = settings.workload is not None
+    return [*short_load_problems(method, parsed, thinks=thinks), *deadline_problems(method, parsed)]
 
 
 def missing_controls(experiment: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,9 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 
 _QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-_LATENCIES = (*_QUANTILES, "max_ms")
+LATENCIES = (*_QUANTILES, "max_ms")
+"""The figures that are latencies of successful calls, none of which is above their deadline."""
+
 
 AllFigures = Mapping[str, Mapping[str, Figures]]
 """Figures by window, then lane."""
@@ -120,6 +122,19 @@ class Threshold:
         places = [_place(ast.unparse(node), self.window) for node in nodes]
         return next((place for place in places if place[2] in FIGURE_NAMES), None)
 
+    def upper_limit(self) -> tuple[str, float] | None:
+        """The figure that it bounds from above and by how much, where that is a number known without any run."""
+        left, right = self.comparison.left, self.comparison.comparators[0]
+        named = any(isinstance(node, ast.Name | ast.Attribute) for node in ast.walk(right))
+        if named or not isinstance(left, ast.Name | ast.Attribute):
+            return None
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt):
+            return None
+        try:
+            return _place(ast.unparse(left), self.window)[2], _value(right, self.window, {})
+        except NoDataError:  # a division by 0
+            return None
+
     def judge(
         self, figures: AllFigures, latencies: AllLatencies | None = None, deadline_ms: float | None = None
     ) -> Judgement:
@@ -151,7 +166,7 @@ class Threshold:
     def _is_met_at(self, deadline_ms: float, figures: AllFigures) -> bool:
         """Whether the latency that it bounds from above, if it has one, could be the deadline."""
         subject = self.subject()
-        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in _LATENCIES:
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in LATENCIES:
             return False
         window, lane, name = subject
         latency: dict[str, Any] = {name: deadline_ms}
