@@ -52,6 +52,29 @@ def test_a_reader_that_has_gone_does_not_change_the_verdict(ended: RunFolder, mo
     assert (ended.path / "journal.json").exists()
 
 
+def test_the_verdict_reaches_what_reads_chaos_toolkits_output(
+    ended: RunFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control.logger, "propagate", True)
+    for status, last in (("completed", "failed"), ("interrupted", "interrupted")):
+        (ended.path / "manifest.json").write_text(
+            json.dumps({**ended.manifest(), "thresholds": {"fault": ["calls == 0"]}})
+        )
+        journal: dict[str, Any] = {"status": status}
+        control.after_experiment_control({}, journal)
+        assert (journal["deviated"], journal["status"]) == (True, last)
+        assert journal["mcp_chaos"]["verdict"] == "fail"
+        (record,) = [r for r in caplog.records if r.getMessage().startswith("The verdict is 'fail': ")]
+        assert (record.levelname, record.__dict__["mcp_chaos"]["reasons"]) == ("ERROR", journal["mcp_chaos"]["reasons"])
+        caplog.clear()
+
+
+def test_a_pass_leaves_the_status_as_it_is(ended: RunFolder) -> None:
+    journal: dict[str, Any] = {"status": "completed"}
+    control.after_experiment_control({}, journal)
+    assert (journal["deviated"], journal["status"]) == (False, "completed")
+
+
 @pytest.mark.parametrize("output", [10**30, "\ud800", object(), {(1, 2): 3}])
 def test_whatever_an_activity_returned_is_kept(ended: RunFolder, output: Any) -> None:
     journal: dict[str, Any] = {"status": "completed", "run": [{"output": output, "status": "succeeded"}]}
