@@ -184,6 +184,19 @@ def test_what_follows_from_a_baseline_that_failed_is_not_told() -> None:
     assert excused.startswith("not held against the server, as the service was not steady before the first fault: 3 ")
 
 
+def test_few_calls_are_told_with_why_they_were_few() -> None:
+    rows = [*(call(at_s, Reason.TIMED_OUT, took_ms=900) for at_s in (0.5, 1.5)), *every(0.1, 3, 12)]
+    said = judge(a_history(rows, fault(3, 5, "process-1"), {"baseline": ["hung_calls <= 5"]})).reasons
+    assert said == ["baseline: 2 calls were made, at least 10 needed; 0 of 2 calls succeeded: timed out (2)"]
+
+
+def test_a_service_that_was_not_steady_is_told_before_a_fault_that_was_not_felt() -> None:
+    rows = every(0.1, 0, 12, reason=Reason.REFUSED)
+    first, *others = judge(a_history(rows, fault(3, 5, proof=None), {"baseline": ["success_fraction > 0.9"]})).reasons
+    assert first.startswith("baseline: 'success_fraction > 0.9' was missed, at 0")
+    assert "was not felt" in others[0]
+
+
 def test_a_load_that_did_not_run_is_told_without_what_it_did_not_measure() -> None:
     asked = {"baseline": ["success_fraction > 0.9"], "recovery": ["recovery_s <= 5", "p95_ms <= 9"]}
     verdict = judge(a_history([], fault(3, 5), asked, load=(0, 1)))

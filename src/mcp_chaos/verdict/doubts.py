@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mcp_chaos.history.events import COULD_NOT_HEAL, Event
 from mcp_chaos.history.history import History
+from mcp_chaos.verdict.evidence import causes, shares
 from mcp_chaos.verdict.judgement import Judgement
 from mcp_chaos.verdict.measure import Measured
 from mcp_chaos.verdict.spans import FaultSpan
@@ -116,11 +117,14 @@ def fault_doubts(events: Sequence[Event], faults: Sequence[FaultSpan]) -> list[s
     return sentences
 
 
-def load_doubts(measured: Measured, thresholds: Sequence[Threshold], judgements: Sequence[Judgement]) -> list[str]:
+def load_doubts(
+    history: History, measured: Measured, thresholds: Sequence[Threshold], judgements: Sequence[Judgement]
+) -> list[str]:
     """Why the loads of a run may show nothing, in words.
 
     Args:
-        measured: the run.
+        history: of the run.
+        measured: it, measured.
         thresholds: of it.
         judgements: what became of them; where few calls were made since they failed, that has been told with its cause.
     """
@@ -137,7 +141,9 @@ def load_doubts(measured: Measured, thresholds: Sequence[Threshold], judgements:
         if 0 < calls < MIN_CALLS and window not in told:
             where = window if lane == "faulted" else f"{window}, {lane} lane"
             made = "1 call was" if calls == 1 else f"{calls} calls were"
-            thin.append(f"{where}: {made} made, at least {MIN_CALLS} needed")
+            why = causes(measured, history, window, lane)
+            because = f"; {shares(measured, window, lane)}: {why}" if why else ""
+            thin.append(f"{where}: {made} made, at least {MIN_CALLS} needed{because}")
     return thin
 
 

@@ -123,16 +123,16 @@ def _weigh(
 ) -> tuple[list[str], list[str]]:
     """What counts against the server, and what the run leaves open, the gravest first; causes without what follows."""
     events = history.events
-    doubts = [*never_there(events), *troubles(events), *lost_calls(history), *fault_doubts(events, measured.faults)]
-    doubts += [] if doubts else unfinished(events)
+    doubts = [*never_there(events), *troubles(events)] or unfinished(events)
+    told_of_faults = [*lost_calls(history), *fault_doubts(events, measured.faults)]
     failures, excused, root = _held_against_the_server(events, measured, judgements)
-    if not measured.loads or root == _NOT_STEADY:
-        # No threshold has figures that mean anything, which is told with its cause.
-        idle = [] if root else load_doubts(measured, thresholds, judgements)
-        open_questions = [*doubts, *excused, *idle]
-        return failures, open_questions or undecided(judgements)
-    doubts += missed_assumptions(judgements, measured.faults)
-    doubts += [*load_doubts(measured, thresholds, judgements), *excused]
+    if root == _NOT_STEADY:
+        return failures, [*doubts, *excused, *told_of_faults]
+    doubts += told_of_faults
+    idle = load_doubts(history, measured, thresholds, judgements)
+    if not measured.loads:  # no threshold has a figure, which is told with its cause
+        return failures, [*doubts, *idle, *excused] or undecided(judgements)
+    doubts += [*missed_assumptions(judgements, measured.faults), *idle, *excused]
     doubts += undecided([j for j in judgements if not (measured.unseen_heals and _is_of_recovery_time(j))])
     return failures, doubts
 
