@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mcp_chaos import control
-from mcp_chaos.errors import EXIT_INCONCLUSIVE
+from mcp_chaos import actions, control, probes
+from mcp_chaos.errors import EXIT_INCONCLUSIVE, UsageError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.run import current as runs
@@ -110,3 +110,12 @@ def test_an_experiment_that_another_control_stopped_proves_nothing() -> None:
     assert journal["deviated"] is True
     assert control.outcome() == journal[control.OUTCOME]
     assert (control.outcome() or {})["exit_code"] == EXIT_INCONCLUSIVE
+
+
+def test_actions_do_nothing_until_the_end_of_an_experiment_that_was_refused() -> None:
+    runs.refuse()
+    assert actions.heal() is None
+    assert probes.server_answers() is None
+    runs.end()
+    with pytest.raises(UsageError, match="No run is under way"):
+        actions.heal()
