@@ -113,6 +113,13 @@ def test_what_takes_its_time_by_itself_is_counted() -> None:
     assert problems(method_of(activity("flap", down_ms=4000, up_ms=100, times=2), load=load, fault_s=4))
 
 
+def test_pauses_beside_the_method_take_no_time_of_it() -> None:
+    method = method_of(load=LOAD)
+    method[1] = {**method[1], "background": True, "pauses": {"before": 1, "after": 10}}
+    assert [one.at_s for one in played(method, {})] == [0, 3, 2, 2, 2]
+    assert problems(method) == []
+
+
 @pytest.mark.parametrize(
     ("threshold", "is_told"),
     [

@@ -36,7 +36,7 @@ class Played:
         func: of ours; empty for one of another extension.
         arguments: resolved, with the defaults of those that are not given.
         at_s: when it begins at the earliest.
-        background: whether the next one does not wait for it.
+        background: whether the next one waits neither for it nor for its pauses.
     """
 
     name: str
@@ -56,10 +56,11 @@ def played(method: Sequence[Mapping[str, Any]], configuration: Mapping[str, Any]
         ours = provider.get("module") == actions.__name__
         func = str(provider.get("func")) if ours else ""
         given = substitute(dict(provider.get("arguments") or {}), configuration, {}) if ours else {}
-        now_s += float(pauses.get("before") or 0)
-        one = Played(str(activity.get("name")), func, _filled(func, given), now_s, bool(activity.get("background")))
+        begins_s = now_s + float(pauses.get("before") or 0)
+        one = Played(str(activity.get("name")), func, _filled(func, given), begins_s, bool(activity.get("background")))
         found.append(one)
-        now_s += (0.0 if one.background else _takes_s(one)) + float(pauses.get("after") or 0)
+        if not one.background:  # the pauses of one that is are made beside the method
+            now_s = begins_s + _takes_s(one) + float(pauses.get("after") or 0)
     return found
 
 
