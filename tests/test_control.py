@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mcp_chaos import control
-from mcp_chaos.errors import EXIT_INCONCLUSIVE
+from mcp_chaos import actions, control, probes
+from mcp_chaos.errors import EXIT_INCONCLUSIVE, UsageError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.run import current as runs
@@ -52,6 +52,29 @@ def test_a_reader_that_has_gone_does_not_change_the_verdict(ended: RunFolder, mo
     assert (ended.path / "journal.json").exists()
 
 
+def test_the_verdict_reaches_what_reads_chaos_toolkits_output(
+    ended: RunFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control.logger, "propagate", True)
+    for status, last in (("completed", "failed"), ("interrupted", "interrupted")):
+        (ended.path / "manifest.json").write_text(
+            json.dumps({**ended.manifest(), "thresholds": {"fault": ["calls == 0"]}})
+        )
+        journal: dict[str, Any] = {"status": status}
+        control.after_experiment_control({}, journal)
+        assert (journal["deviated"], journal["status"]) == (True, last)
+        assert journal["mcp_chaos"]["verdict"] == "fail"
+        (record,) = [r for r in caplog.records if r.getMessage().startswith("The verdict is 'fail': ")]
+        assert (record.levelname, record.__dict__["mcp_chaos"]["reasons"]) == ("ERROR", journal["mcp_chaos"]["reasons"])
+        caplog.clear()
+
+
+def test_a_pass_leaves_the_status_as_it_is(ended: RunFolder) -> None:
+    journal: dict[str, Any] = {"status": "completed"}
+    control.after_experiment_control({}, journal)
+    assert (journal["deviated"], journal["status"]) == (False, "completed")
+
+
 @pytest.mark.parametrize("output", [10**30, "\ud800", object(), {(1, 2): 3}])
 def test_whatever_an_activity_returned_is_kept(ended: RunFolder, output: Any) -> None:
     journal: dict[str, Any] = {"status": "completed", "run": [{"output": output, "status": "succeeded"}]}
@@ -87,3 +110,12 @@ def test_an_experiment_that_another_control_stopped_proves_nothing() -> None:
     assert journal["deviated"] is True
     assert control.outcome() == journal[control.OUTCOME]
     assert (control.outcome() or {})["exit_code"] == EXIT_INCONCLUSIVE
+
+
+def test_actions_do_nothing_until_the_end_of_an_experiment_that_was_refused() -> None:
+    runs.refuse()
+    assert actions.heal() is None
+    assert probes.server_answers() is None
+    runs.end()
+    with pytest.raises(UsageError, match="No run is under way"):
+        actions.heal()

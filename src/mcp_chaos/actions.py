@@ -129,6 +129,7 @@ def start_clients(
     run = current()
     names = behaviour_names(behaviours)
     environment = run.environment
+    run.require_calls("clients that misbehave")
     wire = run.wire(deadline_s)
     receipt: Dict[str, Any] = run.client_faults.run(
         wire, environment.operation, names, clients, for_s, environment.settings.seed
@@ -145,13 +146,13 @@ def heal(where: Optional[str] = None) -> List[str]:
 @guarded
 def pause(part: str = "server") -> Dict[str, Any]:
     """Stop a process of the run's own (server, warehouse) in its tracks: connections stay, nothing answers."""
-    return current().process_faults.hurt(part, PAUSE)
+    return _hurt(part, PAUSE)
 
 
 @guarded
 def kill(part: str = "server") -> Dict[str, Any]:
     """Kill a process of the run's own (server, warehouse) without a word."""
-    return current().process_faults.hurt(part, KILL)
+    return _hurt(part, KILL)
 
 
 @guarded
@@ -201,14 +202,15 @@ def start_load(
         "spawn_rate_per_s": spawn_rate_per_s,
     }
     given = {key: value for key, value in numbers.items() if value is not None}
-    made = check_load(name, shape, lane, deadline_s, users_from, given, workers)
-    if users_from is not None:
-        made = make_shape(shape, **{**given, "users": run.capacity_of(users_from)})
-    calls = read_workload(*names_of(workload)) if workload else None
-    if calls is not None:
-        run.environment.check_workload(calls)
-    spec = replace(run.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
-    run.start_load(spec)
+    with run.judged_loads.starting(name):
+        made = check_load(name, shape, lane, deadline_s, users_from, given, workers)
+        if users_from is not None:
+            made = make_shape(shape, **{**given, "users": run.capacity_of(users_from)})
+        calls = read_workload(*names_of(workload)) if workload else None
+        if calls is not None:
+            run.environment.check_workload(calls)
+        spec = replace(run.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
+        run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
 
 
@@ -247,3 +249,9 @@ def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> Dict[str, An
 def stop_load(name: str = "load") -> Dict[str, Any]:
     """End a load early: no new call, those under way until their deadline; return its result."""
     return current().load(name).stop()
+
+
+def _hurt(part: str, kind: str) -> Dict[str, Any]:
+    run = current()
+    run.require_calls(f"{kind} {part}")
+    return run.process_faults.hurt(part, kind)

@@ -22,6 +22,7 @@ from mcp_chaos.config.command_line import command_line
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, McpChaosError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.report.terminal import render
 from mcp_chaos.run import current as runs
@@ -30,8 +31,8 @@ from mcp_chaos.toolkit.given import Given
 from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
 from mcp_chaos.toolkit.journal_facts import left_out
 from mcp_chaos.toolkit.log import CleanLine, LogWatch
-from mcp_chaos.toolkit.preflight import check_run, missing_controls
-from mcp_chaos.verdict.judge import PASS, Verdict, judge
+from mcp_chaos.toolkit.preflight import assumptions, check_run, missing_controls
+from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -43,6 +44,8 @@ Where no run was made: ``refused``, the message, and ``exit_code``.
 
 _STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
 _BY_SOMEBODY = "another control did that, without a word"
+
+_LEVELS = {PASS: logging.INFO, INCONCLUSIVE: logging.WARNING, FAIL: logging.ERROR}
 
 _watch: LogWatch | None = None
 _in_method = False
@@ -81,7 +84,7 @@ def before_experiment_control(
         missing = missing_controls(experiment)
         run = Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
-        run.describe(command=command_line(configuration), numbers=numbers)
+        run.describe(command=command_line(configuration), numbers=numbers, assumptions=assumptions(experiment))
         _hurry_on_signals(run)
         runs.begin(run)
         if left_out(experiment):
@@ -165,7 +168,7 @@ def after_experiment_control(
             record_judged_probes(run, state, configuration or {})
             runs.end()
             verdict = judge(History.read(run.folder))
-            state["deviated"] = verdict.verdict != PASS
+            _pass_on(state, verdict)
             _end_in(
                 state,
                 run=str(run.folder.path),
@@ -242,6 +245,20 @@ def _hurry_on_signals(run: Run) -> None:
                 before(n, frame)
 
         signal.signal(number, hurry)
+
+
+def _pass_on(journal: dict[str, Any], verdict: Verdict) -> None:
+    """Give the verdict to what reads Chaos Toolkit's own output: its journal, its reports, its log.
+
+    Its exit code follows ``deviated``; its reports show ``status`` only, of which there are four: an experiment that
+    was played to its end and did not pass is *failed*. A log in JSON has the verdict and its reasons as fields.
+    """
+    journal["deviated"] = verdict.verdict != PASS
+    if journal["deviated"] and journal.get("status") == "completed":
+        journal["status"] = "failed"
+    fields = {"verdict": verdict.verdict, "headline": verdict.headline, "reasons": verdict.reasons}
+    said = printable(f"The verdict is '{verdict.verdict}': {verdict.headline}")
+    logger.log(_LEVELS[verdict.verdict], said, extra={OUTCOME: fields})
 
 
 def _tell(folder: RunFolder, verdict: Verdict, journal: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from mcp_chaos.load.shape import check_load
 from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
 from mcp_chaos.run.current import current
+from mcp_chaos.verdict.evidence import causes_of_all
 from mcp_chaos.verdict.measure import FIGURE_NAMES
 
 __all__ = [
@@ -227,5 +228,6 @@ def _burst(requests: int, concurrency: int, deadline_s: float, lane: str) -> Dic
     name = run.new_load_name("burst")
     spec = run.spec(name, check_load(name, "burst", lane, deadline_s, None, numbers), lane, deadline_s)
     result = run.run_load(replace(spec, judged=False))
-    run.observe("burst", result)
+    why = causes_of_all(run.folder.calls(name), run.folder.bad_answers(name))
+    run.observe("burst", {**result, "why": why})
     return result

@@ -72,7 +72,11 @@ def test_without_any_of_them_the_same_experiment_passes(chaos: Chaos) -> None:
 @pytest.mark.e2e
 def test_1_a_steady_state_that_was_not_there_before_the_method(chaos: Chaos) -> None:
     result = chaos.run(short_experiment(**{"steady-state-hypothesis": hypothesis("unwell")}))
-    check(result, "inconclusive", "the steady state was not there before the method ('unwell', it gave False)")
+    check(
+        result,
+        "inconclusive",
+        "the steady state was not there before the method, so nothing was tested: 'unwell', it gave False",
+    )
 
 
 @pytest.mark.e2e
@@ -127,3 +131,13 @@ def test_7_sigterm_while_a_python_activity_runs(chaos: Chaos, func: str) -> None
     result = chaos.finish(process)
     check(result, "inconclusive", "the run was interrupted")
     assert "fault_healed" in result.kinds()
+
+
+@pytest.mark.e2e
+def test_a_run_that_was_refused_says_so_once(chaos: Chaos) -> None:
+    experiment = short_experiment(rollbacks=[activity("heal"), activity("stop_load")])
+    experiment["extensions"][0]["thresholds"] = {"fault": ["hung == 0"]}
+    result = chaos.run(experiment)
+    assert result.exit_code == 1
+    assert result.output.count("there is no figure 'hung'") == 1
+    assert "ERROR" not in result.output

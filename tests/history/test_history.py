@@ -13,7 +13,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.history.json_lines import JsonLines
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.verdict.judge import lost_calls
+from mcp_chaos.verdict.doubts import lost_calls
 
 
 def test_a_call_takes_at_most_40_bytes() -> None:

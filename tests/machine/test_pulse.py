@@ -10,7 +10,7 @@ from mcp_chaos.config.settings import Settings
 from mcp_chaos.machine import pulse
 from mcp_chaos.machine.pulse import Pulse
 from mcp_chaos.run.run import Run
-from mcp_chaos.verdict.judge import troubles
+from mcp_chaos.verdict.doubts import troubles
 
 
 def test_it_beats_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.report.tables import percent
 from mcp_chaos.report.terminal import render
 from mcp_chaos.run import progress
 from mcp_chaos.verdict.judge import judge
@@ -24,6 +25,26 @@ def test_the_table_shows_windows_faults_thresholds_and_why() -> None:
         assert words in text
     assert "\x1b[" not in text
     assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [(1.0, "100.0%"), (0.0, "0.0%"), (0.975, "97.5%"), (0.9897, "98.97%"), (0.99999, "99.999%"), (0.00002, "0.002%")],
+)
+def test_what_is_not_quite_all_does_not_look_like_all(fraction: float, said: str) -> None:
+    assert percent(fraction) == said
+
+
+def test_the_table_tells_measured_and_limit_apart() -> None:
+    rows = [
+        *every(0.1, 0, 3),
+        *every(0.1, 3, 5, reason=Reason.REFUSED),
+        *every(0.001, 5, 12),
+        *every(1, 5.2, 12, reason=Reason.RESET),
+    ]
+    text = render(judge(a_history(rows, fault(3, 5), {"recovery": ["success_fraction >= 0.999002"]})), colour=False)
+    assert "0.999001" in text
+    assert "0.999002 " in text
 
 
 EVIL = "\x1b]0;x\x07\x1b[31mred\x9b2J\nVerdict: pass\u202e"

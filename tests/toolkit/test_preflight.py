@@ -9,7 +9,7 @@ from chaoslib.configuration import load_configuration
 
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import UsageError
-from mcp_chaos.toolkit.preflight import check, check_run, missing_controls
+from mcp_chaos.toolkit.preflight import assumptions, check, check_run, missing_controls
 
 EMBEDDED = Settings.embedded_by_default()
 OWN = Settings("http://127.0.0.1:1/mcp", "streamable", "", {}, None, None, Path("runs"), 1)
@@ -111,6 +111,29 @@ def test_a_backend_of_ones_own_is_reached_through_ones_own_toxiproxy(experiment:
 def test_thresholds_that_cannot_be_judged_are_told(experiment: dict[str, Any], extensions: Any, said: str) -> None:
     experiment["extensions"] = extensions
     assert said in "\n".join(problems(experiment))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"assumption": {}}, "'assumption' is no key of the block 'mcp_chaos'; did you mean 'assumptions'?"),
+        ({"assumptions": {"faults": ["calls > 1"]}}, "assumptions: there is no window 'faults'; did you mean 'fault'?"),
+        ({"assumptions": {"fault": "calls > 1"}}, "fault: a list of assumptions is needed"),
+        ({"assumptions": {"fault": ["sucess_fraction <= 0.5"]}}, "there is no figure 'sucess_fraction'; did you mean"),
+        ({"assumptions": ["calls > 1"]}, "assumptions: a mapping from window"),
+    ],
+)
+def test_assumptions_are_checked_as_thresholds_are(experiment: dict[str, Any], changes: Any, said: str) -> None:
+    experiment["extensions"][0] |= changes
+    (problem,) = problems(experiment)
+    assert said in problem
+
+
+def test_assumptions_are_kept_as_written(experiment: dict[str, Any]) -> None:
+    assert assumptions(experiment) == {}
+    experiment["extensions"][0]["assumptions"] = {"fault": ["success_fraction <= 0.5"]}
+    assert problems(experiment) == []
+    assert assumptions(experiment) == {"fault": ["success_fraction <= 0.5"]}
 
 
 def test_all_problems_come_at_once(experiment: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from mcp_chaos.history.bad_answers import BadAnswer
 from mcp_chaos.history.calls import Lane, Reason
+from mcp_chaos.verdict.evidence import causes_of_all
 from mcp_chaos.verdict.judge import FAIL, judge
-from tests.histories import S, a_history, every, fault
+from tests.histories import S, a_history, calls_of, every, fault
 
 REFUSED = [*every(0.1, 0, 3), *every(0.2, 5, 12, reason=Reason.HTTP_ERROR), *every(1, 5.1, 12, reason=Reason.TIMED_OUT)]
 NO_SESSION = BadAnswer(6 * S, 6 * S + 1, Lane.FAULTED, Reason.HTTP_ERROR, "now", 400, -32000, "No valid session")
@@ -50,6 +51,15 @@ def test_a_long_text_is_cut_and_rare_reasons_are_counted_together() -> None:
     cut = f"JSON-RPC error -32000 '{'x' * 120}…' (7)"
     others = "tool error (7), wrong answer (7), connection refused (7), others (14)"
     assert judge(history).reasons[0].endswith(f"0 of 42 calls succeeded: {cut}, {others}")
+
+
+def test_a_load_tells_why_its_calls_did_not_succeed() -> None:
+    calls = calls_of(
+        [*every(1, 0, 3), *every(1, 3, 5, reason=Reason.HTTP_ERROR), *every(1, 5, 8, reason=Reason.TIMED_OUT)]
+    )
+    said = "3 of 8 calls succeeded: timed out (3), HTTP 400 'No valid session' (2)"
+    assert causes_of_all(calls, [NO_SESSION]) == said
+    assert causes_of_all(calls_of(every(1, 0, 3)), []) == ""
 
 
 def test_a_bad_answer_is_kept_as_json() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import CALL
+from mcp_chaos.verdict.judgement import Judgement, number
 from mcp_chaos.verdict.measure import WINDOWS, Figures, figures
-from mcp_chaos.verdict.thresholds import Judgement, Threshold, number, parse_thresholds
+from mcp_chaos.verdict.thresholds import Threshold, parse_thresholds
 from tests.histories import calls_of, every
 
 NONE = figures(np.empty(0, dtype=CALL), 0)
@@ -149,6 +150,8 @@ def test_a_limit_that_no_call_can_reach_before_its_deadline_decides_nothing(
         (0.989999, 0.99, "at 0.989999"),
         (0.5, 0.99, "at 0.5"),
         (1000.4, 1000.2, "at 1000.4 against 1000.2"),
+        (0.98996, 0.99, "at 0.98996"),
+        (0.1 + 0.2, 0.3, "at 0.30000000000000004 against 0.29999999999999999"),
     ],
 )
 def test_measured_and_limit_are_told_apart(left: float, right: float, said: str) -> None:

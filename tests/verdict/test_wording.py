@@ -4,8 +4,8 @@ import pytest
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.verdict.judge import judge
+from mcp_chaos.verdict.judgement import Judgement
 from mcp_chaos.verdict.measure import FIGURE_NAMES
-from mcp_chaos.verdict.thresholds import Judgement
 from mcp_chaos.verdict.wording import plainly
 from tests.histories import a_history, every, fault
 

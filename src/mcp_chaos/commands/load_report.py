@@ -8,7 +8,8 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.results import Tally, has_summary, summary
-from mcp_chaos.verdict.judge import INCONCLUSIVE, Verdict, lost_calls, troubles
+from mcp_chaos.verdict.doubts import lost_calls, troubles
+from mcp_chaos.verdict.judge import INCONCLUSIVE, Verdict
 from mcp_chaos.verdict.measure import Measured, end_of, measure
 from mcp_chaos.verdict.spans import load_spans
 

@@ -52,6 +52,7 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "fault_healed": {"fault_id": str},
     "fault_disturbed": {"fault_id": str, "name": str, "proxy": str, "after_s": _NUMBER, "found": str},
     "fault_ended": {"fault_id": str},
+    "fault_withheld": {"name": str, "load": str, "why": str},
     "fault_skipped": {"name": str, "from_s": _NUMBER},
     "heal_failed": {"error": str},
     "toxiproxy_ready": {"url": str, "embedded": bool},

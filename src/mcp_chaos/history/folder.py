@@ -36,7 +36,7 @@ from mcp_chaos.history.json_lines import JsonLines
 SCHEMA = 1
 _MOST_S = 1e9
 
-_MAPPINGS = ("numbers", "toxiproxy", "versions")
+_MAPPINGS = ("assumptions", "numbers", "toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
 
 _LOAD_NAME = re.compile(r"[\w-]{1,200}")

@@ -25,9 +25,9 @@ from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
 from mcp_chaos.report.summary import RunSummary
 from mcp_chaos.verdict.judge import Verdict, judge
+from mcp_chaos.verdict.judgement import number
 from mcp_chaos.verdict.measure import end_of, figures, touched_by
 from mcp_chaos.verdict.spans import WINDOWS, Segment, load_spans
-from mcp_chaos.verdict.thresholds import number
 
 _MOST_ROWS = 60
 _NS_PER_S = 1e9

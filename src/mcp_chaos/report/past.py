@@ -13,9 +13,9 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.report import tables
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
+from mcp_chaos.verdict.judgement import number
 from mcp_chaos.verdict.measure import Measured
 from mcp_chaos.verdict.spans import WINDOWS
-from mcp_chaos.verdict.thresholds import number
 
 UNFINISHED = "unfinished"
 

@@ -14,6 +14,7 @@ from mcp_chaos.verdict.measure import Figures, Measured
 from mcp_chaos.verdict.spans import WINDOWS, FaultSpan
 
 WIDTH = 120
+_MAX_PERCENT_DIGITS = 6
 _FIGURES = ("calls", "success", "p50 ms", "p95 ms", "p99 ms", "recovery s")
 
 
@@ -58,6 +59,14 @@ def number(value: float | None, digits: int = 1) -> str:
     return "never" if math.isinf(value) else f"{value:.{digits}f}"
 
 
+def percent(fraction: float) -> str:
+    """A fraction of 0 to 1 in percent; not quite all, or not quite none, does not look like all or none."""
+    digits = 1 if round(fraction, 3) == round(fraction, 6) else 2
+    while round(fraction, digits + 2) in (0, 1) and fraction not in (0, 1) and digits < _MAX_PERCENT_DIGITS:
+        digits += 1
+    return f"{fraction:.{digits}%}"
+
+
 def windows(measured: Measured) -> Table:
     """The windows and their figures; the control lane only where it had calls."""
     made = table("Windows", "window", "lane", "seconds", *_FIGURES, left=(0, 1))
@@ -71,7 +80,7 @@ def windows(measured: Measured) -> Table:
 
 
 def _cells(figures: Figures) -> list[str]:
-    success = "–" if figures.success_fraction is None else f"{figures.success_fraction:.1%}"
+    success = "–" if figures.success_fraction is None else percent(figures.success_fraction)
     times = (number(time_ms) for time_ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms))
     return [str(figures.calls), success, *times]
 

@@ -5,7 +5,6 @@ from rich.text import Text
 
 from mcp_chaos.report import tables
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict
-from mcp_chaos.verdict.thresholds import number
 
 _STYLES = {PASS: "bold green", FAIL: "bold red", INCONCLUSIVE: "bold yellow"}
 _OUTCOMES = {"met": "green", "missed": "red", "no_data": "yellow", "inconclusive": "yellow"}
@@ -36,7 +35,5 @@ def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
 def _thresholds(verdict: Verdict) -> Table:
     made = tables.table("Thresholds", "window", "threshold", "measured", "against", "outcome", left=(0, 1))
     for j in verdict.judgements:
-        made.add_row(
-            j.window, j.text, number(j.left), number(j.right), Text(j.outcome.replace("_", " "), _OUTCOMES[j.outcome])
-        )
+        made.add_row(j.window, j.shown, *j.sides, Text(j.outcome.replace("_", " "), _OUTCOMES[j.outcome]))
     return made

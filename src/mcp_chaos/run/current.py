@@ -53,8 +53,8 @@ def current() -> Run:
 
 
 def end() -> None:
-    """Close the current run, if there is one."""
-    global _current
-    run, _current = _current, None
+    """Close the current run, if there is one; a refusal is over, too."""
+    global _current, _refused
+    run, _current, _refused = _current, None, False
     if run is not None:
         run.close()

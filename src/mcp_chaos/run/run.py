@@ -27,6 +27,7 @@ from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.run.environment import Environment
+from mcp_chaos.run.judged_loads import JudgedLoads
 from mcp_chaos.run.progress import Progress
 from mcp_chaos.run.proxies import CONTROL_PROXY
 from mcp_chaos.workload.workload import Workload
@@ -62,6 +63,7 @@ class Run:
         self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
         self.say = say
         self._loads: dict[str, LoadProcess] = {}
+        self.judged_loads = JudgedLoads()
         self._seen_ended: set[str] = set()
         self._watchdog: Watchdog | None = None
         self._injector: Injector | None = None
@@ -138,7 +140,19 @@ class Run:
         """Inject a network fault; see ``Injector.inject``."""
         if fault.proxy == CONTROL_PROXY:
             raise UsageError(f"'{CONTROL_PROXY}' is never poisoned: the verdict compares with it. Nothing was changed.")
+        self.require_calls(fault.title())
         return self.injector.flap(fault) if isinstance(fault, Flap) else self.injector.inject(fault)
+
+    def require_calls(self, fault: str) -> None:
+        """Refuse a fault that none of the calls to be judged would meet; a run without judged loads needs none.
+
+        Raises:
+            PartError: a load that is to be judged did not start, or makes no calls; nothing was changed.
+        """
+        idle = self.judged_loads.idle(lambda: self._hurried)
+        if idle is not None:
+            self.event("fault_withheld", name=fault, load=idle.load, why=idle.why)
+            raise PartError(f"'{fault}' was not injected, and nothing was changed: {idle.why}")
 
     def heal(self, where: str | None = None) -> list[str]:
         """Take back the faults that this run put in place, of one proxy or part, or all. May be repeated.
@@ -214,6 +228,8 @@ class Run:
         load = LoadProcess(spec, self.folder)
         self._loads[spec.name] = load
         load.start()
+        if spec.judged:
+            self.judged_loads.started(load)
 
     def load(self, name: str) -> LoadProcess:
         """A load by its name.

@@ -59,11 +59,19 @@ def _record_hypothesis(run: Run, when: str, state: dict[str, Any]) -> None:
     run.event("hypothesis_checked", when=when)
     if not state.get("steady_state_met"):
         missed = (state.get("probes") or [{}])[-1]
-        name = missed.get("activity", {}).get("name", "no probe")
-        output = f", it gave {missed.get('output')!r}" if missed.get("status") == "succeeded" else ""
-        if when == "after" and run.reasons.get(str(name)):
-            output = f": {run.reasons[name]}"
-        run.event("hypothesis_missed", when=when, probe=f"'{name}'{output}")
+        name = str(missed.get("activity", {}).get("name", "no probe"))
+        # A run keeps the last reason of each probe only, which is not that of checks in between.
+        why = run.reasons.get(name, "") if when != "during" else ""
+        run.event("hypothesis_missed", when=when, probe=_missed_probe(name, missed, why))
+
+
+def _missed_probe(name: str, missed: dict[str, Any], why: str) -> str:
+    """The probe of a steady state that missed its tolerance, in words: its name, what it gave, and why."""
+    if missed.get("status") != "succeeded":
+        error = _last_line(missed.get("exception"))
+        return f"'{name}': {error}"
+    gave = "" if why and isinstance(missed.get("output"), bool) else f", it gave {missed.get('output')!r}"
+    return f"'{name}'{gave}" + (f": {why}" if why else "")
 
 
 def _last_line(exception: Any) -> str:

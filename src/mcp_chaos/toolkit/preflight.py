@@ -18,12 +18,14 @@ from mcp_chaos.machine.spelling import hint, likeliest, unknown_keys
 from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
 from mcp_chaos.toolkit.experiment_keys import key_problems
 from mcp_chaos.toolkit.given import setting_problems, settings_named, spare_numbers
-from mcp_chaos.verdict.thresholds import parse_thresholds
+from mcp_chaos.toolkit.timing import deadline_problems, played, short_load_problems
+from mcp_chaos.verdict.thresholds import parse_assumptions, parse_thresholds
 
 EXTENSION = "mcp_chaos"
 CONTROL = "mcp_chaos.control"
 NEEDS = ("backend_proxy", "posts")
 """What an experiment may need of a server: a proxy before its backend; a dialect whose every message is a POST."""
+_KEYS = ("name", "thresholds", "assumptions", "needs")
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
 _LONGEST_PAUSE_S = 24 * 3600.0
 
@@ -103,9 +105,20 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
         if activity.get("provider", {}).get("module") in _MODULES:
             found += _activity_problems(activity, configuration, known, spare)
         problems += [f"'{activity.get('name')}': {problem}" for problem in found]
+    problems = problems or _timing_problems(experiment, configuration, settings, thresholds)
     if problems:
         raise UsageError(problems, "The experiment cannot be run as it is, and nothing was touched")
     return thresholds
+
+
+def _timing_problems(
+    experiment: Mapping[str, Any], configuration: Mapping[str, Any], settings: Settings, thresholds: Mapping[str, Any]
+) -> list[str]:
+    """What the numbers of an experiment, each of which is good by itself, cannot show together."""
+    method = played([a for a in experiment.get("method") or [] if isinstance(a, Mapping)], configuration)
+    parsed = parse_thresholds(thresholds)
+    thinks = settings.workload is not None
+    return [*short_load_problems(method, parsed, thinks=thinks), *deadline_problems(method, parsed)]
 
 
 def missing_controls(experiment: Mapping[str, Any]) -> list[str]:
@@ -133,22 +146,33 @@ def _control_problems(experiment: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def assumptions(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The assumptions of an experiment that was checked, as written."""
+    return {window: texts for block in _blocks(experiment) for window, texts in block.get("assumptions", {}).items()}
+
+
+def _blocks(experiment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    extensions = experiment.get("extensions") or []
+    return [block for block in extensions if isinstance(block, Mapping) and block.get("name") == EXTENSION]
+
+
 def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    blocks = [e for e in experiment.get("extensions") or [] if isinstance(e, Mapping) and e.get("name") == EXTENSION]
+    blocks = _blocks(experiment)
     if len(blocks) != 1:
         problems.append(f"extensions: one block named '{EXTENSION}' with thresholds is needed; there are {len(blocks)}")
         return {}
-    problems += unknown_keys("extensions", f"the block '{EXTENSION}'", blocks[0], ["name", "thresholds", "needs"])
+    problems += unknown_keys("extensions", f"the block '{EXTENSION}'", blocks[0], _KEYS)
     needs = blocks[0].get("needs", [])
     if not isinstance(needs, list) or not set(map(str, needs)) <= set(NEEDS):
         problems.append(f"extensions: 'needs' is a list of {', '.join(NEEDS)}, not {needs!r}")
     thresholds = blocks[0].get("thresholds", {})
-    try:
-        parse_thresholds(thresholds)
-    except UsageError as error:
-        problems += error.problems
-        return {}
-    return dict(thresholds)
+    before = len(problems)
+    for parse, given in ((parse_thresholds, thresholds), (parse_assumptions, blocks[0].get("assumptions", {}))):
+        try:
+            parse(given)
+        except UsageError as error:
+            problems += error.problems
+    return dict(thresholds) if len(problems) == before else {}
 
 
 def _activities(experiment: Mapping[str, Any]) -> Iterator[Activity]:

@@ -1,9 +1,11 @@
 """Pure: why calls did not succeed, in words: how many for each reason, and what the server said first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from mcp_chaos.history.bad_answers import BadAnswer
-from mcp_chaos.history.calls import GOOD, LANES, Reason
+from mcp_chaos.history.calls import GOOD, LANES, Calls, Reason
 from mcp_chaos.history.history import History
 from mcp_chaos.verdict.measure import Measured
 
@@ -29,7 +31,25 @@ def causes(measured: Measured, history: History, window: str, lane: str) -> str:
     """Why the other calls of a window and lane did not succeed, the commonest reason first; empty when all did."""
     counts = {r: n for r, n in measured.samples[window][lane].reasons.items() if r not in GOOD}
     answers = [answer for load in measured.loads for answer in history.bad_answers.get(load, [])]
-    mine = sorted(_within(answers, measured, window, lane), key=lambda answer: answer.done_ns)
+    return _told(counts, _within(answers, measured, window, lane))
+
+
+def causes_of_all(calls: Calls, answers: Sequence[BadAnswer]) -> str:
+    """Why some calls of a load did not succeed, and how many did; empty when all did.
+
+    Args:
+        calls: of the load, all of them.
+        answers: the first bad answers to them.
+    """
+    found = np.bincount(calls["reason"], minlength=len(Reason))
+    counts = {reason: int(found[reason]) for reason in Reason if found[reason] and reason not in GOOD}
+    ok = len(calls) - sum(counts.values())
+    return f"{ok} of {len(calls)} calls succeeded: {_told(counts, answers)}" if counts else ""
+
+
+def _told(counts: Mapping[Reason, int], answers: Sequence[BadAnswer]) -> str:
+    """How many calls did not succeed for each reason, the commonest first, each with the first answer of its kind."""
+    mine = sorted(answers, key=lambda answer: answer.done_ns)
     said = []
     for reason in sorted(counts, key=lambda reason: -counts[reason])[:_MOST_REASONS]:
         first = next((answer for answer in mine if answer.reason is reason), None)

@@ -22,11 +22,11 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.machine.spelling import hint
 from mcp_chaos.verdict.confidence import quantile_bounds
+from mcp_chaos.verdict.judgement import Judgement, told_apart
 from mcp_chaos.verdict.measure import FIGURE_NAMES, WINDOWS, Figures
 
 _LONGEST = 300
 _LARGEST = 1e15
-_WHOLE_FROM = 1000
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[float, float], bool]]] = {
     ast.LtE: ("<=", operator.le),
@@ -44,8 +44,9 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 
 _QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-_LATENCIES = (*_QUANTILES, "max_ms")
-_MOST_DIGITS = 15
+LATENCIES = (*_QUANTILES, "max_ms")
+"""The figures that are latencies of successful calls, none of which is above their deadline."""
+
 
 AllFigures = Mapping[str, Mapping[str, Figures]]
 """Figures by window, then lane."""
@@ -61,66 +62,6 @@ class NoDataError(Exception):
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What became of a threshold.
-
-    Args:
-        window: baseline, fault or recovery.
-        text: the threshold as written.
-        outcome: ``met``, ``missed``, ``no_data``, or ``inconclusive``: there are figures, and they do not decide it.
-        left, right: the two sides as numbers; ``None`` without data.
-        missing: the figure that was not measured.
-        why: what makes it inconclusive.
-        shares: how many of the calls it is about succeeded.
-        causes: why the others did not.
-    """
-
-    window: str
-    text: str
-    outcome: str
-    left: float | None
-    right: float | None
-    missing: str | None = None
-    why: str | None = None
-    shares: str | None = None
-    causes: str | None = None
-
-    def sentence(self) -> str:
-        """The judgement in words, for the reasons of a verdict."""
-        if self.outcome == "missed" and self.left is None:
-            return f"{self.window}: '{self.text}' was missed: the service never became steady again"
-        if self.outcome == "no_data":
-            return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
-        if self.outcome == "inconclusive":
-            return f"{self.window}: '{self.text}' cannot be judged: {self.why}"
-        left, right = told_apart(self.left, self.right)
-        against = "" if self.text.endswith(f" {right}") else f" against {right}"
-        because = f"; {self.shares}: {self.causes}" if self.causes else ""
-        return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}{because}"
-
-
-def number(value: float | None) -> str:
-    """A figure for people: a dash where there is none, *never* for a time that did not end, no power of ten."""
-    if value is None:
-        return "–"
-    if math.isinf(value):
-        return "never"
-    return f"{value:.4g}" if abs(value) < _WHOLE_FROM else f"{value:.0f}"
-
-
-def told_apart(left: float | None, right: float | None) -> tuple[str, str]:
-    """Two figures for people, with as many digits as it takes to tell them apart."""
-    found = number(left), number(right)
-    if found[0] != found[1] or left is None or right is None or left == right:
-        return found
-    for digits in range(5, _MOST_DIGITS):
-        found = f"{left:.{digits}g}", f"{right:.{digits}g}"
-        if found[0] != found[1]:
-            break
-    return found
-
-
-@dataclass(frozen=True)
 class Threshold:
     """One parsed threshold.
 
@@ -128,14 +69,16 @@ class Threshold:
         window: the window it is about.
         text: as written.
         comparison: its syntax tree, already checked.
+        assumed: whether it was written as an assumption.
     """
 
     window: str
     text: str
     comparison: ast.Compare
+    assumed: bool = False
 
     @classmethod
-    def parse(cls, window: str, text: Any) -> "Threshold":
+    def parse(cls, window: str, text: Any, *, assumed: bool = False) -> "Threshold":
         """Parse and check a threshold.
 
         Raises:
@@ -160,7 +103,12 @@ class Threshold:
             problems = ["it names no figure, so it says nothing about the run"]
         if problems:
             raise UsageError([f"{window}: in '{text}', {problem}" for problem in problems])
-        return cls(window, text.strip(), tree)
+        return cls(window, text.strip(), tree, assumed)
+
+    @property
+    def is_assumption(self) -> bool:
+        """Whether it is about what the fault did, not about the server."""
+        return self.assumed or "disturbed_calls" in self.text
 
     def names(self) -> list[tuple[str, str]]:
         """The windows and lanes whose figures it names."""
@@ -173,6 +121,19 @@ class Threshold:
         nodes = [n for n in ast.walk(self.comparison.left) if isinstance(n, ast.Name | ast.Attribute)]
         places = [_place(ast.unparse(node), self.window) for node in nodes]
         return next((place for place in places if place[2] in FIGURE_NAMES), None)
+
+    def upper_limit(self) -> tuple[str, float] | None:
+        """The figure that it bounds from above and by how much, where that is a number known without any run."""
+        left, right = self.comparison.left, self.comparison.comparators[0]
+        named = any(isinstance(node, ast.Name | ast.Attribute) for node in ast.walk(right))
+        if named or not isinstance(left, ast.Name | ast.Attribute):
+            return None
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt):
+            return None
+        try:
+            return _place(ast.unparse(left), self.window)[2], _value(right, self.window, {})
+        except NoDataError:  # a division by 0
+            return None
 
     def judge(
         self, figures: AllFigures, latencies: AllLatencies | None = None, deadline_ms: float | None = None
@@ -188,7 +149,7 @@ class Threshold:
             left = _value(self.comparison.left, self.window, figures)
             right = _value(self.comparison.comparators[0], self.window, figures)
         except NoDataError as error:
-            return Judgement(self.window, self.text, "no_data", None, None, str(error))
+            return Judgement(self.window, self.text, "no_data", None, None, str(error), assumption=self.is_assumption)
         met = _COMPARISONS[type(self.comparison.ops[0])][1](left, right)
         outcome, why = "met" if met else "missed", None
         if met and deadline_ms is not None and self._is_met_at(deadline_ms, figures):
@@ -200,12 +161,12 @@ class Threshold:
             measured, limit = told_apart(left, right)
             why = f"{measured} was measured against {limit}, which so few calls do not show at 99 % confidence"
             outcome = "inconclusive"
-        return Judgement(self.window, self.text, outcome, left, right, why=why)
+        return Judgement(self.window, self.text, outcome, left, right, why=why, assumption=self.is_assumption)
 
     def _is_met_at(self, deadline_ms: float, figures: AllFigures) -> bool:
         """Whether the latency that it bounds from above, if it has one, could be the deadline."""
         subject = self.subject()
-        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in _LATENCIES:
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in LATENCIES:
             return False
         window, lane, name = subject
         latency: dict[str, Any] = {name: deadline_ms}
@@ -231,26 +192,40 @@ def parse_thresholds(block: Any) -> list[Threshold]:
     Raises:
         UsageError: with all problems of all thresholds at once.
     """
+    thresholds = _parse("thresholds", block)
+    if not thresholds:
+        raise UsageError("thresholds: none is given, so no run could ever fail; give at least one")
+    return thresholds
+
+
+def parse_assumptions(block: Any) -> list[Threshold]:
+    """The assumptions of an experiment's ``extensions`` block, written as thresholds are; there may be none.
+
+    Raises:
+        UsageError: with all problems of all assumptions at once.
+    """
+    return _parse("assumptions", block)
+
+
+def _parse(key: str, block: Any) -> list[Threshold]:
     if not isinstance(block, Mapping):
-        raise UsageError(f"thresholds: a mapping from window ({', '.join(WINDOWS)}) to a list is needed, not {block!r}")
-    thresholds: list[Threshold] = []
+        raise UsageError(f"{key}: a mapping from window ({', '.join(WINDOWS)}) to a list is needed, not {block!r}")
+    found: list[Threshold] = []
     problems: list[str] = []
     for window, texts in block.items():
         if window not in WINDOWS:
-            problems.append(f"thresholds: there is no window '{window}'{hint(str(window), WINDOWS)}")
+            problems.append(f"{key}: there is no window '{window}'{hint(str(window), WINDOWS)}")
         elif not isinstance(texts, list):
-            problems.append(f"{window}: a list of thresholds is needed, not {texts!r}")
+            problems.append(f"{window}: a list of {key} is needed, not {texts!r}")
         else:
             for text in texts:
                 try:
-                    thresholds.append(Threshold.parse(window, text))
+                    found.append(Threshold.parse(window, text, assumed=key == "assumptions"))
                 except UsageError as error:
                     problems.extend(error.problems)
-    if not thresholds and not problems:
-        problems.append("thresholds: none is given, so no run could ever fail; give at least one")
     if problems:
         raise UsageError(problems)
-    return thresholds
+    return found
 
 
 def _problems(node: ast.expr, window: str) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 
 from mcp_chaos.history.calls import LANES
-from mcp_chaos.verdict.thresholds import Judgement
+from mcp_chaos.verdict.judgement import Judgement
 
 _WHEN = {
     "baseline": "Before any fault",
