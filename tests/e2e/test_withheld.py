@@ -1,5 +1,7 @@
 """No fault is injected when the load that is to be judged did not start, and the reason is told once."""
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.conftest import Chaos, activity, short_experiment
@@ -9,10 +11,10 @@ from tests.e2e.conftest import Chaos, activity, short_experiment
 @pytest.mark.parametrize("func", ["add_latency", "start_clients", "pause"])
 def test_without_its_load_nothing_is_injected(chaos: Chaos, func: str) -> None:
     (chaos.folder / "other.yaml").write_text("users: [{name: x, calls: [{tool: no_such_tool}]}]\n")
-    arguments = {"add_latency": {"latency_ms": 80}, "start_clients": {"for_s": 1.0}, "pause": {}}[func]
+    every: dict[str, dict[str, Any]] = {"add_latency": {"latency_ms": 80}, "start_clients": {"for_s": 1.0}, "pause": {}}
     method = [
         activity("start_load", workload="other.yaml", duration_s=3.0),
-        activity(func, **arguments),
+        activity(func, **every[func]),
         activity("heal"),
         activity("wait_for_load"),
     ]

@@ -14,7 +14,7 @@ from itertools import count, cycle
 
 from mcp_chaos.clients.behaviours import BEHAVIOURS, Chance, never_finish_the_request, never_read
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire
-from mcp_chaos.clients.tally import SessionTally, capacity_per_s, usual_s
+from mcp_chaos.clients.tally import SessionTally, pace_of
 from mcp_chaos.load.clients.http_connection import HttpConnection
 from mcp_chaos.mcp import Operation
 
@@ -83,11 +83,11 @@ class Storm:
 
     async def run(self, clients: int, for_s: float) -> StormResult:
         """Let them misbehave for ``for_s`` seconds."""
-        usual = await usual_s(self._wire, self._operation)
+        pace = await pace_of(self._wire, self._operation)
         # What is left unanswered must not be what a server has no capacity for: that would be an overload, not a storm.
-        pause_s = max(_PAUSE_S, clients / (_CAPACITY_SHARE * await capacity_per_s(self._wire, self._operation)))
+        pause_s = max(_PAUSE_S, clients / (_CAPACITY_SHARE * pace.capacity_per_s))
         until = time.monotonic() + for_s
-        tasks = [asyncio.create_task(self._misbehave(n, usual, pause_s, until)) for n in range(clients)]
+        tasks = [asyncio.create_task(self._misbehave(n, pace.usual_s, pause_s, until)) for n in range(clients)]
         tasks.append(asyncio.create_task(self._open_fresh_sessions(until)))
         tasks += [asyncio.create_task(self._hold(n, for_s)) for n in range(_HALF_REQUESTS + _SILENT_READERS)]
         await asyncio.gather(*tasks)

@@ -121,18 +121,36 @@ async def usual_s(wire: Wire, operation: Operation) -> float:
     return sorted(times)[len(times) // 2] if times else _USUAL_S
 
 
-async def capacity_per_s(wire: Wire, operation: Operation) -> float:
-    """About how many calls per second a server answers, from a few made at once; a small guess where it is not told."""
+@dataclass(frozen=True)
+class Pace:
+    """How a server answers a few calls that are made at once.
+
+    Args:
+        usual_s: how long the quickest took; a small guess where none was answered.
+        capacity_per_s: about how many calls it answers per second.
+    """
+
+    usual_s: float = _USUAL_S
+    capacity_per_s: float = _LEAST_PER_S
+
+
+async def pace_of(wire: Wire, operation: Operation) -> Pace:
+    """Make a few calls at once and see how a server answers them."""
     client = Client(wire, "mcp_chaos-trial")
+    times_s: list[float] = []
+    began = time.monotonic()
+
+    async def call() -> None:
+        with suppress(*FAILURES):
+            await client.call(operation)
+            times_s.append(time.monotonic() - began)
+
     with suppress(*FAILURES):
         await client.open()
         began = time.monotonic()
-        answers = await asyncio.gather(*(client.call(operation) for _ in range(_AT_ONCE)), return_exceptions=True)
-        took_s = time.monotonic() - began
-        answered = sum(not isinstance(answer, BaseException) for answer in answers)
+        await asyncio.gather(*(call() for _ in range(_AT_ONCE)))
         await client.close()
-        return max(_LEAST_PER_S, answered / took_s)
-    return _LEAST_PER_S
+    return Pace(min(times_s), max(_LEAST_PER_S, len(times_s) / max(times_s))) if times_s else Pace()
 
 
 async def fresh_sessions(wire: Wire, operation: Operation, sessions: int) -> SessionTally:
