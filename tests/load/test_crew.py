@@ -152,3 +152,22 @@ def test_told_to_stop_they_all_do(start: Callable[..., LoadProcess], folder: Run
     assert time.monotonic() - began < 5
     assert result["stopped_early"]
     assert result["total_requests"] == len(folder.calls("test"))
+
+
+@given(st.integers(1, 40), st.integers(1, 20))
+def test_no_more_calls_are_under_way_than_allowed_whatever_the_workers(users: int, shares: int) -> None:
+    step = OpenStep(users, 100, 10.0)
+    parts = [part_of(step, share, shares) for share in range(shares)]
+    assert sum(part["open"]["users"] for part in parts) == users
+    calling = [part for part in parts if part["open"]["users"]]
+    assert [part["share"] for part in calling] == list(range(min(users, shares)))  # no moment is left to nobody
+    assert all(part["shares"] == len(calling) for part in calling)
+
+
+def test_workers_without_a_user_leave_the_schedule_to_the_others(
+    start: Callable[..., LoadProcess], folder: RunFolder
+) -> None:
+    start(Constant(rate_per_s=200, duration_s=0.5, max_users=2)).wait(30)
+    calls = folder.calls("test")
+    assert sorted(set(calls["worker"])) == [0, 1]
+    assert len(calls) == 100

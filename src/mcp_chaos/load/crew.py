@@ -143,11 +143,12 @@ class Team:
 def part_of(step: Step, share: int, shares: int) -> dict[str, Any]:
     """One process's part of a step, as JSON: users and calls dealt out as evenly as they go; of an open step a share.
 
-    A process has no call to make without a user to make it, so calls are dealt by users.
+    A process has no call to make without a user to make it, so calls are dealt by users, and an open step has no more
+    shares than users.
     """
     users = _dealt(step.users, share, shares)
     if isinstance(step, OpenStep):
-        return {"open": {**asdict(step), "users": max(1, users)}, "share": share, "shares": shares}
+        return {"open": {**asdict(step), "users": users}, "share": share, "shares": min(shares, step.users)}
     before = sum(_dealt(step.users, other, shares) for other in range(share))
     first, after = (step.total_requests * n // step.users for n in (before, before + users))
     return {"closed": {"users": users, "total_requests": after - first}}

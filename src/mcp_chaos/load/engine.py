@@ -56,7 +56,8 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
         self.tls = client_context() if spec.target.tls else None
-        self.credentials = header_lines(credential_headers())
+        self.credential_headers = credential_headers()
+        self.credentials = header_lines(self.credential_headers)
         self.clock = clock
         self.now_ns = clock.now_ns
         self.workload = spec.workload
@@ -255,7 +256,8 @@ class Engine:
         while (fresh_for_s := fresh_for_s_of_credentials()) is not None:
             await asyncio.sleep(fresh_for_s)
             with suppress(McpChaosError):  # the old ones may still be good; the server says when they are not
-                self.credentials = header_lines(await asyncio.to_thread(credential_headers))
+                self.credential_headers = await asyncio.to_thread(credential_headers)
+                self.credentials = header_lines(self.credential_headers)
                 for user in self._users:
                     user.forget_head()
 

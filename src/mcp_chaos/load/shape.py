@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import LANES
+from mcp_chaos.history.folder import can_name_a_load
 
 MAX_USERS = 10_000
 MAX_WORKERS = 64
@@ -277,8 +278,8 @@ def check_load(
         UsageError: with every problem at once; nothing was changed.
     """
     problems = []
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        problems.append(f"name: letters, digits, '-' and '_' are needed, as it names files, not {name!r}")
+    if not can_name_a_load(name):
+        problems.append(f"name: letters, digits, '-' and '_', at most 200, as it names files, not {str(name)[:80]!r}")
     if not isinstance(lane, str) or lane not in LANES:
         problems.append(f"lane: there is no {lane!r}; there are {', '.join(LANES)}")
     problems += number_problems("deadline_s", deadline_s, 0.0001, MAX_DEADLINE_S)

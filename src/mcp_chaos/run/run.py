@@ -145,12 +145,21 @@ class Run:
 
         Raises:
             UsageError: there is no such proxy or part.
-            ToxiproxyError, PartError: what could not be healed.
+            ToxiproxyError, PartError: what could not be healed; all was tried.
         """
         known = [*self.environment.ways, *self.environment.parts]
         if where is not None and where not in known:
             raise UsageError(f"There is no proxy or part '{where}' to heal; there are {', '.join(known)}.")
-        return [*self.injector.heal(where), *self.process_faults.heal(where)]
+        healed: list[str] = []
+        errors: list[McpChaosError] = []
+        for faults in (self.injector, self.process_faults):  # a Toxiproxy that is dead keeps no process paused
+            try:
+                healed += faults.heal(where)
+            except McpChaosError as error:
+                errors.append(error)
+        if errors:
+            raise type(errors[0])("\n".join(map(str, errors)))
+        return healed
 
     @property
     def injector(self) -> Injector:
@@ -243,7 +252,7 @@ class Run:
 
     def running_loads(self) -> list[LoadProcess]:
         """The loads that still make calls."""
-        return [load for load in self._loads.values() if load.running]
+        return [load for load in list(self._loads.values()) if load.running]  # others may start one meanwhile
 
     def wait_for_load(self, name: str, timeout_s: float) -> dict[str, Any]:
         """Wait for a load's end and return its result; a signal to the run ends the waiting.
