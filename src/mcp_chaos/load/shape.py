@@ -47,6 +47,19 @@ class OpenStep(Step):
     poisson: bool = False
 
 
+@dataclass(frozen=True)
+class CycleStep(Step):
+    """One cycle of a sustained load: each user makes its share of the calls once, at a moment of its own.
+
+    Args:
+        cycle_s: the time over which the users' beginnings are spread.
+        all_users: how many users share it, those of all processes.
+    """
+
+    cycle_s: float
+    all_users: int
+
+
 class Shape(Protocol):
     """When a load sends."""
 
@@ -116,7 +129,10 @@ class Ramp:
 
 @dataclass(frozen=True)
 class Sustained:
-    """``requests_per_user`` calls per user every ``cycle_s``, for ``duration_s``; 10 minutes by itself."""
+    """``requests_per_user`` calls per user every ``cycle_s``, for ``duration_s``; 10 minutes by itself.
+
+    Users do not begin their cycles at the same moment, so that a short fault meets some of them, and never all or none.
+    """
 
     users: int = 10
     duration_s: float = 600.0
@@ -125,7 +141,8 @@ class Sustained:
 
     def first(self) -> Step:
         """The first cycle."""
-        return Step(self.users, self.users * self.requests_per_user)
+        total = self.users * self.requests_per_user
+        return CycleStep(self.users, total, self.cycle_s, self.users) if self.cycle_s else Step(self.users, total)
 
     def following(
         self, done: int, elapsed_s: float, took_s: float, success_fraction: float
