@@ -96,6 +96,7 @@ class Run:
         if not self.environment.direct:
             env = self.environment
             self._injector = Injector(env.toxiproxy, env.ways, self.folder, self.clock, env.restart_toxiproxy)
+            self._injector.start()
             self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
         self._progress = Progress(self.running_loads, self.say)
         self._pulse = Pulse()
