@@ -20,6 +20,7 @@ from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.kinds import Flap, Partition
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
+from mcp_chaos.faults.protocol import with_exchange
 from mcp_chaos.faults.rarity import LONGEST_PROOF_S
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
@@ -127,7 +128,7 @@ class Injector:
         return active.receipt if is_new else {**active.receipt, "already": True}
 
     def _inject(self, fault: Fault) -> tuple[_Active, bool]:
-        lane = self._lane(fault.proxy)
+        lane = self._lanes[fault.proxy] = with_exchange(self._lane(fault.proxy))
         with self._lock:
             before = self._active.get((fault.proxy, fault.place()))
             if before is not None and before.fault == fault:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from mcp_chaos.config.hosts import host_problems, is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults.exchange import HTTP, Exchange
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
@@ -30,12 +31,14 @@ class Upstream:
         host_header: what its own clients call it.
         path: of a page that the canary may ask for; it should cost the server little.
         tls: whether it speaks TLS.
+        exchange: what is said to it first; ``None`` where nobody knows yet what it speaks.
     """
 
     address: Address
     host_header: str
     path: str = "/"
     tls: bool = False
+    exchange: Exchange | None = HTTP
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Proxies:
         for state in self.server.proxies().values():
             upstream = _address(state.upstream)
             if upstream is not None and not self._host_problems(upstream[0]):
-                self._know(state, Upstream(upstream, joined(upstream)))
+                self._know(state, Upstream(upstream, joined(upstream), exchange=None))
 
     def make(self, name: str, upstream: Upstream) -> ProxyState:
         """Find or create a proxy before a server.
@@ -136,7 +139,13 @@ class Proxies:
         if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
             host = self.server.host
         self.ways[state.name] = Route(
-            state.name, (host, state.port), upstream.address, upstream.host_header, upstream.path, tls=upstream.tls
+            state.name,
+            (host, state.port),
+            upstream.address,
+            upstream.host_header,
+            upstream.path,
+            upstream.tls,
+            upstream.exchange,
         )
 
 
