@@ -208,7 +208,7 @@ def start_load(
             made = make_shape(shape, **{**given, "users": run.capacity_of(users_from)})
         calls = read_workload(*names_of(workload)) if workload else None
         if calls is not None:
-            run.environment.check_workload(calls)
+            calls = run.environment.check_workload(calls)
         spec = replace(run.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
         run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}

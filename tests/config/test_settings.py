@@ -109,7 +109,7 @@ def test_what_only_sounds_like_production_is_a_host_like_any(host: str) -> None:
         ({"mcp_proxy_listen": "8666"}, "host:port is needed"),
         ({"mcp_proxy_listen": "127.0.0.1:99999"}, "host:port is needed"),
         ({"mcp_proxy_listen": "here"}, "host:port is needed"),
-        ({"mcp_chaos_seed": "lucky"}, "a whole number is needed"),
+        ({"mcp_chaos_seed": "lucky"}, "a whole number of up to 18 digits is needed"),
         ({"mcp_url": "http://127.0.0.1/?API_KEY=secret"}, "'API_KEY' in a URL would end up in logs"),
         ({"mcp_url": "http://127.0.0.1/", "mcp_command": "true"}, "unset one of them"),
         ({"mcp_command": "true", "mcp_dialect": "sse"}, "a stdio server speaks streamable or modern"),
@@ -127,6 +127,13 @@ def test_what_cannot_be_used_is_told(configuration: dict[str, str], said: str) -
         resolve(configuration)
     assert said in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seed", ["9" * 5000, "-1", "1.5"])
+def test_a_seed_is_a_number_that_can_be_used(seed: str) -> None:
+    with pytest.raises(UsageError, match="a whole number of up to 18 digits is needed") as refused:
+        resolve({"mcp_chaos_seed": seed})
+    assert len(str(refused.value)) < 300
 
 
 def test_all_problems_come_at_once() -> None:

@@ -1,5 +1,6 @@
 """Heals that make a proxy anew, faults that somebody takes away, and a Toxiproxy that goes: with the real one."""
 
+import signal
 import socket
 import struct
 import threading
@@ -231,19 +232,57 @@ def own(tmp_path: Path) -> Iterator[Part]:
     part.stop()
 
 
-def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
-    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
-) -> None:
+def restarting(own: Part) -> Callable[[], None]:
     def restart() -> None:
         own.child.stop()
         own.start()
         own.wait_until_it_answers()
 
+    return restart
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_toxiproxy_of_the_runs_own_that_does_not_answer_is_started_again_between_faults(
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock, number: int
+) -> None:
+    server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
+    state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
+    lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    injector = Injector(server, {"mcp": lane}, folder, clock, restarting(own))
+    injector.start()
+    own.child.signal(number)
+    wait_for(folder, "proxy_recreated", 30)
+    assert server.proxies() == {"mcp": state}
+    assert "proof" in injector.inject(make_fault(Latency, latency_ms=60))
+    injector.heal()
+    injector.close()
+    assert [e.kind for e in folder.events()][:3] == ["toxiproxy_unreachable", "toxiproxy_restarted", "proxy_recreated"]
+
+
+def test_a_fault_starts_a_dead_toxiproxy_again(
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
+) -> None:
+    server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
+    state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
+    lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
+    injector = Injector(server, {"mcp": lane}, folder, clock, restarting(own))
+    injector.start()
+    own.child.signal(signal.SIGKILL)
+    own.child.wait(5)
+    assert "proof" in injector.inject(make_fault(Latency, latency_ms=60))
+    assert len(events(folder, "toxiproxy_restarted")) == len(events(folder, "toxiproxy_unreachable")) == 1
+    injector.heal()
+    injector.close()
+
+
+def test_a_toxiproxy_of_the_runs_own_that_is_dead_is_started_again_to_heal(
+    own: Part, healthy: SocketServer, folder: RunFolder, clock: Clock
+) -> None:
     server = ToxiproxyServer(f"http://127.0.0.1:{own.port.number}")
     state = server.create_proxy("mcp", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
     other = server.create_proxy("mcp_control", "127.0.0.1:0", f"127.0.0.1:{healthy.port}")
     lane = Route("mcp", ("127.0.0.1", state.port), ("127.0.0.1", healthy.port), "mcp")
-    injector = Injector(server, {"mcp": lane}, folder, clock, restart)
+    injector = Injector(server, {"mcp": lane}, folder, clock, restarting(own))
     injector.inject(make_fault(BlackHole))
     own.child.signal(9)
     own.child.wait(5)

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -106,15 +108,20 @@ def orphan(folder: RunFolder) -> subprocess.Popen[bytes]:
     return subprocess.Popen(SLEEP, env={**os.environ, MARKER: str(folder.path)}, start_new_session=True)
 
 
+def die(watchdog: Watchdog) -> None:
+    """What becomes of a watchdog whose run is killed: nobody looks after it, and the kernel closes the pipe."""
+    watchdog._stop_keeping()
+    assert watchdog._process.stdin is not None
+    watchdog._process.stdin.close()
+
+
 def test_a_watchdog_cleans_up_after_a_run_that_died(
     folder: RunFolder, toxiproxy: ToxiproxyServer, clock: Clock, orphan: subprocess.Popen[bytes]
 ) -> None:
     leave_behind(folder, toxiproxy)
     watchdog = Watchdog(folder, clock)
     process = psutil.Process(watchdog._process.pid)
-    pipe = watchdog._process.stdin
-    assert pipe is not None
-    pipe.close()  # what the kernel does when the run is killed
+    die(watchdog)
     assert orphan.wait(10) != 0
     watchdog._process.wait(10)
     assert not process.is_running()
@@ -128,8 +135,7 @@ def test_a_watchdog_that_cannot_heal_puts_it_on_record(folder: RunFolder, clock:
     folder.event(1, "toxiproxy_ready", url=f"http://127.0.0.1:{nobody.number}", embedded=False)
     folder.event(2, "proxy_created", proxy="mcp")
     watchdog = Watchdog(folder, clock)
-    assert watchdog._process.stdin is not None
-    watchdog._process.stdin.close()
+    die(watchdog)
     assert watchdog._process.wait(10) == 1
     nobody.release()
     assert folder.events()[-1].kind == "heal_failed"
@@ -152,4 +158,40 @@ def test_a_watchdog_that_somebody_killed_can_be_dismissed(folder: RunFolder, clo
     os.kill(watchdog._process.pid, signal.SIGKILL)
     watchdog._process.wait()
     watchdog.dismiss()
-    assert [(e.kind, e.data["part"]) for e in folder.events()] == [("part_died", "watchdog")]
+    kinds = [event.kind for event in folder.events()]
+    assert kinds in (["watchdog_died"], ["watchdog_died", "watchdog_replaced"])
+
+
+def killed(watchdog: Watchdog, folder: RunFolder, events: int) -> list[str]:
+    """The kinds of events, so many, that came of a watchdog that somebody killed."""
+    os.kill(watchdog._process.pid, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while len(folder.events()) < events:
+        assert time.monotonic() < until
+        threading.Event().wait(0.01)
+    return [event.kind for event in folder.events()]
+
+
+def test_a_watchdog_that_died_is_replaced_by_one_that_cleans_up(
+    folder: RunFolder, clock: Clock, orphan: subprocess.Popen[bytes]
+) -> None:
+    watchdog = Watchdog(folder, clock)
+    first = watchdog._process.pid
+    assert killed(watchdog, folder, 2) == ["watchdog_died", "watchdog_replaced"]
+    assert watchdog._process.pid != first
+    die(watchdog)
+    assert orphan.wait(10) != 0
+    watchdog._process.wait(10)
+
+
+def test_a_watchdog_that_cannot_be_replaced_is_missed(
+    folder: RunFolder, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watchdog = Watchdog(folder, clock)
+
+    def fail() -> subprocess.Popen[bytes]:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(watchdog, "_start", fail)
+    assert killed(watchdog, folder, 2) == ["watchdog_died", "part_died"]
+    watchdog._stop_keeping()

@@ -171,3 +171,20 @@ def test_a_child_that_does_not_answer_is_told(tmp_path: Path) -> None:
     child.stop()
     child.stop()
     Child("never", ["x"], tmp_path / "n.log", "m").stop()
+
+
+def test_a_part_that_does_not_come_back_keeps_no_other_paused(
+    victim: Victim, folder: RunFolder, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = ProcessFaults({"gone": victim, "server": victim}, folder, clock)
+    paused = {"fault_id": "process-2", "proxy": "server", "name": PAUSE, "toxics": []}
+    faults.hurt("gone", KILL)
+    monkeypatch.setitem(faults._active, "server", paused)
+
+    def fail() -> None:
+        raise PartError("it does not come back")
+
+    monkeypatch.setattr(victim.child, "start", fail)
+    with pytest.raises(PartError, match="does not come back"):
+        faults.heal()
+    assert faults.hurt_parts == ["gone"]

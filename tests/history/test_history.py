@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history.calls import CALL, Outcome, Reason, outcome_of, read_calls
-from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.folder import RunFolder, can_name_a_load
 from mcp_chaos.history.history import History
 from mcp_chaos.history.json_lines import JsonLines
 from mcp_chaos.machine.clock import Clock
@@ -125,3 +126,21 @@ def test_a_file_is_replaced_at_once(folder: RunFolder) -> None:
     folder.write("x.json", {"a": 2})
     assert json.loads((folder.path / "x.json").read_text()) == {"a": 2}
     assert not list(folder.path.glob(".x.json*"))
+
+
+def test_two_runs_that_begin_in_one_millisecond_have_two_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Frozen":
+            return cls(2026, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("mcp_chaos.history.folder.datetime", Frozen)
+    made = [RunFolder.create(tmp_path, "x").path.name for _ in range(3)]
+    assert made == [f"20260101T000000.000Z-x{end}" for end in ("", "-2", "-3")]
+
+
+@pytest.mark.parametrize(("name", "can"), [("a-b_9", True), ("ü" * 100, True), ("ü" * 101, False), ("a/b", False)])
+def test_a_load_has_a_name_that_files_can_have(name: str, can: bool) -> None:
+    assert can_name_a_load(name) is can

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mcp_chaos.load.arrivals import due_ns
-from mcp_chaos.load.shape import OpenStep
+from mcp_chaos.load.arrivals import begins_after_s, due_ns
+from mcp_chaos.load.shape import CycleStep, OpenStep
 
 S = 1_000_000_000
 START_NS = 1_790_000_000 * S
@@ -95,3 +95,19 @@ def test_a_worker_beyond_the_number_of_calls_has_none() -> None:
 def test_a_long_schedule_is_made_as_it_is_needed(poisson: bool) -> None:
     endless = due_ns(OpenStep(10, 10**15, 10.0, poisson), 1, START_NS)
     assert START_NS - FLOAT_NS <= next(endless) < START_NS + 100 * S
+
+
+@given(st.integers(1, 400), st.integers(0, 10**18))
+def test_the_users_of_a_cycle_begin_all_over_it(users: int, seed: int) -> None:
+    step = CycleStep(users, users, 10.0, users)
+    begins_s = [begins_after_s(step, seed, user) for user in range(users)]
+    assert begins_s == [begins_after_s(step, seed, user) for user in range(users)]
+    assert begins_s == sorted(begins_s)
+    gaps_s = np.diff([*begins_s, 10.0 + begins_s[0]])
+    assert gaps_s.min() >= 0.49 * 10 / users
+    assert gaps_s.max() <= 1.51 * 10 / users
+
+
+def test_other_seeds_begin_otherwise() -> None:
+    step = CycleStep(5, 5, 1.0, 5)
+    assert len({begins_after_s(step, seed, 3) for seed in range(20)}) == 20

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from mcp_chaos.errors import PartError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.crew import part_of
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import AnyShape, Burst, Constant, OpenStep, Ramp, Step, Sustained
+from mcp_chaos.load.shape import AnyShape, Burst, Constant, CycleStep, OpenStep, Ramp, Step, Sustained
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import children_of_run, end_children
@@ -67,6 +68,14 @@ def test_users_and_calls_are_dealt_out_completely(users: int, total: int, shares
     assert sum(part.total_requests for part in parts) == total
     assert all(part.users for part in parts if part.total_requests)
     assert max(part.users for part in parts) - min(part.users for part in parts) <= 1
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 9))
+def test_a_cycle_is_dealt_out_by_users(users: int, each: int, shares: int) -> None:
+    step = CycleStep(users, users * each, 10.0, users)
+    parts = [CycleStep(**part_of(step, share, shares)["cycle"]) for share in range(shares)]
+    assert sum(part.users for part in parts) == users
+    assert all((part.total_requests, part.all_users) == (part.users * each, users) for part in parts)
 
 
 def test_an_open_step_is_one_schedule_of_which_each_has_a_share() -> None:
@@ -152,3 +161,39 @@ def test_told_to_stop_they_all_do(start: Callable[..., LoadProcess], folder: Run
     assert time.monotonic() - began < 5
     assert result["stopped_early"]
     assert result["total_requests"] == len(folder.calls("test"))
+
+
+@given(st.integers(1, 40), st.integers(1, 20))
+def test_no_more_calls_are_under_way_than_allowed_whatever_the_workers(users: int, shares: int) -> None:
+    step = OpenStep(users, 100, 10.0)
+    parts = [part_of(step, share, shares) for share in range(shares)]
+    assert sum(part["open"]["users"] for part in parts) == users
+    calling = [part for part in parts if part["open"]["users"]]
+    assert [part["share"] for part in calling] == list(range(min(users, shares)))  # no moment is left to nobody
+    assert all(part["shares"] == len(calling) for part in calling)
+
+
+def test_workers_without_a_user_leave_the_schedule_to_the_others(
+    start: Callable[..., LoadProcess], folder: RunFolder
+) -> None:
+    start(Constant(rate_per_s=200, duration_s=0.5, max_users=2)).wait(30)
+    calls = folder.calls("test")
+    assert sorted(set(calls["worker"])) == [0, 1]
+    assert len(calls) == 100
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_users_are_spread_over_their_cycle_and_a_short_cut_meets_some_of_them(
+    start: Callable[..., LoadProcess], folder: RunFolder, workers: int
+) -> None:
+    result = start(Sustained(users=9, duration_s=1.8, cycle_s=0.9, requests_per_user=2), workers=workers).wait(30)
+    calls = folder.calls("test")
+    assert [cycle["total_requests"] for cycle in result["detailed_results"]] == [18, 18]
+    per_user = Counter(calls["user"].tolist())
+    assert len(per_user) == 9
+    assert set(per_user.values()) == {4}
+    for step in (0, 1):
+        begins = np.sort(
+            [calls["intended_ns"][(calls["step"] == step) & (calls["user"] == user)].min() for user in per_user]
+        )
+        assert begins[-1] - begins[0] > 0.6e9  # never all at once

@@ -6,12 +6,18 @@ import socket
 import time
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from websockets.sync.server import ServerConnection
 
 from mcp_chaos.config import credentials, oauth
+from mcp_chaos.errors import UsageError
+from mcp_chaos.load.locust.credentials import KeptCredentials
 from tests.conftest import read_request, serving
 from tests.load.test_engine import http, reasons, run_engine, spec_for
+from tests.load.websocket_servers import answer, talking
+from tests.load.websocket_servers import spec_for as websockets_to
 from tests.servers import answering, result_for
 
 
@@ -80,3 +86,44 @@ def test_a_token_file_is_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_credentials_that_cannot_be_got_anew_are_used_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rewriting(monkeypatch, tmp_path, "")
     assert tokens_of_a_load(40) == ["first"]
+
+
+def tokens_of_websockets(calls: int) -> list[str]:
+    """The tokens that a server was sent which ends each WebSocket after its first call, in order, each once."""
+    sent: list[str] = []
+
+    def once(connection: ServerConnection, message: dict[str, Any]) -> None:
+        assert connection.request is not None
+        sent.append(connection.request.headers["Authorization"].removeprefix("Bearer "))
+        time.sleep(0.02)
+        answer(connection, message)
+        connection.close()
+
+    with talking(once) as server:
+        assert reasons(run_engine(websockets_to(server.port, deadline_s=5), 1, calls))["OK"]
+    return list(dict.fromkeys(sent))
+
+
+@pytest.mark.parametrize(("text", "sent"), [("second", ["first", "second"]), ("", ["first"])])
+def test_websockets_have_the_same_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, sent: list[str]
+) -> None:
+    rewriting(monkeypatch, tmp_path, text)
+    assert tokens_of_websockets(40) == sent
+
+
+def test_locust_has_the_same_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    monkeypatch.setenv("MCP_TOKEN_FILE", str(file))
+    kept = KeptCredentials()
+    with pytest.raises(UsageError):
+        kept.headers()
+    file.write_text("first")
+    assert kept.headers() == [("Authorization", "Bearer first")]
+    file.write_text("second")
+    assert kept.headers() == [("Authorization", "Bearer first")]  # it is young yet
+    monkeypatch.setattr(kept, "_until_s", 0.0)
+    assert kept.headers() == [("Authorization", "Bearer second")]
+    file.unlink()
+    monkeypatch.setattr(kept, "_until_s", 0.0)
+    assert kept.headers() == [("Authorization", "Bearer second")]

@@ -3,7 +3,18 @@
 import pytest
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.load.shape import AnyShape, Burst, Constant, OpenStep, Ramp, Step, Sustained, make_shape, shape_to_json
+from mcp_chaos.load.shape import (
+    AnyShape,
+    Burst,
+    Constant,
+    CycleStep,
+    OpenStep,
+    Ramp,
+    Step,
+    Sustained,
+    make_shape,
+    shape_to_json,
+)
 
 
 def test_the_burst_is_50_requests_at_10() -> None:
@@ -28,14 +39,18 @@ def test_the_ramp_stops_below_95_percent() -> None:
 
 def test_the_sustained_load_is_5_requests_per_user_every_10_s_for_10_minutes() -> None:
     shape = make_shape("sustained", users=7)
-    assert shape.first() == Step(7, 35)
-    assert shape.following(1, 3, 3, 1) == (7, Step(7, 35))
-    assert shape.following(59, 583, 3, 0) == (7, Step(7, 35))
+    assert shape.first() == CycleStep(7, 35, 10.0, 7)
+    assert shape.following(1, 3, 3, 1) == (7, CycleStep(7, 35, 10.0, 7))
+    assert shape.following(59, 583, 3, 0) == (7, CycleStep(7, 35, 10.0, 7))
     assert shape.following(60, 593, 3, 1) is None
 
 
 def test_a_cycle_that_ran_over_is_followed_at_once() -> None:
-    assert make_shape("sustained").following(1, 25, 25, 0) == (0, Step(10, 50))
+    assert make_shape("sustained").following(1, 25, 25, 0) == (0, CycleStep(10, 50, 10.0, 10))
+
+
+def test_cycles_without_a_length_are_closed_steps() -> None:
+    assert make_shape("sustained", cycle_s=0).first() == Step(10, 50)
 
 
 @pytest.mark.parametrize("shape", [Burst(1, 2), Ramp(max_users=9), Sustained(3), Constant(20.5, 3, "poisson")])

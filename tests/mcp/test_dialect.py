@@ -91,3 +91,23 @@ def test_an_answer_that_has_to_say_something_is_not_good_when_it_is_empty() -> N
     assert judged([{"type": "text", "text": "a"}]) is Reason.OK
     assert judged([{"type": "text", "text": " "}]) is Reason.WRONG_CONTENT
     assert judged([]) is Reason.WRONG_CONTENT
+
+
+@pytest.mark.parametrize(
+    ("result", "offers", "reason"),
+    [
+        ({"tools": [{"name": "a"}, {"name": "b"}]}, ("a", "b"), Reason.OK),
+        ({"tools": [{"name": "b"}, {"name": "c"}, {"name": "a"}]}, ("a", "b"), Reason.OK),
+        ({"tools": []}, (), Reason.OK),
+        ({"tools": [{"name": "a"}], "nextCursor": "2"}, ("a", "b"), Reason.OK),
+        ({"tools": [{"name": "c"}], "nextCursor": "2"}, ("a", "b"), Reason.WRONG_CONTENT),
+        ({"tools": [{"name": "a"}]}, ("a", "b"), Reason.WRONG_CONTENT),
+        ({"tools": []}, ("a",), Reason.WRONG_CONTENT),
+        ({"tools": "a"}, (), Reason.WRONG_ANSWER),
+        ({"content": []}, (), Reason.WRONG_ANSWER),
+        ([], (), Reason.WRONG_ANSWER),
+    ],
+)
+def test_a_list_of_tools_is_known_by_its_names(result: Any, offers: tuple[str, ...], reason: Reason) -> None:
+    asked = Operation("", method="tools/list", offers=offers)
+    assert Streamable().judge(1, 200, {"jsonrpc": "2.0", "id": 1, "result": result}, asked) is reason

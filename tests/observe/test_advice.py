@@ -1,6 +1,7 @@
 """Each bad first answer is named for what it is, with what to do: from small real servers that give it."""
 
 import contextlib
+import json
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,9 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.advice import network_advice, shown
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.observe.target import choose_operation, list_tools
+from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
 from tests.conftest import Handler, answer_always, serving
-from tests.servers import http, tools_server
+from tests.servers import answering, http, result_for, tools_server
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +158,44 @@ def test_a_url_is_shown_without_its_query() -> None:
     assert shown("http://a/mcp?key=secret") == "http://a/mcp?..."
     assert shown("http://a/mcp") == "http://a/mcp"
     assert Operation("x").name == "x"
+
+
+def replicas(initialized: bool, refusal: bytes) -> Handler:
+    """Two replicas in one: the session that one gave is not known to the other, which is asked from then on.
+
+    Args:
+        initialized: whether the first one hears the end of the handshake too.
+        refusal: what the other one says.
+    """
+
+    def answer(request: bytes) -> bytes:
+        if request.startswith(b"DELETE"):
+            return refusal
+        method = json.loads(request.partition(b"\r\n\r\n")[2])["method"]
+        if method == "initialize":
+            return http(result_for(request, result={"protocolVersion": "2025-11-25"}), extra="Mcp-Session-Id: 1\r\n")
+        if method == "notifications/initialized" and initialized:
+            return http(b"", status="202 Accepted")
+        return refusal
+
+    return answering(answer)
+
+
+def rpc_error(text: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": text}}).encode()
+
+
+NOT_FOUND = http(rpc_error("Session not found"), status="404 No")
+NOT_VALID = http(rpc_error("No valid session ID"), status="400 No")
+
+
+@pytest.mark.parametrize("initialized", [True, False])
+@pytest.mark.parametrize("refusal", [NOT_FOUND, NOT_VALID])
+def test_a_session_that_is_lost_at_once_looks_like_replicas(initialized: bool, refusal: bytes) -> None:
+    with serving(replicas(initialized, refusal)) as server, pytest.raises(TargetError, match="several replicas behind"):
+        list_tools(f"http://127.0.0.1:{server.port}/mcp", "streamable", 5)
+
+
+def test_a_call_whose_session_is_lost_at_once_looks_like_replicas() -> None:
+    with serving(replicas(True, NOT_FOUND)) as server, pytest.raises(TargetError, match="several replicas behind"):
+        check_answers(f"http://127.0.0.1:{server.port}/mcp", "streamable", Operation("x"), 5)

@@ -42,6 +42,12 @@ def test_nothing_a_server_said_becomes_a_part_of_the_page(tmp_path: Path) -> Non
     assert "<" not in shown.data
 
 
+def test_a_page_says_which_version_made_the_run(tmp_path: Path) -> None:
+    facts = dict(run_page(write_run(tmp_path, made_by="0.0.9")).facts)
+    assert facts["mcp_chaos"] == "0.0.9"
+    assert "mcp_chaos" not in dict(run_page(write_run(tmp_path)).facts)  # nobody knows
+
+
 def test_a_run_without_calls_has_a_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     folder.calls_path("sustained").unlink()

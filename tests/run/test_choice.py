@@ -1,7 +1,7 @@
 """What the load calls is chosen from what the server offers, and only reads unless a person allows more."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -68,6 +68,13 @@ def test_the_name_of_a_tool_is_no_promise(url: Callable[..., str]) -> None:
 def test_a_tool_that_is_not_offered_is_named(url: Callable[..., str]) -> None:
     with pytest.raises(TargetError, match="does not offer the tool 'gone'"):
         check_workload(SETTINGS, url(NOW), Workload.of(Operation("gone")))
+
+
+def test_lists_of_tools_know_what_they_have_to_name(url: Callable[..., str]) -> None:
+    workload = Workload.of(Operation("now"), Operation("", method="tools/list"))
+    checked = check_workload(SETTINGS, url(NOW, DROP), workload)
+    assert [operation.offers for operation in checked.operations] == [(), ("now", "drop")]
+    assert Workload.from_json(asdict(checked)) == checked
 
 
 def test_the_specifications_dialect_has_three_tools_and_no_list() -> None:

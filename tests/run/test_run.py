@@ -10,7 +10,8 @@ from chaoslib import exit as chaos_exit
 
 from mcp_chaos import actions, probes
 from mcp_chaos.config.settings import Settings
-from mcp_chaos.errors import PartError, UsageError
+from mcp_chaos.errors import PartError, ToxiproxyError, UsageError
+from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.machine.processes import children_of_run
 from mcp_chaos.run import current as runs
 from mcp_chaos.run.run import Run
@@ -65,6 +66,35 @@ def test_a_reading_of_nothing_is_refused(run: Run) -> None:
     actions.stop_load("b")
     with pytest.raises(UsageError, match="made no call in the last"):
         probes.load_reading("b", "p95_ms", 1e-9)
+
+
+def test_a_process_is_continued_though_toxiproxy_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str | None) -> list[str]:
+        raise ToxiproxyError("Toxiproxy did not answer")
+
+    actions.pause("server")
+    with monkeypatch.context() as broken:
+        broken.setattr(run.injector, "heal", fail)
+        with pytest.raises(ToxiproxyError, match="did not answer"):
+            run.heal()
+    assert not run.process_faults.hurt_parts
+    assert probes.server_answers()
+
+
+def test_running_loads_can_be_asked_for_while_others_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: dict[str, LoadProcess] = {}
+
+    class Starting(LoadProcess):
+        def __init__(self) -> None: ...
+
+        @property
+        def running(self) -> bool:
+            loads[f"another-{len(loads)}"] = self
+            return True
+
+    loads["first"] = Starting()
+    monkeypatch.setattr(run, "_loads", loads)
+    assert len(run.running_loads()) == 1
 
 
 def test_a_load_that_dies_is_told_with_its_last_words(run: Run) -> None:

@@ -107,13 +107,27 @@ def load(
         raise UsageError(problems, "The load cannot be started, and nothing was touched")
     made = make_load(plan, resolved, lambda line: click.echo(line, err=True))
     text = to_json(made.as_dict())
-    if out is not None:
-        write_atomically(out.absolute(), text)
     if as_json:
         click.echo(text, nl=False)
     else:
         click.echo(load_text(made))
+    if out is not None:
+        _write(out, text, made)
     raise SystemExit(exit_code(made))
+
+
+def _write(out: Path, text: str, made: Report) -> None:
+    """Write the result, which has been shown before.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write_atomically(out.absolute(), text)
+    except OSError as error:
+        raise UsageError(
+            f"--out: {out} cannot be written ({error.strerror}). The load was made, and is kept in {made.folder.path}."
+        ) from None
 
 
 def collected(problems: list[str], act: Callable[[], T]) -> T | None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Collection
 from urllib.parse import parse_qsl, urlsplit
 
 _PRODUCTION = re.compile(r"(^|[.-])(prod|prd|production|live)\d*([.-]|$)", re.IGNORECASE)
@@ -29,10 +30,11 @@ def url_problems(name: str, url: str, allowed: set[str], production: set[str]) -
     secrets = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True) if _SECRET.search(key)]
     if secrets:
         return [f"{name}: '{secrets[0]}' in a URL would end up in logs; leave it out, and see MCP_HEADERS"]
-    return [f"{name}: {problem}" for problem in _host_problems(parts.hostname, allowed, production)]
+    return [f"{name}: {problem}" for problem in host_problems(parts.hostname, allowed, production)]
 
 
-def _host_problems(host: str, allowed: set[str], production: set[str]) -> list[str]:
+def host_problems(host: str, allowed: Collection[str], production: Collection[str]) -> list[str]:
+    """What keeps the network of a machine from being broken."""
     if is_loopback(host):
         return []
     if host.lower() not in allowed:

@@ -27,6 +27,7 @@ from mcp_chaos.workload.workload import Workload
 
 _DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
 _STDIO_DIALECTS = ("streamable", "modern")
+_MAX_SEED_DIGITS = 18
 
 _FROM_ELSEWHERE = re.compile(r"sh -c cd [./]+ && exec ('[^']+'|\S+).*", re.DOTALL)
 """What ``mcp-chaos init`` makes of the command of a stdio server."""
@@ -147,8 +148,10 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if listen and not (listen.rpartition(":")[0] and is_port(listen.rpartition(":")[2])):
         problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
     seed = given["mcp_chaos_seed"] or "1"
-    if not (seed.isascii() and seed.isdecimal()):
-        problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= _MAX_SEED_DIGITS):
+        problems.append(
+            f"MCP_CHAOS_SEED: a whole number of up to {_MAX_SEED_DIGITS} digits is needed, not {seed[:40]!r}"
+        )
     arguments = _arguments(given["mcp_arguments"], problems)
     problems += [*_credential_problems(configuration or {}), *credential_problems(), *ca_problems()]
     problems += misspelt_variables([*(key.upper() for key in KEYS), *VARIABLES])

@@ -4,9 +4,12 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mcp_chaos.faults.exchange import HTTP, Saying
 from mcp_chaos.faults.route import Route
+
+_CLOSES_AT_ONCE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Reading:
         close_ms: from then to the end of the connection; only when it was to be closed.
         pieces: in how many reads the answers came.
         received_bytes: of all answers.
+        closes: whether the server closed by itself after its answer, where that was looked for.
     """
 
     ended: str
@@ -26,6 +30,7 @@ class Reading:
     close_ms: float = 0.0
     pieces: int = 0
     received_bytes: int = 0
+    closes: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Question:
     Args:
         requests: how many, one after the other.
         extra_bytes: makes each request longer by a header of that many bytes, for limits on what goes upstream.
-        close: ``server``: it is asked to close; ``client``: the canary says that it has no more to say; or neither.
+        close: ``server``: it is asked to close, in HTTP; ``client``: the canary says that it has no more to say;
+            ``wait``: see whether the server closes by itself; or none of them.
     """
 
     requests: int = 1
@@ -82,6 +88,7 @@ class _Conversation:
         self._began = began
         self._until = began + timeout_s
         self._question = question
+        self._exchange = route.exchange or HTTP
         self._pieces = self._received = 0
 
     def hold(self) -> Reading:
@@ -94,7 +101,10 @@ class _Conversation:
         took_ms = (whole_at - self._began) * 1e3
         if not self._question.close:
             return self._reading("answered", took_ms)
-        if self._question.close == "client":
+        if self._question.close == "wait":
+            self._until = min(self._until, whole_at + _CLOSES_AT_ONCE_S)
+            return replace(self._reading("answered", took_ms), closes=self._read() == b"")
+        if self._question.close == "client" or self._exchange is not HTTP:
             self._connection.shutdown(socket.SHUT_WR)
         while self._read() not in (b"", None):
             pass
@@ -105,20 +115,13 @@ class _Conversation:
 
     def _request(self, *, is_last: bool) -> bytes:
         route, question = self._route, self._question
-        lines = [
-            f"GET {route.path} HTTP/1.1",
-            f"Host: {route.host_header}",
-            "Accept: */*",
-            "User-Agent: mcp_chaos-canary",
-        ]
-        lines += ["Connection: close"] if is_last and question.close == "server" else []
-        lines += [f"X-Padding: {'p' * question.extra_bytes}"] if question.extra_bytes else []
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        closes = is_last and question.close == "server"
+        return self._exchange.request(Saying(route.path, route.host_header, question.extra_bytes, closes))
 
     def _read_answer(self) -> str | None:
         """Read one answer; how it ended, or ``None`` when it is whole."""
         seen = b""
-        while not _is_whole(seen):
+        while not self._exchange.is_whole(seen):
             chunk = self._read()
             if chunk is None:
                 return "silent"
@@ -137,19 +140,6 @@ class _Conversation:
         self._pieces += 1
         self._received += len(chunk)
         return chunk
-
-
-def _is_whole(data: bytes) -> bool:
-    head, end, body = data.partition(b"\r\n\r\n")
-    if not end:
-        return False
-    for line in head.lower().split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name == b"content-length" and value.strip().isdigit():
-            return len(body) >= int(value)
-        if name == b"transfer-encoding":
-            return body.endswith(b"0\r\n\r\n")
-    return True
 
 
 def _ms_since(began: float) -> float:

@@ -1,13 +1,15 @@
 """The canary: a client of its own on the faulted lane that must feel a fault, or nothing is proven.
 
-It speaks bare HTTP/1.1 (any answer will do, a 404 too), so it works against every HTTP server, and compares the faulted
-lane with the clean way to the same server, so that a slow server is not mistaken for a slow network.
+It speaks bare HTTP/1.1 (any answer will do, a 404 too), or has the first exchange of another protocol
+(``exchange.py``), and compares the faulted lane with the clean way to the same server, so that a slow server is not
+mistaken for a slow network.
 """
 
 import math
 import time
 
 from mcp_chaos.faults.asking import ONE_REQUEST, Question, Reading, ask
+from mcp_chaos.faults.exchange import HTTP
 from mcp_chaos.faults.fault import Fault
 from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.rarity import CLEAR, FEW, LONGEST_PROOF_S, connections_needed, tells
@@ -39,6 +41,7 @@ class Canary:
 
     def __init__(self, lane: Route) -> None:
         self.lane = lane
+        self._exchange = lane.exchange or HTTP
 
     def feel(self, fault: Fault) -> str:
         """Feel a fault that was just injected.
@@ -49,6 +52,8 @@ class Canary:
         Raises:
             NotFeltError: it was not.
         """
+        if self._exchange.server_speaks_first and fault.direction == "upstream":
+            raise NotFeltError("the server speaks first, and nothing that the canary could say would do no harm")
         fraction = fault.connection_fraction
         delay = self._expected_delay(fault)
         if fraction < 1 and delay is not None:
@@ -69,7 +74,10 @@ class Canary:
         fraction = fault.connection_fraction
         if fraction >= 1:
             return 0.0
-        delay = self._expected_delay(fault)
+        try:
+            delay = self._expected_delay(fault)
+        except NotFeltError:
+            return 0.0  # it will not be felt, however long that is tried
         expected_ms = delay[0] if delay is not None else 0.0
         clean_ms = min(ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).took_ms for _ in range(_PAIRS))
         connections = connections_needed(fraction, _struck_needed(expected_ms) if delay is not None else 1)
@@ -123,11 +131,17 @@ class Canary:
         clean = ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S)
         patience_s = min(CLEAN_TIMEOUT_S, max(0.3, 5 * clean.took_ms / 1e3))
         faulted = ask(self.lane.proxied, self.lane, patience_s)
+        if faulted.ended == "closed" and not faulted.received_bytes and self._closes_after_answers():
+            return "a connection ended without an answer; on the clean way it was answered before its end"
         if faulted.ended != "silent":
             raise NotFeltError(f"a request was {faulted.ended}, not swallowed")
         if clean.ended != "answered":
             raise NotFeltError(f"a request was swallowed, but on the clean way it was {clean.ended} too")
         return f"a request got no answer in {patience_s * 1e3:.0f} ms; on the clean way it took {clean.took_ms:.0f} ms"
+
+    def _closes_after_answers(self) -> bool:
+        """Whether the server closes after each answer: a black hole takes the answer then, and passes the end on."""
+        return ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S, Question(close="wait")).closes
 
     def _end(self) -> str:
         faulted, clean = self._ask(CLEAN_TIMEOUT_S + 2)
@@ -182,11 +196,17 @@ class Canary:
         rate = fault.rate_kb_per_s
         if fault.direction != "downstream":
             size = min(_LONGEST_HEADER_BYTES, rate * 100)
-            requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
+            requests = self._checked(min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size)))
             return 0.5 * requests * size / rate, Question(requests, size)
         size = max(1, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).received_bytes)
-        requests = min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size))
+        requests = self._checked(min(_MOST_REQUESTS, math.ceil(_CLEAR_MS * rate / size)))
         return 0.5 * requests * size / rate, Question(requests)
+
+    def _checked(self, requests: int) -> int:
+        """So many requests on one connection, where the protocol has them."""
+        if requests > 1 and not self._exchange.repeats:
+            raise NotFeltError(f"the first exchange of {self._exchange.name} is too short to feel this fault")
+        return requests
 
     def _lateness(self, fault: SlowClose) -> str:
         question = Question(close="client" if fault.direction == "upstream" else "server")
@@ -210,7 +230,7 @@ class Canary:
             size = min(fault.limit_bytes, _LONGEST_HEADER_BYTES)
         else:
             size = max(1, ask(self.lane.direct, self.lane, CLEAN_TIMEOUT_S).received_bytes)
-        requests = min(_MOST_REQUESTS, fault.limit_bytes // size + 1)
+        requests = self._checked(min(_MOST_REQUESTS, fault.limit_bytes // size + 1))
         question = Question(requests, size if fault.direction != "downstream" else 0)
         faulted, clean = self._ask(CLEAN_TIMEOUT_S, question)
         if faulted.ended == "answered" or clean.ended != "answered":

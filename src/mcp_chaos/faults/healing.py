@@ -30,15 +30,23 @@ class Healer:
         self.before: dict[str, ProxyState] = {}
 
     def remember(self) -> None:
-        """Note what the proxies are while no fault is in place."""
-        self.before = self._server.proxies()
+        """Note what the proxies are while no fault is in place, starting a dead Toxiproxy of the run's own again.
+
+        Raises:
+            ToxiproxyError: it does not answer.
+        """
+        try:
+            self.before = self._server.proxies()
+        except ToxiproxyError as error:
+            self.revive(error)
+            self.before = self._server.proxies()
 
     def look(self) -> dict[str, ProxyState]:
         """What the proxies are now; waits less long for an answer than anything else does."""
         return self._quick.proxies()
 
     def tell_unreachable(self, error: ToxiproxyError) -> None:
-        """Put on record that Toxiproxy cannot be asked; once."""
+        """Put on record that Toxiproxy cannot be asked; once, until it is started again."""
         if not self._told_unreachable:
             self._told_unreachable = True
             self._record("toxiproxy_unreachable", error=str(error))
@@ -55,7 +63,7 @@ class Healer:
         try:
             return self.undo(fault, toxics, given_up=given_up)
         except ToxiproxyError as error:
-            self._revive(error)
+            self.revive(error)
             return {"by": "Toxiproxy was restarted"}
 
     def undo(self, fault: Fault, toxics: Sequence[str], *, given_up: bool) -> dict[str, Any]:
@@ -107,8 +115,11 @@ class Healer:
         recreate_proxy(self._server, wanted, self._record)
         del self._missing[name]
 
-    def _revive(self, error: ToxiproxyError) -> None:
-        """Start the run's own Toxiproxy again where its API is dead, with the proxies it had.
+    def revive(self, error: ToxiproxyError) -> None:
+        """End the run's own Toxiproxy where its API is dead, and start it again on its ports, with the proxies it had.
+
+        Args:
+            error: what failed.
 
         Raises:
             ToxiproxyError: it is somebody else's, or it answers: then the error is about something else.
@@ -123,6 +134,7 @@ class Healer:
         except PartError as failed:
             raise ToxiproxyError(f"{error}\n{failed}") from None
         self._record("toxiproxy_restarted", error=str(error))
+        self._told_unreachable = False
         for state in self.before.values():
             restore_proxy(self._server, state)
             self._record("proxy_recreated", proxy=state.name)

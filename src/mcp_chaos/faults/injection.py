@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -19,6 +20,7 @@ from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.kinds import Flap, Partition
 from mcp_chaos.faults.monitor import ProxyMonitor, disturbance
 from mcp_chaos.faults.patience import may_have_given_up
+from mcp_chaos.faults.protocol import with_exchange
 from mcp_chaos.faults.rarity import LONGEST_PROOF_S
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
@@ -98,10 +100,19 @@ class Injector:
         self._healer = Healer(server, self._record, restart)
         self._active: dict[tuple[str, str], _Active] = {}
         self._used: set[str] = set()
-        self._monitor = ProxyMonitor(self._look_and_feel, self._healer.tell_unreachable)
+        self._monitor = ProxyMonitor(self._look_and_feel, self._on_unreachable)
         self._ids = count(1)
         self._hurried = False
         self._lock = threading.RLock()
+
+    def start(self) -> None:
+        """Look at the proxies before the first fault too.
+
+        Raises:
+            ToxiproxyError: Toxiproxy does not answer.
+        """
+        self._healer.remember()
+        self._monitor.start()
 
     def inject(self, fault: Fault) -> Receipt:
         """Put a fault in place and prove it. The same fault again changes nothing and returns its first receipt.
@@ -117,7 +128,7 @@ class Injector:
         return active.receipt if is_new else {**active.receipt, "already": True}
 
     def _inject(self, fault: Fault) -> tuple[_Active, bool]:
-        lane = self._lane(fault.proxy)
+        lane = self._lanes[fault.proxy] = with_exchange(self._lane(fault.proxy))
         with self._lock:
             before = self._active.get((fault.proxy, fault.place()))
             if before is not None and before.fault == fault:
@@ -261,6 +272,14 @@ class Injector:
         told = self._healer.heal(active.fault, active.toxics, given_up=given_up)
         self._event("fault_healed", active, **told)
         del self._active[active.fault.proxy, active.fault.place()]
+
+    def _on_unreachable(self, error: ToxiproxyError) -> None:
+        """Put it on record, and start the run's own Toxiproxy again where no fault would be taken away by that."""
+        with self._lock:
+            self._healer.tell_unreachable(error)
+            if not self._active:  # else the heal does it
+                with suppress(ToxiproxyError):
+                    self._healer.revive(error)
 
     def _look_and_feel(self) -> None:
         self._look()

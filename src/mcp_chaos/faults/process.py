@@ -206,19 +206,25 @@ class ProcessFaults:
             The names of what was healed.
 
         Raises:
-            PartError: a part does not come back.
+            PartError: after trying all; says which do not come back.
         """
-        healed = []
+        healed, troubles = [], []
         for name, receipt in list(self._active.items()):
             if part not in (None, name):
                 continue
             victim = self._victim(name)
-            if receipt["name"] == PAUSE:
-                victim.child.signal(signal.SIGCONT)
-            else:
-                self._bring_back(victim)
+            try:
+                if receipt["name"] == PAUSE:
+                    victim.child.signal(signal.SIGCONT)
+                else:
+                    self._bring_back(victim)
+            except PartError as error:
+                troubles.append(str(error))
+                continue
             self._heal(name, receipt)
             healed.append(f"{receipt['name']} of the {name}")
+        if troubles:
+            raise PartError("\n".join(troubles))
         return healed
 
     @property

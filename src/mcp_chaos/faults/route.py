@@ -5,6 +5,8 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mcp_chaos.faults.exchange import HTTP, Exchange
+
 
 @dataclass(frozen=True)
 class Route:
@@ -17,6 +19,7 @@ class Route:
         host_header: what the server wants to be called.
         path: something to GET.
         tls: whether the server speaks TLS.
+        exchange: what is said on it first; ``None`` where that is to be found out (``protocol.py``).
     """
 
     proxy: str
@@ -25,6 +28,7 @@ class Route:
     host_header: str
     path: str = "/health"
     tls: bool = False
+    exchange: Exchange | None = HTTP
 
     def secured(self, connection: socket.socket) -> socket.socket:
         """The connection, over TLS where the server speaks it.

@@ -2,11 +2,13 @@
 
 ``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS`` waits for the end of its standard input, a pipe whose
 other end only the run holds; the kernel closes it however the run ends, kill -9 included. A run that ended properly
-has left nothing to do. It lives in a session of its own, so that what kills the run's process group spares it.
+has left nothing to do. It lives in a session of its own, so that what kills the run's process group spares it. The run
+looks after it in turn: one that died is replaced within a second.
 """
 
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +23,12 @@ from mcp_chaos.machine.processes import end_children
 _FAREWELL = b"."
 _HEAL = b"!"
 _AFTERMATH_S = 0.5
+_INTERVAL_S = 0.5
+_MAX_REPLACEMENTS = 5
 
 
 class Watchdog:
-    """The run's end of its watchdog.
+    """The run's end of its watchdog, which it keeps alive.
 
     Args:
         folder: of the run.
@@ -33,28 +37,74 @@ class Watchdog:
 
     def __init__(self, folder: RunFolder, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
-        argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(folder.path), str(clock.offset_ns)]
-        with (folder.path / "watchdog.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+        self._replacements = 0
+        self._process = self._start()
+        self._ended = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="watchdog", daemon=True)
+        self._keeper.start()
 
     def dismiss(self) -> None:
         """The run has cleaned up by itself: let the watchdog go and wait until it has."""
+        self._stop_keeping()
+        self._note_death()
         self._tell(_FAREWELL)
-        self._process.wait()
 
     def let_it_clean_up(self) -> None:
         """The run could not clean up by itself: the watchdog tries once more; its word goes into the history."""
+        self._stop_keeping()
+        self._replace_dead()
         self._tell(_HEAL)
-        self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(self._folder.path), str(self._clock.offset_ns)]
+        with (self._folder.path / "watchdog.log").open("ab") as log:
+            return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+
+    def _keep(self) -> None:
+        """Look every now and then whether it lives."""
+        while not self._ended.wait(_INTERVAL_S):
+            self._replace_dead()
+
+    def _stop_keeping(self) -> None:
+        self._ended.set()
+        self._keeper.join()
+
+    def _replace_dead(self) -> None:
+        """Start another where it has died; where that is not possible, the run goes on without, and says so."""
+        if not self._note_death():
+            return
+        try:
+            if self._replacements == _MAX_REPLACEMENTS:
+                raise OSError(f"{_MAX_REPLACEMENTS} of them died")
+            self._process = self._start()
+        except OSError:
+            self._ended.set()
+            self._folder.event(self._clock.now_ns(), "part_died", part="watchdog")
+            return
+        self._replacements += 1
+        self._folder.event(self._clock.now_ns(), "watchdog_replaced")
+
+    def _note_death(self) -> bool:
+        """Whether it has died, which goes into the history."""
+        code = self._process.poll()
+        assert self._process.stdin is not None
+        if code is None or self._process.stdin.closed:
+            return False
+        self._folder.event(self._clock.now_ns(), "watchdog_died", exit_code=code)
+        self._close_pipe()
+        return True
 
     def _tell(self, what: bytes) -> None:
         assert self._process.stdin is not None
-        if self._process.poll() is not None:
-            self._folder.event(self._clock.now_ns(), "part_died", part="watchdog")
+        if not self._process.stdin.closed:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(what)
+            self._close_pipe()
+            self._process.wait()
+
+    def _close_pipe(self) -> None:
+        assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.write(what)
             self._process.stdin.close()
 
 

@@ -19,7 +19,9 @@ A run folder holds::
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,13 @@ _MAPPINGS = ("assumptions", "numbers", "toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
 
 _LOAD_NAME = re.compile(r"[\w-]{1,200}")
+_MAX_LOAD_NAME_BYTES = 200
+"""A file's name has at most 255, and a load's is a part of several."""
+
+
+def can_name_a_load(name: object) -> bool:
+    """Whether the files of a load can have this name."""
+    return isinstance(name, str) and bool(_LOAD_NAME.fullmatch(name)) and len(name.encode()) <= _MAX_LOAD_NAME_BYTES
 
 
 class RunFolder:
@@ -62,12 +71,14 @@ class RunFolder:
             HistoryError: the folder cannot be made; nothing was started.
         """
         slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")[:60] or "experiment"
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+        path = root
         try:
-            while True:
-                moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-                path = root.resolve() / f"{moment}-{slug}"
-                if not path.exists():  # another run of this name may have begun in the same millisecond
-                    path.mkdir(parents=True)
+            root.mkdir(parents=True, exist_ok=True)
+            for number in count(1):  # another run of this name may begin in the same millisecond
+                path = root.resolve() / (f"{moment}-{slug}" if number == 1 else f"{moment}-{slug}-{number}")
+                with suppress(FileExistsError):
+                    path.mkdir()
                     break
         except OSError as error:
             raise HistoryError(

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import Health
 from mcp_chaos.load.member import Member
-from mcp_chaos.load.shape import OpenStep, Step
+from mcp_chaos.load.shape import CycleStep, OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 
+_STEPS: dict[str, type[Step]] = {"closed": Step, "cycle": CycleStep, "open": OpenStep}
 _HEAD_START_NS = 50_000_000
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 
@@ -143,14 +144,16 @@ class Team:
 def part_of(step: Step, share: int, shares: int) -> dict[str, Any]:
     """One process's part of a step, as JSON: users and calls dealt out as evenly as they go; of an open step a share.
 
-    A process has no call to make without a user to make it, so calls are dealt by users.
+    A process has no call to make without a user to make it, so calls are dealt by users, and an open step has no more
+    shares than users.
     """
     users = _dealt(step.users, share, shares)
     if isinstance(step, OpenStep):
-        return {"open": {**asdict(step), "users": max(1, users)}, "share": share, "shares": shares}
+        return {"open": {**asdict(step), "users": users}, "share": share, "shares": min(shares, step.users)}
     before = sum(_dealt(step.users, other, shares) for other in range(share))
     first, after = (step.total_requests * n // step.users for n in (before, before + users))
-    return {"closed": {"users": users, "total_requests": after - first}}
+    kind = "cycle" if isinstance(step, CycleStep) else "closed"
+    return {kind: {**asdict(step), "users": users, "total_requests": after - first}}
 
 
 def _dealt(total: int, share: int, shares: int) -> int:
@@ -194,7 +197,7 @@ async def _listen(member: Member, lines: asyncio.StreamReader, orders: asyncio.Q
 async def _obey(member: Member, order: dict[str, Any]) -> None:
     if order["do"] == "get_ready":
         return
-    step = OpenStep(**order["open"]) if "open" in order else Step(**order["closed"])
+    step = next(kind(**order[name]) for name, kind in _STEPS.items() if name in order)
     share, shares = order.get("share", 0), order.get("shares", 1)
     if order["do"] == "warm_up":
         await member.warm_up(step, shares)

@@ -1,6 +1,7 @@
 """The engine: the users of a load, the step they are in, and a total deadline for every call.
 
 A closed step is so many calls by so many users, each of which calls again when its last call ended and it has thought.
+A cycle is the same, but that each user begins at its own moment and has its own share of the calls.
 An open step has moments at which calls are due; whoever is free makes them.
 """
 
@@ -15,12 +16,12 @@ from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.credentials import fresh_for_s as fresh_for_s_of_credentials
 from mcp_chaos.config.tls import client_context
 from mcp_chaos.errors import McpChaosError
-from mcp_chaos.load.arrivals import due_ns
+from mcp_chaos.load.arrivals import begins_after_s, due_ns
 from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.clients.http import User
 from mcp_chaos.load.clients.registry import client_of
 from mcp_chaos.load.clients.request import header_lines
-from mcp_chaos.load.shape import OpenStep, Step
+from mcp_chaos.load.shape import CycleStep, OpenStep, Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.load.timer import ExactTimer
 from mcp_chaos.machine.clock import Clock
@@ -56,7 +57,8 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.target = spec.target
         self.tls = client_context() if spec.target.tls else None
-        self.credentials = header_lines(credential_headers())
+        self.credential_headers = credential_headers()
+        self.credentials = header_lines(self.credential_headers)
         self.clock = clock
         self.now_ns = clock.now_ns
         self.workload = spec.workload
@@ -82,6 +84,7 @@ class Engine:
         self._idle: list[User] = []
         self._thinking: dict[User, asyncio.TimerHandle] = {}
         self._left = self._busy = 0
+        self._shares: dict[User, int] = {}
         self._due: Iterator[int] | None = None
         self._next_due_ns = 0
         self._most_users = 0
@@ -120,8 +123,11 @@ class Engine:
             return
         self._done = self.loop.create_future()
         self._sweep()
+        self._shares.clear()
         if isinstance(step, OpenStep):
             self._begin_open(step, start_ns or self.now_ns(), share, shares)
+        elif isinstance(step, CycleStep):
+            self._begin_cycle(step)
         else:
             self._begin_closed(step)
         try:
@@ -143,6 +149,14 @@ class Engine:
         self._left -= self._busy
         for user in users:
             user.start(self.now_ns())
+
+    def _begin_cycle(self, step: CycleStep) -> None:
+        self._left, self._busy = 0, step.users
+        for number in range(step.users):
+            user = self._user(number)
+            self._shares[user] = step.total_requests // step.users - 1
+            wait_s = begins_after_s(step, self._spec.seed, user.number)
+            self._thinking[user] = self.loop.call_later(wait_s, self._go_on, user)
 
     def _begin_open(self, step: OpenStep, start_ns: int, share: int, shares: int) -> None:
         self._most_users = step.users
@@ -203,6 +217,13 @@ class Engine:
             else:
                 user.start(done_ns)
             return
+        elif self._shares.get(user) and not self.stopping:
+            self._shares[user] -= 1
+            if user.choices.thinks:
+                self._thinking[user] = self.loop.call_later(user.choices.wait_s(), self._go_on, user)
+            else:
+                user.start(done_ns)
+            return
         self._busy -= 1
         self._check_done()
 
@@ -255,7 +276,8 @@ class Engine:
         while (fresh_for_s := fresh_for_s_of_credentials()) is not None:
             await asyncio.sleep(fresh_for_s)
             with suppress(McpChaosError):  # the old ones may still be good; the server says when they are not
-                self.credentials = header_lines(await asyncio.to_thread(credential_headers))
+                self.credential_headers = await asyncio.to_thread(credential_headers)
+                self.credentials = header_lines(self.credential_headers)
                 for user in self._users:
                     user.forget_head()
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import LANES
+from mcp_chaos.history.folder import can_name_a_load
 
 MAX_USERS = 10_000
 MAX_WORKERS = 64
@@ -44,6 +45,19 @@ class OpenStep(Step):
 
     rate_per_s: float
     poisson: bool = False
+
+
+@dataclass(frozen=True)
+class CycleStep(Step):
+    """One cycle of a sustained load: each user makes its share of the calls once, at a moment of its own.
+
+    Args:
+        cycle_s: the time over which the users' beginnings are spread.
+        all_users: how many users share it, those of all processes.
+    """
+
+    cycle_s: float
+    all_users: int
 
 
 class Shape(Protocol):
@@ -115,7 +129,10 @@ class Ramp:
 
 @dataclass(frozen=True)
 class Sustained:
-    """``requests_per_user`` calls per user every ``cycle_s``, for ``duration_s``; 10 minutes by itself."""
+    """``requests_per_user`` calls per user every ``cycle_s``, for ``duration_s``; 10 minutes by itself.
+
+    Users do not begin their cycles at the same moment, so that a short fault meets some of them, and never all or none.
+    """
 
     users: int = 10
     duration_s: float = 600.0
@@ -124,7 +141,8 @@ class Sustained:
 
     def first(self) -> Step:
         """The first cycle."""
-        return Step(self.users, self.users * self.requests_per_user)
+        total = self.users * self.requests_per_user
+        return CycleStep(self.users, total, self.cycle_s, self.users) if self.cycle_s else Step(self.users, total)
 
     def following(
         self, done: int, elapsed_s: float, took_s: float, success_fraction: float
@@ -277,8 +295,8 @@ def check_load(
         UsageError: with every problem at once; nothing was changed.
     """
     problems = []
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        problems.append(f"name: letters, digits, '-' and '_' are needed, as it names files, not {name!r}")
+    if not can_name_a_load(name):
+        problems.append(f"name: letters, digits, '-' and '_', at most 200, as it names files, not {str(name)[:80]!r}")
     if not isinstance(lane, str) or lane not in LANES:
         problems.append(f"lane: there is no {lane!r}; there are {', '.join(LANES)}")
     problems += number_problems("deadline_s", deadline_s, 0.0001, MAX_DEADLINE_S)

@@ -41,6 +41,7 @@ class Operation:
         page: the path of a page such as ``/health``, read with GET; empty for anything else.
         says_something: whether a good answer has a text at all; an empty one is then not good.
         method: a JSON-RPC method without arguments such as ``tools/list``; empty for anything else.
+        offers: the names that a good list of tools has; empty where any will do.
     """
 
     tool: str
@@ -50,6 +51,7 @@ class Operation:
     page: str = ""
     method: str = ""
     says_something: bool = False
+    offers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -154,7 +156,7 @@ class Dialect(ABC):
         if "error" in message:
             return Reason.RPC_ERROR
         result = message.get("result")
-        reason = judge_list(result) if operation.method else self.judge_result(result)
+        reason = judge_list(result, operation) if operation.method else self.judge_result(result)
         if operation.says_something and reason is Reason.OK and not text_of(result).strip():
             return Reason.WRONG_CONTENT
         expect = operation.expect
@@ -179,9 +181,22 @@ class Dialect(ABC):
         """Class the ``result`` of a JSON-RPC response."""
 
 
-def judge_list(result: Any) -> Reason:
-    """Class the result of a method that lists something: an object."""
-    return Reason.OK if isinstance(result, dict) else Reason.WRONG_ANSWER
+def judge_list(result: Any, operation: Operation) -> Reason:
+    """Class the result of a method that lists something: an object; of ``tools/list``, one that names the tools.
+
+    Only the first page is asked for: where there are more, it has to have some of the names, else all of them.
+    """
+    if not isinstance(result, dict):
+        return Reason.WRONG_ANSWER
+    if operation.method != "tools/list":
+        return Reason.OK
+    tools = result.get("tools")
+    if not isinstance(tools, list):
+        return Reason.WRONG_ANSWER
+    names = {str(tool.get("name")) for tool in tools if isinstance(tool, dict)}
+    missing = [name for name in operation.offers if name not in names]
+    few_enough = len(missing) < len(operation.offers) if result.get("nextCursor") else not missing
+    return Reason.OK if few_enough or not operation.offers else Reason.WRONG_CONTENT
 
 
 def parse_message(data: bytes) -> Message | None:

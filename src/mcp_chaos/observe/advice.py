@@ -15,6 +15,12 @@ _DESCRIPTION = re.compile(r'error_description="([^"]{1,200})"')
 _HTTP_2 = ("no application protocol", "illegal request line")
 """OpenSSL's words, and h11's for an answer whose first byte is no text: an HTTP/2 frame begins with its length."""
 
+REPLICAS = (
+    "it gave this session a moment ago and does not know it: this looks like several replicas behind one address, each "
+    "with sessions of its own; let the balancer send each Mcp-Session-Id to one replica, or let them share sessions"
+)
+"""What a session means that is lost as soon as it is there."""
+
 _MEANINGS = {
     403: "it knows who asks and refuses; see that the credentials have the rights (scopes) that its tools need",
     404: "there is no MCP endpoint at this path; common ones are /mcp and /sse",
@@ -54,15 +60,16 @@ def describe(answer: Answer) -> str:
     return f"HTTP {answer.status}" + (f": {said}" if said else "")
 
 
-def advice(url: str, host: str, answer: Answer) -> str:
+def advice(url: str, host: str, answer: Answer, *, session_lost: bool = False) -> str:
     """What an answer that is not what was asked for means, in brackets; empty when nothing is known of it.
 
     Args:
         url: that was asked.
         host: what the server was called.
         answer: of the server.
+        session_lost: whether it does not know the session that it gave a moment ago.
     """
-    found = _meaning(url, host, answer)
+    found = REPLICAS if session_lost else _meaning(url, host, answer)
     return f" ({found})" if found else ""
 
 

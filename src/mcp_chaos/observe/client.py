@@ -86,9 +86,8 @@ class McpClient:
             try:
                 self._dialect.opened(answer.status, answer.session_id, answer.message)
             except DialectError as error:
-                raise TargetError(
-                    f"{self._shown} did not open an MCP session: {redacted(str(error))}{self._advice(answer)}."
-                ) from None
+                what = redacted(str(error)) + self._advice(answer, error.reason)
+                raise TargetError(f"{self._shown} did not open an MCP session: {what}.") from None
 
     @property
     def has_session(self) -> bool:
@@ -146,10 +145,12 @@ class McpClient:
         return answer, (answer.message or {}).get("result")
 
     def _described(self, answer: Answer) -> str:
-        return redacted(describe(answer)) + self._advice(answer)
+        return redacted(describe(answer)) + self._advice(
+            answer, self._dialect.judge_status(answer.status, answer.message)
+        )
 
-    def _advice(self, answer: Answer) -> str:
-        return redacted(advice(self._shown, self._host, answer))
+    def _advice(self, answer: Answer, reason: Reason) -> str:
+        return redacted(advice(self._shown, self._host, answer, session_lost=reason is Reason.SESSION_LOST))
 
     def _exchange(self, method: str, body: bytes, own_headers: Headers) -> Answer:
         """What a server answers before the deadline."""

@@ -12,6 +12,7 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.observe.advice import REPLICAS
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.transport import server_name
 
@@ -118,9 +119,8 @@ def check_answers(
         client.open()
         reason = client.call(operation)
     if reason is not Reason.OK:
-        raise TargetError(
-            f"{url} answered the call of '{operation.tool}' with {reason.name.lower().replace('_', ' ')}."
-        )
+        what = f"{reason.name.lower().replace('_', ' ')}{f' ({REPLICAS})' if reason is Reason.SESSION_LOST else ''}"
+        raise TargetError(f"{url} answered the call of '{operation.tool}' with {what}.")
 
 
 def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:

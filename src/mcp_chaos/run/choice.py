@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from mcp_chaos.config.settings import Settings
@@ -13,6 +14,7 @@ from mcp_chaos.workload.auto import auto_workload
 from mcp_chaos.workload.workload import Workload
 
 DEADLINE_S = 10.0
+_LIST = "tools/list"
 _SPECIFIED_TOOLS = ("list_databases", "list_views", "execute_query")
 """The tools of the specification's dialect, which has no list of them: all they do is read."""
 
@@ -43,8 +45,11 @@ def choose_workload(settings: Settings, url: str, say: Callable[[str], None]) ->
     return workload
 
 
-def check_workload(settings: Settings, url: str, workload: Workload) -> None:
+def check_workload(settings: Settings, url: str, workload: Workload) -> Workload:
     """Check that the server offers the tools of a workload, and says of each that it only reads.
+
+    Returns:
+        The workload, whose lists of tools know the names that they have to have.
 
     Raises:
         TargetError: it does not answer, or offers not all of them.
@@ -54,11 +59,11 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> None:
         methods = sorted({operation.method for operation in workload.operations} - {""})
         if methods:
             raise UsageError(f"The dialect 'jsonrpc' has no {', '.join(methods)}. Nothing was started.")
-        known = set(_SPECIFIED_TOOLS)
+        known, checked = set(_SPECIFIED_TOOLS), workload
     else:
         offered = list_tools(url, settings.dialect, DEADLINE_S)
         check_offered(url, offered, workload.tools, "the workload")
-        known = set(only_reading(offered))
+        known, checked = set(only_reading(offered)), _knowing(workload, offered)
     unknown = [tool for tool in workload.tools if tool not in known and not {tool, "*"} & settings.allowed_tools]
     if unknown:
         raise UsageError(
@@ -66,6 +71,17 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> None:
             "(annotations.readOnlyHint), and a load calls it again and again. If it is harmless, or the server is "
             f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={','.join(unknown)}. Nothing was started."
         )
+    return checked
+
+
+def _knowing(workload: Workload, offered: Iterable[Mapping[str, Any]]) -> Workload:
+    """A workload whose calls of ``tools/list`` know what is offered."""
+    names = tuple(str(tool.get("name")) for tool in offered)
+    kinds = [
+        replace(kind, operations=tuple(replace(o, offers=names) if o.method == _LIST else o for o in kind.operations))
+        for kind in workload.kinds
+    ]
+    return Workload(tuple(kinds))
 
 
 def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any], Operation]]:

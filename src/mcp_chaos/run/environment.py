@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcp_chaos import __version__
 from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
@@ -180,14 +181,14 @@ class Environment:
             return []
         return callable_tools(self.settings, self._own_url)
 
-    def check_workload(self, workload: Workload) -> None:
-        """Check that the server offers the tools of a workload, and that they may be called.
+    def check_workload(self, workload: Workload) -> Workload:
+        """Check that the server offers the tools of a workload, and that they may be called; see ``run.choice``.
 
         Raises:
             TargetError: it does not answer, or offers not all of them.
             UsageError: a tool may change something, and nobody has allowed it by name.
         """
-        check_workload(self.settings, self._own_url, workload)
+        return check_workload(self.settings, self._own_url, workload)
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: what this is, and which versions."""
@@ -200,6 +201,7 @@ class Environment:
             "toxiproxy": None if self.direct else {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
             "platform": platform.platform(),
             "python": platform.python_version(),
+            "made_by": __version__,
             "versions": {name: _version(name) for name in _VERSIONS_OF},
         }
 
@@ -307,8 +309,7 @@ class Environment:
 
     def _choose_workload(self) -> None:
         workload = choose_workload(self.settings, self._own_url, self.say)
-        self.check_workload(workload)
-        self.workload = workload
+        self.workload = self.check_workload(workload)
 
     def _start_toxiproxy(self) -> None:
         url = self.settings.toxiproxy_url

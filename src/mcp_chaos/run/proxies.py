@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from mcp_chaos.config.hosts import is_loopback
+from mcp_chaos.config.hosts import host_problems, is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults.exchange import HTTP, Exchange
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
@@ -14,6 +15,9 @@ from mcp_chaos.machine.parts import LOOPBACK
 FAULTED_PROXY = "mcp"
 CONTROL_PROXY = "mcp_control"
 BACKEND_PROXY = "backend"
+
+_THIS_MACHINE = frozenset({"host.docker.internal", "host.containers.internal"})
+"""What containers call the machine that they run on."""
 
 Address = tuple[str, int]
 
@@ -27,12 +31,14 @@ class Upstream:
         host_header: what its own clients call it.
         path: of a page that the canary may ask for; it should cost the server little.
         tls: whether it speaks TLS.
+        exchange: what is said to it first; ``None`` where nobody knows yet what it speaks.
     """
 
     address: Address
     host_header: str
     path: str = "/"
     tls: bool = False
+    exchange: Exchange | None = HTTP
 
 
 @dataclass
@@ -59,8 +65,8 @@ class Proxies:
         """Know the proxies that are there: they can be poisoned too, such as the one before a server's own backend."""
         for state in self.server.proxies().values():
             upstream = _address(state.upstream)
-            if upstream is not None and self._may_be_broken(upstream[0]):
-                self._know(state, Upstream(upstream, joined(upstream)))
+            if upstream is not None and not self._host_problems(upstream[0]):
+                self._know(state, Upstream(upstream, joined(upstream), exchange=None))
 
     def make(self, name: str, upstream: Upstream) -> ProxyState:
         """Find or create a proxy before a server.
@@ -103,24 +109,27 @@ class Proxies:
                 f"{where} is not clean: {', '.join(found.toxics) or 'it is down'}. "
                 "Another run may be using it, or one left it so. Nothing was changed; clean it and try again."
             )
-        if not self._leads_to(found, upstream.address):
+        there = _address(found.upstream)
+        if there is None or not self._leads_to(there, upstream.address):
             raise ToxiproxyError(
                 f"{where} leads to {found.upstream}, not to {joined(upstream.address)}: "
                 "the run would break another server. Nothing was changed; remove or rename it and try again."
             )
+        is_known = there == upstream.address or there[0].lower() in _THIS_MACHINE
+        problems = [] if is_known else self._host_problems(there[0])
+        if problems:
+            raise ToxiproxyError(f"{where} leads to {found.upstream}: {problems[0]}. Nothing was changed.")
 
-    def _may_be_broken(self, host: str) -> bool:
-        return is_loopback(host) or host.lower() in self.settings.allowed_hosts
+    def _host_problems(self, host: str) -> list[str]:
+        return host_problems(host, self.settings.allowed_hosts, self.settings.allowed_production)
 
-    def _leads_to(self, found: ProxyState, upstream: Address) -> bool:
+    def _leads_to(self, there: Address, upstream: Address) -> bool:
         """Whether a proxy that was there before leads to the server under test.
 
         Seen from a container, a server of one's own can have another name, but hardly another port.
         """
-        there = _address(found.upstream)
         return there == upstream or (
-            there is not None
-            and not self.settings.embedded
+            not self.settings.embedded
             and there[1] == upstream[1]
             and not (is_loopback(there[0]) and is_loopback(upstream[0]))
         )
@@ -130,7 +139,13 @@ class Proxies:
         if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
             host = self.server.host
         self.ways[state.name] = Route(
-            state.name, (host, state.port), upstream.address, upstream.host_header, upstream.path, tls=upstream.tls
+            state.name,
+            (host, state.port),
+            upstream.address,
+            upstream.host_header,
+            upstream.path,
+            upstream.tls,
+            upstream.exchange,
         )
 
 

@@ -98,6 +98,7 @@ class Run:
         if not self.environment.direct:
             env = self.environment
             self._injector = Injector(env.toxiproxy, env.ways, self.folder, self.clock, env.restart_toxiproxy)
+            self._injector.start()
             self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
         self._progress = Progress(self.running_loads, self.say)
         self._pulse = Pulse()
@@ -159,12 +160,21 @@ class Run:
 
         Raises:
             UsageError: there is no such proxy or part.
-            ToxiproxyError, PartError: what could not be healed.
+            ToxiproxyError, PartError: what could not be healed; all was tried.
         """
         known = [*self.environment.ways, *self.environment.parts]
         if where is not None and where not in known:
             raise UsageError(f"There is no proxy or part '{where}' to heal; there are {', '.join(known)}.")
-        return [*self.injector.heal(where), *self.process_faults.heal(where)]
+        healed: list[str] = []
+        errors: list[McpChaosError] = []
+        for faults in (self.injector, self.process_faults):  # a Toxiproxy that is dead keeps no process paused
+            try:
+                healed += faults.heal(where)
+            except McpChaosError as error:
+                errors.append(error)
+        if errors:
+            raise type(errors[0])("\n".join(map(str, errors)))
+        return healed
 
     @property
     def injector(self) -> Injector:
@@ -259,7 +269,7 @@ class Run:
 
     def running_loads(self) -> list[LoadProcess]:
         """The loads that still make calls."""
-        return [load for load in self._loads.values() if load.running]
+        return [load for load in list(self._loads.values()) if load.running]  # others may start one meanwhile
 
     def wait_for_load(self, name: str, timeout_s: float) -> dict[str, Any]:
         """Wait for a load's end and return its result; a signal to the run ends the waiting.

@@ -92,7 +92,7 @@ class Workload:
                 UserKind(
                     **{
                         **kind,
-                        "operations": tuple(Operation(**operation) for operation in kind["operations"]),
+                        "operations": tuple(_operation(operation) for operation in kind["operations"]),
                         "wait_s": tuple(kind["wait_s"]),
                     }
                 )
@@ -127,6 +127,10 @@ class Choices:
     def wait_s(self) -> float:
         """How long to think before the next call."""
         return self._random.uniform(*self._wait_s)
+
+
+def _operation(data: Mapping[str, Any]) -> Operation:
+    return Operation(**{**data, "offers": tuple(data.get("offers", ()))})
 
 
 def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.spec import Target
+from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.workload.workload import Workload
 
 Client_contra = TypeVar("Client_contra", contravariant=True)
@@ -19,7 +20,8 @@ class Context(Protocol[Client_contra]):
         loop: that all happens on.
         target: where calls go.
         tls: for connections to it; ``None`` where it speaks none.
-        credentials: as lines of a head; they may be renewed.
+        credential_headers: names and values; they may be renewed.
+        credentials: the same as lines of a head.
         workload: what is called.
         deadline_s: of each call.
         lane: of the load.
@@ -31,6 +33,7 @@ class Context(Protocol[Client_contra]):
     loop: asyncio.AbstractEventLoop
     target: Target
     tls: ssl.SSLContext | None
+    credential_headers: Headers
     credentials: bytes
     workload: Workload
     deadline_s: float

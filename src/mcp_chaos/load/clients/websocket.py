@@ -59,7 +59,10 @@ class WebSocketUser(User):
         target = engine.target
         url = f"{'wss' if engine.tls else 'ws'}://{target.host_header}{target.websocket_path}"
         _, connection = await engine.loop.create_connection(
-            lambda: WebSocketConnection(self, url), target.connect_host, target.connect_port, **engine.tls_options()
+            lambda: WebSocketConnection(self, url, engine.credential_headers),
+            target.connect_host,
+            target.connect_port,
+            **engine.tls_options(),
         )
         self._connection = connection  # so that it is dropped with the call that waits for it
         try:

@@ -13,10 +13,10 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import MAX_ANSWER_BYTES, Head, Listener
 from mcp_chaos.load.clients.request import LostError
+from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 
 _MESSAGE = Head(200, "application/json", None, keep_alive=True)
@@ -37,10 +37,12 @@ class WebSocketConnection(asyncio.Protocol):
     Args:
         listener: told what arrives once the connection is open.
         url: ``ws://host:port/path`` as the server is called.
+        headers: that the request for the upgrade carries besides, such as credentials.
     """
 
-    def __init__(self, listener: Listener, url: str) -> None:
+    def __init__(self, listener: Listener, url: str, headers: Headers) -> None:
         self._listener: Listener | None = listener
+        self._headers = headers
         self._protocol = ClientProtocol(
             parse_uri(url), subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_ANSWER_BYTES
         )
@@ -52,7 +54,7 @@ class WebSocketConnection(asyncio.Protocol):
         """asyncio: the connection stands; ask for the upgrade."""
         self._transport = cast(asyncio.Transport, transport)
         request = self._protocol.connect()
-        for name, value in credential_headers():
+        for name, value in self._headers:
             request.headers[name] = value
         self._protocol.send_request(request)
         self._flush()

@@ -4,15 +4,32 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mcp_chaos.history.calls import RECORD, Reason, outcome_of
 from mcp_chaos.history.calls_file import CallsFile
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.mcp.dialect import Message
 
 SPEC_VARIABLE = "MCP_CHAOS_LOCUST_SPEC"
 RUN_VARIABLE = "MCP_CHAOS_LOCUST_RUN"
+
+
+class LastAnswer(NamedTuple):
+    """What a user was answered last.
+
+    Args:
+        status: of HTTP; ``None`` where there was no response.
+        body: as it came.
+        message: what it is in JSON-RPC.
+    """
+
+    status: int | None = None
+    body: bytes = b""
+    message: Message | None = None
 
 
 @dataclass
@@ -28,6 +45,7 @@ class LocustHistory:
     folder: RunFolder
     _file: CallsFile | None = None
     _worker: int = 0
+    _bad_answers: FirstBadAnswers | None = None
 
     @classmethod
     def from_environment(cls) -> "LocustHistory | None":
@@ -47,6 +65,7 @@ class LocustHistory:
         """This process is about to make calls; it is the ``worker``-th of the load."""
         self._worker = worker
         self._file = CallsFile(self.folder.calls_path(self.spec.name, worker))
+        self._bad_answers = FirstBadAnswers(self.folder.bad_answers_file(self.spec.name), self.spec.lane)
 
     def started(self) -> None:
         """The load has begun, in all processes."""
@@ -73,6 +92,11 @@ class LocustHistory:
         outcome = outcome_of(reason, sent_ns > 0)
         numbers = (intended_ns, sent_ns, done_ns, min(size_bytes, 0xFFFFFFFF), operation, user & 0xFFFF)
         self._file.write(RECORD.pack(*numbers, self._worker, reason, outcome, self.spec.lane, 0))
+
+    def keep_bad_answer(self, times_ns: tuple[int, int], reason: Reason, operation: str, answer: LastAnswer) -> None:
+        """Keep an answer that was no good, where it is one of the first; see ``FirstBadAnswers.keep``."""
+        if self._bad_answers is not None:
+            self._bad_answers.keep(times_ns, reason, operation, answer.status, answer.body, answer.message)
 
     def flush(self) -> None:
         """Write what is pending."""

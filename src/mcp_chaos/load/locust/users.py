@@ -16,10 +16,10 @@ import gevent
 from locust import FastHttpUser, between, task
 from locust.contrib.fasthttp import FastResponse
 
-from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import client_context
 from mcp_chaos.history.calls import GOOD, Reason
-from mcp_chaos.load.locust.history import LocustHistory
+from mcp_chaos.load.locust.credentials import KeptCredentials
+from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
@@ -30,6 +30,7 @@ from mcp_chaos.workload.workload import Choices, UserKind, Workload
 
 HISTORY = LocustHistory.from_environment()
 CLOCK = HISTORY.clock if HISTORY else Clock.start()
+CREDENTIALS = KeptCredentials()
 
 _DEADLINE_S = HISTORY.spec.deadline_s if HISTORY else 30.0
 _NS_PER_MS = 1e6
@@ -65,6 +66,8 @@ class McpUser(FastHttpUser):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._number = next(_numbers)
+        # Each process of Locust counts its users from 0; the one that leads tells each which it is.
+        process = getattr(environment.runner, "worker_index", 0)
         where = urlsplit(self.host or "")
         self.origin = f"{where.scheme}://{where.netloc}"
         self.path = (where.path or "/mcp") + (f"?{where.query}" if where.query else "")
@@ -73,10 +76,11 @@ class McpUser(FastHttpUser):
             target = HISTORY.spec.target
             self.path, name = target.path, self.dialect_name or target.dialect
         guessed = "jsonrpc" if self.path.endswith("/tools/call") else "streamable"
-        self._dialect = DIALECTS[name or guessed](f"client_{self._number}")
-        seed = f"{HISTORY.spec.seed if HISTORY else os.environ.get('MCP_CHAOS_SEED', '1')}/{self._number}"
-        self._choices = Choices(self.kind, self.first_operation, seed)
+        self._dialect = DIALECTS[name or guessed](f"client_{process}_{self._number}")
+        seed = HISTORY.spec.seed if HISTORY else os.environ.get("MCP_CHAOS_SEED", "1")
+        self._choices = Choices(self.kind, self.first_operation, f"{seed}/{process}/{self._number}")
         self._call_id = self._sent_ns = 0
+        self._last: LastAnswer | None = None
 
     @task
     def call(self) -> None:
@@ -84,13 +88,14 @@ class McpUser(FastHttpUser):
         index = self._choices.operation()
         operation = self.kind.operations[index - self.first_operation]
         self._call_id += 1
-        began_ns, self._sent_ns = CLOCK.now_ns(), 0
+        began_ns, self._sent_ns, self._last = CLOCK.now_ns(), 0, None
         reason, body = self._answer_in_time(operation)
         done_ns = CLOCK.now_ns()
         if reason is Reason.SESSION_LOST:
             self._dialect.forget()
         if HISTORY:
             HISTORY.write(began_ns, self._sent_ns, done_ns, len(body), index, self._number, reason)
+            self._keep_bad_answer((began_ns, done_ns), reason, operation)
         self.environment.events.request.fire(
             request_type="MCP",
             name=operation.name,
@@ -102,6 +107,10 @@ class McpUser(FastHttpUser):
             url=self.host,
         )
 
+    def _keep_bad_answer(self, times_ns: tuple[int, int], reason: Reason, operation: Operation) -> None:
+        if HISTORY and self._last is not None and reason not in GOOD:
+            HISTORY.keep_bad_answer(times_ns, reason, operation.name, self._last)
+
     def _answer_in_time(self, operation: Operation) -> tuple[Reason, bytes]:
         late = gevent.Timeout(_DEADLINE_S)
         try:
@@ -111,21 +120,27 @@ class McpUser(FastHttpUser):
             if timeout is not late:
                 raise
             self._drop()
+            self._last = None
             return Reason.TIMED_OUT, b""
-        except (CallError, DialectError) as error:
+        except CallError as error:
+            self._last = None
+            return error.reason, b""
+        except DialectError as error:
+            self._last = LastAnswer(None, str(error).encode())
             return error.reason, b""
 
     def _answer(self, operation: Operation) -> tuple[Reason, bytes]:
         if operation.page:
             self._sent_ns = CLOCK.now_ns()
             status, _, body = self._http("GET", operation.page, None, [])
+            self._last = LastAnswer(status, body)
             return self._dialect.judge_page(status, body, operation.expect), body
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
         call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
         own_headers = self._dialect.headers_of(operation.rpc_method, operation.tool)
         status, _, body, message = self._post(call, own_headers)
-        reason = self._dialect.judge(self._call_id, status, message, operation)
+        reason = self._judge(status, body, message, operation)
         if reason is Reason.SESSION_LOST and status == 404 and self._dialect.renews_sessions:
             return self._answer_on_new_session(call, own_headers, operation)
         return reason, body
@@ -136,12 +151,17 @@ class McpUser(FastHttpUser):
         self._sent_ns = 0
         try:
             self._open_session()
-        except DialectError:
+        except DialectError as error:
+            self._last = LastAnswer(None, str(error).encode())
             return Reason.SESSION_LOST, b""
         self._sent_ns = CLOCK.now_ns()
         status, _, body, message = self._post(call, own_headers)
-        reason = self._dialect.judge(self._call_id, status, message, operation)
+        reason = self._judge(status, body, message, operation)
         return Reason.SESSION_RENEWED if reason is Reason.OK else reason, body
+
+    def _judge(self, status: int, body: bytes, message: Message | None, operation: Operation) -> Reason:
+        self._last = LastAnswer(status, body, message)
+        return self._dialect.judge(self._call_id, status, message, operation)
 
     def _open_session(self) -> None:
         while (body := self._dialect.opening()) is not None:
@@ -157,7 +177,7 @@ class McpUser(FastHttpUser):
         return status, headers.get("mcp-session-id"), answer, _message(kind, answer)
 
     def _http(self, method: str, path: str, body: bytes | None, given: Headers) -> tuple[int, Any, bytes]:
-        headers = dict([*credential_headers(), *given])
+        headers = dict([*CREDENTIALS.headers(), *given])
         if HISTORY:
             headers["Host"] = HISTORY.spec.target.host_header
         # Nothing is reported by this, as the context is not entered: a call is more than an HTTP request.
@@ -192,7 +212,9 @@ class McpWebSocketUser(McpUser):
         if self._socket is None:
             target = HISTORY.spec.target if HISTORY else None
             path = target.websocket_path if target else os.environ.get("MCP_WEBSOCKET_PATH", "/ws")
-            self._socket = LocustWebSocket(self.origin, path, target.host_header if target else None)
+            self._socket = LocustWebSocket(
+                self.origin, path, target.host_header if target else None, CREDENTIALS.headers()
+            )
         while (body := self._dialect.opening()) is not None:
             if self._dialect.opening_is_answered():
                 status, session_id, _, message = self._post(body)

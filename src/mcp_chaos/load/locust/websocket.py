@@ -10,8 +10,8 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import client_context
+from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 
 
@@ -26,13 +26,14 @@ class LocustWebSocket:
         origin: ``http://host:port`` to connect to.
         path: where WebSockets are opened.
         host_header: what the server is called, when ``origin`` is a proxy.
+        headers: that the request for the upgrade carries besides, such as credentials.
 
     Raises:
         OSError: nobody is there.
         ClosedError: it is not a WebSocket.
     """
 
-    def __init__(self, origin: str, path: str, host_header: str | None) -> None:
+    def __init__(self, origin: str, path: str, host_header: str | None, headers: Headers) -> None:
         where = urlsplit(origin)
         secure = where.scheme == "https"
         self._socket = socket.create_connection((where.hostname, where.port or (443 if secure else 80)))
@@ -43,7 +44,7 @@ class LocustWebSocket:
         self._messages: deque[bytes] = deque()
         self._pieces: list[bytes] = []
         request = self._protocol.connect()
-        for name, value in credential_headers():
+        for name, value in headers:
             request.headers[name] = value
         self._protocol.send_request(request)
         self._flush()
