@@ -11,6 +11,7 @@ from chaoslib import exit as chaos_exit
 from mcp_chaos import actions, probes
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import PartError, ToxiproxyError, UsageError
+from mcp_chaos.faults.process import PAUSE
 from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.machine.processes import children_of_run
 from mcp_chaos.run import current as runs
@@ -72,7 +73,7 @@ def test_a_process_is_continued_though_toxiproxy_fails(run: Run, monkeypatch: py
     def fail(_: str | None) -> list[str]:
         raise ToxiproxyError("Toxiproxy did not answer")
 
-    actions.pause("server")
+    run.process_faults.hurt("server", PAUSE)  # not by its action, which asks for a load that carries calls
     with monkeypatch.context() as broken:
         broken.setattr(run.injector, "heal", fail)
         with pytest.raises(ToxiproxyError, match="did not answer"):
