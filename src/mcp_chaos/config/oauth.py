@@ -21,6 +21,7 @@ import httpx
 
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
+from mcp_chaos.machine.exchange import fetch
 
 TOKEN_URL = "MCP_OAUTH_TOKEN_URL"
 CLIENT_ID = "MCP_OAUTH_CLIENT_ID"
@@ -99,13 +100,15 @@ def _ask() -> _Token:
     url = _given(TOKEN_URL)
     form = {"grant_type": "client_credentials", "scope": _given(SCOPE), "resource": _given(RESOURCE)}
     try:
-        with httpx.Client(verify=context_for(url), trust_env=False, timeout=_TIMEOUT_S) as client:
-            answer = client.post(
-                url,
-                data={key: value for key, value in form.items() if value},
-                auth=(quote(_given(CLIENT_ID), safe=""), quote(_secret(), safe="")),
-                headers={"Accept": "application/json"},
-            )
+        answer = fetch(
+            "POST",
+            url,
+            _TIMEOUT_S,
+            client={"verify": context_for(url)},
+            data={key: value for key, value in form.items() if value},
+            auth=(quote(_given(CLIENT_ID), safe=""), quote(_secret(), safe="")),
+            headers={"Accept": "application/json"},
+        )
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         raise TargetError(f"No token could be got from {TOKEN_URL} ({_without_query(url)}): {error}.") from None

@@ -13,20 +13,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from mcp_chaos.errors import InstallError
+from mcp_chaos.machine.exchange import fetch
 
 VERSION = "2.12.0"
 VARIABLE = "TOXIPROXY_SERVER"
 _RELEASE = f"https://github.com/Shopify/toxiproxy/releases/download/v{VERSION}"
 _MODULE = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{VERSION}"
 _OLDEST_GO = (1, 23)
-_DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_DOWNLOAD_TIMEOUT_S = 120.0
+_CLIENT: dict[str, Any] = {"trust_env": True, "follow_redirects": True}
+_MAX_BYTES = 64 * 1024 * 1024
 _BUILD_TIMEOUT_S = 600.0
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -140,17 +143,11 @@ def _download(scratch: Path, say: Say) -> Path:
 
 def _get(asset: str) -> bytes:
     try:
-        with _client() as client:
-            response = client.get(f"{_RELEASE}/{asset}").raise_for_status()
+        response = fetch("GET", f"{_RELEASE}/{asset}", _DOWNLOAD_TIMEOUT_S, max_bytes=_MAX_BYTES, client=_CLIENT)
+        response.raise_for_status()
     except httpx.HTTPError as error:
         raise InstallError(f"{asset} cannot be downloaded ({error or type(error).__name__})") from None
     return response.content
-
-
-@contextmanager
-def _client() -> Iterator[httpx.Client]:
-    with httpx.Client(follow_redirects=True, timeout=_DOWNLOAD_TIMEOUT) as client:
-        yield client
 
 
 def _build_with_go(scratch: Path, say: Say) -> Path:

@@ -10,6 +10,7 @@ from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.client import McpClient
@@ -125,5 +126,5 @@ def check_answers(
 
 def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:
     headers = [*([("Host", host_header)] if host_header else []), *credential_headers()]
-    with httpx.Client(verify=context_for(url), trust_env=False, timeout=deadline_s) as client:
-        return client.get(url, headers=headers, extensions=server_name(host_header))
+    tls = {"verify": context_for(url)}
+    return fetch("GET", url, deadline_s, client=tls, headers=headers, extensions=server_name(host_header))
