@@ -29,7 +29,7 @@ from mcp_chaos.run.run import Run
 from mcp_chaos.toolkit.given import Given
 from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
 from mcp_chaos.toolkit.journal_facts import left_out
-from mcp_chaos.toolkit.log import CleanLine, LogWatch
+from mcp_chaos.toolkit.log import CleanLine, LogWatch, Printable
 from mcp_chaos.toolkit.preflight import check_run, missing_controls
 from mcp_chaos.verdict.judge import PASS, Verdict, judge
 
@@ -44,6 +44,7 @@ Where no run was made: ``refused``, the message, and ``exit_code``.
 _STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
 _BY_SOMEBODY = "another control did that, without a word"
 
+_PRINTABLE = Printable()
 _watch: LogWatch | None = None
 _in_method = False
 _outcome: dict[str, Any] | None = None
@@ -61,6 +62,7 @@ def configure_control() -> None:
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
     logger.setLevel(logging.DEBUG)
     logger.addHandler(_watch)
+    logger.addFilter(_PRINTABLE)
     if sys.stderr.isatty():
         logger.handlers.insert(0, CleanLine())
 
@@ -192,6 +194,7 @@ def cleanup_control() -> None:
         if _watch is not None:
             logger.removeHandler(_watch)
             logger.setLevel(_level_before)
+        logger.removeFilter(_PRINTABLE)
         for line in [h for h in logger.handlers if isinstance(h, CleanLine)]:
             logger.removeHandler(line)
     for number, handler in _handlers_before.items():

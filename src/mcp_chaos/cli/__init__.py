@@ -23,7 +23,7 @@ from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history.files import to_json
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.processes import is_alive
 from mcp_chaos.workload.file import AUTO
 
@@ -115,7 +115,7 @@ def heal(run: Path) -> None:
     if isinstance(manifest, dict) and is_alive(manifest.get("process")):
         raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
     done = clean_up(folder, Clock.start(), "it was healed by hand")
-    click.echo("\n".join(done) if done else "Nothing was left behind.")
+    click.echo("\n".join(map(printable, done)) if done else "Nothing was left behind.")
 
 
 def main() -> None:
@@ -126,7 +126,7 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except McpChaosError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable_lines(str(error))}", err=True)
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:
         error.show()

@@ -24,7 +24,7 @@ from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history.files import to_json
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
@@ -166,7 +166,7 @@ def _made(output: Callable[[], object]) -> int:
     try:
         output()
     except (McpChaosError, OSError) as error:
-        _say(f"Error: {error}", err=True)
+        _say(f"Error: {printable_lines(str(error))}", err=True)
         return EXIT_USAGE
     except Exception as error:
         _say(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)

@@ -22,6 +22,7 @@ import httpx
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.machine.exchange import fetch
+from mcp_chaos.machine.printable import printable
 
 TOKEN_URL = "MCP_OAUTH_TOKEN_URL"
 CLIENT_ID = "MCP_OAUTH_CLIENT_ID"
@@ -118,7 +119,7 @@ def _ask() -> _Token:
 def _taken(url: str, status: int, body: dict[str, object]) -> _Token:
     value, kind = body.get("access_token"), str(body.get("token_type", "bearer"))
     if status != 200 or not isinstance(value, str) or not value or kind.lower() != "bearer":
-        said = ": ".join(str(body[key])[:200] for key in ("error", "error_description") if key in body)
+        said = ": ".join(printable(str(body[key]))[:200] for key in ("error", "error_description") if key in body)
         for secret in known_secrets():
             said = said.replace(secret, "[redacted]")
         raise TargetError(

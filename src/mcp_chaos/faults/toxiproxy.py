@@ -19,6 +19,7 @@ from toxiproxy.toxic import Toxic
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import ToxicSettings
 from mcp_chaos.machine.exchange import TooLargeError, limited, within
+from mcp_chaos.machine.printable import printable
 
 DEFAULT_TIMEOUT_S = 5.0
 _MAX_BYTES = 16 * 1024 * 1024
@@ -251,4 +252,4 @@ def _text(error: Exception) -> str:
 
 def _said(content: bytes | str) -> str:
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    return text.strip().rstrip(".")[:200] or "it gave no reason"
+    return printable(text).strip().rstrip(".")[:200] or "it gave no reason"

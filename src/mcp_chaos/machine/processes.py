@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from mcp_chaos.errors import PartError
+from mcp_chaos.machine.printable import printable
 
 MARKER = "MCP_CHAOS_RUN"
 _POLL_S = 0.01
@@ -151,7 +152,7 @@ def resume(who: dict[str, float]) -> bool:
 def last_lines(log: Path, most: int = 5) -> str:
     """The last lines of a log, for an error message."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return "\n".join(f"    {line}" for line in text.splitlines()[-most:]) or "    (nothing)"
+    return "\n".join(f"    {printable(line)}" for line in text.splitlines()[-most:]) or "    (nothing)"
 
 
 def children_of_run(marker: str) -> list[psutil.Process]:

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import CA_FILE
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp.dialect import Message, error_text
 
 _MCP_KINDS = ("application/json", "text/event-stream", "")
@@ -62,7 +63,7 @@ def advice(url: str, host: str, answer: Answer) -> str:
         host: what the server was called.
         answer: of the server.
     """
-    found = _meaning(url, host, answer)
+    found = printable(_meaning(url, host, answer))
     return f" ({found})" if found else ""
 
 
@@ -108,6 +109,7 @@ def network_advice(text: str) -> str:
     Args:
         text: of httpx's error.
     """
+    text = printable(text)
     if "Hostname mismatch" in text or "IP address mismatch" in text:
         return f"{text}. Its certificate is for another name: use that name in MCP_URL"
     if "certificate has expired" in text:

@@ -11,6 +11,7 @@ from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.exchange import fetch
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.client import McpClient
@@ -80,7 +81,7 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
     if tool:
         check_offered(url, tools, [tool], "MCP_TOOL")
         return Operation(tool, arguments)
-    names = [str(offered.get("name")) for offered in tools]
+    names = [printable(str(offered.get("name"))) for offered in tools]
     if "list_databases" in names:
         return Operation("list_databases", {})
     for offered in tools:
@@ -103,7 +104,7 @@ def check_offered(url: str, tools: Sequence[dict[str, Any]], wanted: Iterable[st
     if missing:
         raise TargetError(
             f"{url} does not offer the tool{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))} ({where}); "
-            f"it offers {', '.join(names) or 'none'}."
+            f"it offers {printable(', '.join(names)) or 'none'}."
         )
 
 

@@ -23,6 +23,7 @@ from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
@@ -58,9 +59,9 @@ class Run:
     ) -> None:
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
-        self.environment = Environment(settings, self.folder, self.clock, say, direct, loaded)
+        self.say: Say = lambda text: say(printable_lines(text))
+        self.environment = Environment(settings, self.folder, self.clock, self.say, direct, loaded)
         self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
-        self.say = say
         self._loads: dict[str, LoadProcess] = {}
         self._seen_ended: set[str] = set()
         self._watchdog: Watchdog | None = None

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 
+from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.run.progress import CLEAR_LINE
 from mcp_chaos.toolkit.journal_facts import stop_in
 
@@ -34,6 +35,15 @@ class LogWatch(logging.Handler):
         if match:
             error = record.exc_info[1] if record.exc_info else None
             self.failed.append((match[match.lastindex or 1], str(error or "no reason was given")))
+
+
+class Printable(logging.Filter):
+    """Makes what others said printable in every record: Chaos Toolkit logs errors as they are."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; none is left out."""
+        record.msg, record.args = printable_lines(record.getMessage()), None
+        return True
 
 
 class CleanLine(logging.Handler):
