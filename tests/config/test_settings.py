@@ -109,7 +109,7 @@ def test_what_only_sounds_like_production_is_a_host_like_any(host: str) -> None:
         ({"mcp_proxy_listen": "8666"}, "host:port is needed"),
         ({"mcp_proxy_listen": "127.0.0.1:99999"}, "host:port is needed"),
         ({"mcp_proxy_listen": "here"}, "host:port is needed"),
-        ({"mcp_chaos_seed": "lucky"}, "a whole number is needed"),
+        ({"mcp_chaos_seed": "lucky"}, "a whole number of up to 18 digits is needed"),
         ({"mcp_url": "http://127.0.0.1/?API_KEY=secret"}, "'API_KEY' in a URL would end up in logs"),
         ({"mcp_url": "http://127.0.0.1/", "mcp_command": "true"}, "unset one of them"),
         ({"mcp_command": "true", "mcp_dialect": "sse"}, "a stdio server speaks streamable or modern"),

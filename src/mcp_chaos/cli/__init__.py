@@ -17,7 +17,15 @@ from mcp_chaos.commands.doctor import FAIL as FAILED
 from mcp_chaos.commands.doctor import examine
 from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.config.settings import resolve
-from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
+from mcp_chaos.errors import (
+    EXIT_ABORTED,
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERNAL,
+    EXIT_PASS,
+    EXIT_USAGE,
+    McpChaosError,
+    UsageError,
+)
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history.files import to_json
@@ -61,7 +69,7 @@ _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(url: str | None, as_json: bool) -> None:
     """Look at the server, Toxiproxy and this machine, and say what a run would find; changes nothing.
 
-    Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is.
+    Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is, 2 when the settings cannot be used.
     """
     checks = []
     for check in examine({"mcp_url": url}):
@@ -73,7 +81,8 @@ def doctor(url: str | None, as_json: bool) -> None:
                 click.echo(f"{'':16}{printable(check.advice)}")
     if as_json:
         click.echo(to_json([asdict(check) for check in checks]), nl=False)
-    raise SystemExit(EXIT_INCONCLUSIVE if any(check.status == FAILED for check in checks) else EXIT_PASS)
+    failed = [check.name for check in checks if check.status == FAILED]
+    raise SystemExit(EXIT_USAGE if "settings" in failed else EXIT_INCONCLUSIVE if failed else EXIT_PASS)
 
 
 @cli.command()

@@ -193,6 +193,8 @@ def _output_problems(
     for name, path in {**written, **({"save-baseline": save.absolute()} if save is not None else {})}.items():
         if path.name == "-":
             problems.append(f"--{name}: a file is needed")
+        elif path.is_dir():
+            problems.append(f"--{name}: a file is needed, and {path} is a folder")
         elif path.exists() and not path.is_file():  # a device or a pipe is written to as it is
             problems += [] if os.access(path, os.W_OK) else [f"--{name}: {path} cannot be written"]
         elif not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):

@@ -18,6 +18,7 @@ from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_PASS, UsageEr
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.load.shape import SHAPES
 from mcp_chaos.report.load import render_load
+from mcp_chaos.run.preconditions import machine_problems
 
 T = TypeVar("T")
 
@@ -101,8 +102,9 @@ def load(
     plan = Plan(shape, given, [fault for fault in parsed if fault is not None], deadline_s, workers)
     collected(problems, plan.check)
     resolved = collected(problems, lambda: resolve(settings))
-    if out is not None and not out.resolve().parent.is_dir():
-        problems.append(f"--out: there is no folder {out.resolve().parent}")
+    problems += machine_problems(resolved) if resolved is not None else []
+    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
+        problems.append(f"--out: a file in a folder that is there is needed, not {str(out)!r}")
     if problems or resolved is None:
         raise UsageError(problems, "The load cannot be started, and nothing was touched")
     made = make_load(plan, resolved, lambda line: click.echo(line, err=True))

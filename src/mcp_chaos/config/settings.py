@@ -21,11 +21,14 @@ from mcp_chaos.config.credentials import VARIABLES, credential_problems
 from mcp_chaos.config.hosts import is_port, url_problems
 from mcp_chaos.config.tls import ca_problems
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history import strict_json
 from mcp_chaos.machine.spelling import misspelt_variables
 from mcp_chaos.workload.file import AUTO, names_of, read_workload
 from mcp_chaos.workload.workload import Workload
 
 _DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
+_MAX_SEED_DIGITS = 18
+_MAX_SHOWN = 80
 _STDIO_DIALECTS = ("streamable", "modern")
 
 _FROM_ELSEWHERE = re.compile(r"sh -c cd [./]+ && exec ('[^']+'|\S+).*", re.DOTALL)
@@ -127,8 +130,8 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         UsageError: with every problem at once.
     """
-    given = _with_http_url({key: _given(key, configuration or {}) for key in KEYS})
     problems: list[str] = []
+    given = _with_http_url({key: _text(key, _given(key, configuration or {}), problems) for key in KEYS})
     allowed = {host.lower() for host in names_of(given["mcp_chaos_allow_hosts"])}
     production = {host.lower() for host in names_of(given["mcp_chaos_allow_production"])}
     for key in ("mcp_url", "toxiproxy_url"):
@@ -145,10 +148,13 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
     listen = given["mcp_proxy_listen"]
     if listen and not (listen.rpartition(":")[0] and is_port(listen.rpartition(":")[2])):
-        problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
+        problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {_shortened(listen)!r}")
     seed = given["mcp_chaos_seed"] or "1"
-    if not (seed.isascii() and seed.isdecimal()):
-        problems.append(f"MCP_CHAOS_SEED: a whole number is needed, not {seed!r}")
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= _MAX_SEED_DIGITS):
+        problems.append(
+            f"MCP_CHAOS_SEED: a whole number of up to {_MAX_SEED_DIGITS} digits is needed, not {_shortened(seed)!r}"
+        )
+        seed = "1"
     arguments = _arguments(given["mcp_arguments"], problems)
     problems += [*_credential_problems(configuration or {}), *credential_problems(), *ca_problems()]
     problems += misspelt_variables([*(key.upper() for key in KEYS), *VARIABLES])
@@ -222,7 +228,7 @@ def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:
     if not given["mcp_url"]:
         problems.append("MCP_SERVER_PID is the process of the server at MCP_URL, which is not given")
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and psutil.pid_exists(int(text))):
-        problems.append(f"MCP_SERVER_PID: there is no process {text!r}")
+        problems.append(f"MCP_SERVER_PID: there is no process {_shortened(text)!r}")
         return None
     pid = int(text)
     here = psutil.Process()
@@ -236,6 +242,26 @@ def _given(key: str, configuration: Mapping[str, Any]) -> str:
     if value in (None, ""):
         value = os.environ.get(key.upper(), "")
     return json.dumps(value) if isinstance(value, dict) else str(value).strip()
+
+
+def _text(key: str, value: str, problems: list[str]) -> str:
+    """A value that files and command lines can hold; empty where it is none."""
+    if "\0" in value or not _is_utf_8(value):
+        problems.append(f"{key.upper()}: {_shortened(value)!a} has bytes in it that are no text (UTF-8)")
+        return ""
+    return value
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _with_http_url(given: dict[str, str]) -> dict[str, str]:
@@ -258,11 +284,11 @@ def guess_dialect(url: str, command: tuple[str, ...]) -> str:
 
 def _arguments(text: str, problems: list[str]) -> dict[str, Any]:
     try:
-        arguments = json.loads(text or "{}")
+        arguments = strict_json.parse(text or "{}")
     except ValueError as error:
         arguments = None
         problems.append(f"MCP_ARGUMENTS is not JSON ({error})")
     else:
         if not isinstance(arguments, dict):
-            problems.append(f"MCP_ARGUMENTS: a JSON object is needed, not {text}")
+            problems.append(f"MCP_ARGUMENTS: a JSON object is needed, not {_shortened(text)}")
     return arguments if isinstance(arguments, dict) else {}

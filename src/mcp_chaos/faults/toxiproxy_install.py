@@ -37,9 +37,17 @@ Say = Callable[[str], None]
 
 
 def cache_folder() -> Path:
-    """Where the server is kept: ``$XDG_CACHE_HOME/mcp_chaos`` or ``~/.cache/mcp_chaos``."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "mcp_chaos"
+    """Where the server is kept: ``$XDG_CACHE_HOME/mcp_chaos`` or ``~/.cache/mcp_chaos``.
+
+    Raises:
+        InstallError: there is neither.
+    """
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        root = Path(given) if given else Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and no entry in the table of users
+        raise InstallError("This user has no home folder to keep Toxiproxy in. Set HOME or XDG_CACHE_HOME.") from None
+    return root / "mcp_chaos"
 
 
 def version_of(binary: Path | str) -> str | None:
@@ -56,7 +64,7 @@ def find() -> Path | None:
     """A server that is there already, or ``None``.
 
     Raises:
-        InstallError: TOXIPROXY_SERVER names something else.
+        InstallError: TOXIPROXY_SERVER names something else, or there is no place to look in.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -64,10 +72,10 @@ def find() -> Path | None:
             raise InstallError(f"{VARIABLE} is {named}, which is not a Toxiproxy server. Unset it or correct it.")
         return Path(named)
     on_path = shutil.which("toxiproxy-server")
-    for binary in (on_path, cache_folder() / f"toxiproxy-server-{VERSION}"):
-        if binary is not None and version_of(binary) is not None:
-            return Path(binary)
-    return None
+    if on_path is not None and version_of(on_path) is not None:
+        return Path(on_path)
+    kept = cache_folder() / f"toxiproxy-server-{VERSION}"
+    return kept if version_of(kept) is not None else None
 
 
 def ensure(say: Say) -> Path:
