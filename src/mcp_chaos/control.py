@@ -163,9 +163,12 @@ def after_experiment_control(
                 _end_in(state, **_outcome)
             return  # it did not start; the reason has been told
         try:
-            record_journal(run, state, _watch)
-            record_judged_probes(run, state, configuration or {})
-            runs.end()
+            try:
+                record_journal(run, state, _watch)
+                record_judged_probes(run, state, configuration or {})
+            finally:
+                runs.end()
+            run.folder.check_written()
             verdict = judge(History.read(run.folder))
             state["deviated"] = verdict.verdict != PASS
             _end_in(

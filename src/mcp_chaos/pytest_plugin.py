@@ -278,3 +278,5 @@ def faulted_lane(mcp_target: str, toxiproxy: str, tmp_path: Path) -> Iterator[Fa
         yield FaultedLane(run)
     finally:
         run.close()
+        with _told_plainly():
+            run.folder.check_written()

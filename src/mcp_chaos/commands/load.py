@@ -39,6 +39,7 @@ def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Rep
             if interrupted.is_set():
                 run.event("interrupted", why="a signal ended the load before its time")
             run.close()
+    run.folder.check_written()
     return Report.read(run.folder)
 
 

@@ -1,6 +1,7 @@
 """The watchdog: a process that outlives its run by as long as it takes to clean up after it.
 
-``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS`` waits for the end of its standard input, a pipe whose
+``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS EVENTS_DESCRIPTOR`` waits for the end of its
+standard input, a pipe whose
 other end only the run holds; the kernel closes it however the run ends, kill -9 included. A run that ended properly
 has left nothing to do. It lives in a session of its own, so that what kills the run's process group spares it.
 """
@@ -34,9 +35,15 @@ class Watchdog:
     def __init__(self, folder: RunFolder, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
         argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(folder.path), str(clock.offset_ns)]
-        with (folder.path / "watchdog.log").open("ab") as log:
+        # It can read the events also when the folder has been removed.
+        with (folder.path / "watchdog.log").open("ab") as log, folder.events_file.path.open("ab+") as events:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                [*argv, str(events.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(events.fileno(),),
             )
 
     def dismiss(self) -> None:
@@ -61,6 +68,7 @@ class Watchdog:
 def main() -> None:
     """Wait for the run to end, then clean up."""
     folder, clock = RunFolder(Path(sys.argv[1])), Clock(int(sys.argv[2]))
+    folder.events_file.hold(int(sys.argv[3]))
     told = sys.stdin.buffer.read()
     if told == _FAREWELL:
         return
@@ -74,7 +82,9 @@ def main() -> None:
     # A child that was being started when the run died carries its marker a moment later only.
     time.sleep(_AFTERMATH_S)
     done += [f"ended {name}" for name in end_children(str(folder.path))]
-    sys.stdout.write("".join(f"{line}\n" for line in done))
+    with suppress(OSError):  # its log may be on a disk that is full
+        sys.stdout.write("".join(f"{line}\n" for line in done))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
