@@ -45,6 +45,7 @@ KEYS = {
     "mcp_websocket_path": "where WebSockets are opened on the server",
     "toxiproxy_url": "the API of your own Toxiproxy; empty: one that the run starts",
     "mcp_proxy_listen": "host:port that Toxiproxy listens on for the faulted lane; empty: a free port",
+    "mcp_proxy_upstream": "host:port by which your own Toxiproxy knows the server; empty: as in mcp_url",
     "mcp_chaos_runs": "the folder for runs",
     "mcp_chaos_seed": "of the workload's choices",
     "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
@@ -65,6 +66,7 @@ class Settings:
         arguments: of the tool.
         toxiproxy_url: ``None`` for the run's own.
         proxy_listen: where Toxiproxy listens for the faulted lane; ``None`` for a free port.
+        proxy_upstream: ``host:port`` by which a Toxiproxy of one's own knows the server; ``None`` where it is the same.
         runs: the folder for runs.
         seed: of the workload.
         allowed_hosts: that may be tested besides this machine.
@@ -93,6 +95,7 @@ class Settings:
     websocket_path: str = "/ws"
     command: tuple[str, ...] = ()
     server_pid: int | None = None
+    proxy_upstream: str | None = None
 
     @classmethod
     def embedded_by_default(cls) -> "Settings":
@@ -149,6 +152,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     listen = given["mcp_proxy_listen"]
     if listen and not (listen.rpartition(":")[0] and is_port(listen.rpartition(":")[2])):
         problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {_shortened(listen)!r}")
+    problems += _upstream_problems(given)
     seed = given["mcp_chaos_seed"] or "1"
     if not (seed.isascii() and seed.isdecimal() and len(seed) <= _MAX_SEED_DIGITS):
         problems.append(
@@ -177,6 +181,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         websocket_path=given["mcp_websocket_path"] or "/ws",
         command=command,
         server_pid=pid,
+        proxy_upstream=given["mcp_proxy_upstream"] or None,
     )
 
 
@@ -218,6 +223,18 @@ def _command(given: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
     if shutil.which(words[0]) is None:
         problems.append(f"MCP_COMMAND: there is no command {words[0]!r} on this machine")
     return words
+
+
+def _upstream_problems(given: Mapping[str, str]) -> list[str]:
+    name, upstream = "MCP_PROXY_UPSTREAM", given["mcp_proxy_upstream"]
+    if not upstream:
+        return []
+    problems = []
+    if not (upstream.rpartition(":")[0] and is_port(upstream.rpartition(":")[2])):
+        problems.append(f"{name}: host:port is needed, such as server:8000, not {_shortened(upstream)!r}")
+    if not (given["toxiproxy_url"] and given["mcp_url"]):
+        problems.append(f"{name} is how the Toxiproxy at TOXIPROXY_URL knows the server at MCP_URL; set both")
+    return problems
 
 
 def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:
