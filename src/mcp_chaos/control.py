@@ -7,9 +7,7 @@ only way to abort a run, when the run cannot start or was told to stop by a sign
 
 import json
 import logging
-import shutil
 import signal
-import sys
 import threading
 from contextlib import suppress
 from functools import partial
@@ -23,6 +21,7 @@ from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, Mcp
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.machine.signals import undisturbed
+from mcp_chaos.machine.streams import has_colours, is_terminal, repair_streams, tell, width
 from mcp_chaos.report.terminal import render
 from mcp_chaos.run import current as runs
 from mcp_chaos.run.run import Run
@@ -57,13 +56,14 @@ def configure_control() -> None:
     """Chaos Toolkit is setting its controls up: listen for those that fail."""
     global _watch, _level_before
     forget()
+    repair_streams()
     _watch = LogWatch()
     _level_before = logger.level
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
     logger.setLevel(logging.DEBUG)
     logger.addHandler(_watch)
     logger.addFilter(_PRINTABLE)
-    if sys.stderr.isatty():
+    if is_terminal(err=True):
         logger.handlers.insert(0, CleanLine())
 
 
@@ -263,12 +263,9 @@ def _report(folder: RunFolder, verdict: Verdict) -> None:
     """Write and print the verdict."""
     folder.write("verdict.json", verdict.as_dict())
     (folder.path / "report.txt").write_text(render(verdict, colour=False), encoding="utf-8", errors="replace")
-    width = max(80, shutil.get_terminal_size((120, 24)).columns)
-    text = render(verdict, colour=sys.stdout.isatty(), width=width)
+    text = render(verdict, colour=has_colours(), width=width())
     text += f"\nThe run is kept in {folder.path} (mcp-chaos report makes a page of it)\n"
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()
+    tell(text, nl=False)
 
 
 def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:

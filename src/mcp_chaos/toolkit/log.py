@@ -2,9 +2,9 @@
 
 import logging
 import re
-import sys
 
 from mcp_chaos.machine.printable import printable_lines
+from mcp_chaos.machine.streams import tell
 from mcp_chaos.run.progress import CLEAR_LINE
 from mcp_chaos.toolkit.journal_facts import stop_in
 
@@ -51,4 +51,4 @@ class CleanLine(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Wipe."""
-        sys.stderr.write(CLEAR_LINE)
+        tell(CLEAR_LINE, err=True, nl=False)
