@@ -32,6 +32,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.processes import is_alive
+from mcp_chaos.machine.signals import aborted_by_signals
 from mcp_chaos.machine.streams import has_colours, repair_streams, tell
 from mcp_chaos.workload.file import AUTO
 
@@ -138,7 +139,8 @@ def main() -> None:
     """Run the command; every error ends in a message and a code of the table in ``errors``."""
     repair_streams()
     try:
-        cli(standalone_mode=False)
+        with aborted_by_signals():
+            cli(standalone_mode=False)
     except McpChaosError as error:
         tell(f"Error: {printable_lines(str(error))}", err=True)
         raise SystemExit(error.exit_code) from None

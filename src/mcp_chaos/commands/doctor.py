@@ -17,9 +17,9 @@ from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
 from mcp_chaos.run.choice import only_reading
-from mcp_chaos.run.environment import reachable
 from mcp_chaos.run.preconditions import machine_problems
 from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.run.reachable import reachable
 from mcp_chaos.workload.auto import auto_workload
 
 OK = "ok"

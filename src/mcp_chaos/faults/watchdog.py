@@ -1,11 +1,12 @@
 """The watchdog: a process that outlives its run by as long as it takes to clean up after it.
 
-``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS EVENTS_DESCRIPTOR`` waits for the end of its
-standard input, a pipe whose
-other end only the run holds; the kernel closes it however the run ends, kill -9 included. A run that ended properly
-has left nothing to do. It lives in a session of its own, so that what kills the run's process group spares it.
+``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS EVENTS_DESCRIPTOR [scratch]`` waits for the end of its
+standard input, a pipe whose other end only the run holds; the kernel closes it however the run ends, kill -9 included.
+A run that ended properly has left nothing to do. It lives in a session of its own, so that what kills the run's process
+group spares it.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from mcp_chaos.machine.processes import end_children
 
 _FAREWELL = b"."
 _HEAL = b"!"
+_SCRATCH = "scratch"
 _AFTERMATH_S = 0.5
 
 
@@ -30,15 +32,16 @@ class Watchdog:
     Args:
         folder: of the run.
         clock: of the run.
+        is_scratch: whether the folder is removed as well when the run is no more.
     """
 
-    def __init__(self, folder: RunFolder, clock: Clock) -> None:
+    def __init__(self, folder: RunFolder, clock: Clock, *, is_scratch: bool = False) -> None:
         self._folder, self._clock = folder, clock
         argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(folder.path), str(clock.offset_ns)]
         # It can read the events also when the folder has been removed.
         with (folder.path / "watchdog.log").open("ab") as log, folder.events_file.path.open("ab+") as events:
             self._process = subprocess.Popen(
-                [*argv, str(events.fileno())],
+                [*argv, str(events.fileno()), *([_SCRATCH] if is_scratch else [])],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -82,6 +85,8 @@ def main() -> None:
     # A child that was being started when the run died carries its marker a moment later only.
     time.sleep(_AFTERMATH_S)
     done += [f"ended {name}" for name in end_children(str(folder.path))]
+    if sys.argv[4:] == [_SCRATCH]:
+        shutil.rmtree(folder.path, ignore_errors=True)
     with suppress(OSError):  # its log may be on a disk that is full
         sys.stdout.write("".join(f"{line}\n" for line in done))
         sys.stdout.flush()
