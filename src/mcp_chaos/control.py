@@ -7,9 +7,7 @@ only way to abort a run, when the run cannot start or was told to stop by a sign
 
 import json
 import logging
-import shutil
 import signal
-import sys
 import threading
 from contextlib import suppress
 from functools import partial
@@ -24,13 +22,14 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.machine.signals import undisturbed
+from mcp_chaos.machine.streams import has_colours, is_terminal, repair_streams, tell, width
 from mcp_chaos.report.terminal import render
 from mcp_chaos.run import current as runs
 from mcp_chaos.run.run import Run
 from mcp_chaos.toolkit.given import Given
 from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
 from mcp_chaos.toolkit.journal_facts import left_out
-from mcp_chaos.toolkit.log import CleanLine, LogWatch
+from mcp_chaos.toolkit.log import CleanLine, LogWatch, Printable
 from mcp_chaos.toolkit.preflight import assumptions, check_run, missing_controls
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 
@@ -46,7 +45,7 @@ _STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
 _BY_SOMEBODY = "another control did that, without a word"
 
 _LEVELS = {PASS: logging.INFO, INCONCLUSIVE: logging.WARNING, FAIL: logging.ERROR}
-
+_PRINTABLE = Printable()
 _watch: LogWatch | None = None
 _in_method = False
 _outcome: dict[str, Any] | None = None
@@ -59,12 +58,14 @@ def configure_control() -> None:
     """Chaos Toolkit is setting its controls up: listen for those that fail."""
     global _watch, _level_before
     forget()
+    repair_streams()
     _watch = LogWatch()
     _level_before = logger.level
     # Its handlers keep levels of their own, so nothing more is shown or filed by this.
     logger.setLevel(logging.DEBUG)
     logger.addHandler(_watch)
-    if sys.stderr.isatty():
+    logger.addFilter(_PRINTABLE)
+    if is_terminal(err=True):
         logger.handlers.insert(0, CleanLine())
 
 
@@ -164,9 +165,12 @@ def after_experiment_control(
                 _end_in(state, **_outcome)
             return  # it did not start; the reason has been told
         try:
-            record_journal(run, state, _watch)
-            record_judged_probes(run, state, configuration or {})
-            runs.end()
+            try:
+                record_journal(run, state, _watch)
+                record_judged_probes(run, state, configuration or {})
+            finally:
+                runs.end()
+            run.folder.check_written()
             verdict = judge(History.read(run.folder))
             _pass_on(state, verdict)
             _end_in(
@@ -195,6 +199,7 @@ def cleanup_control() -> None:
         if _watch is not None:
             logger.removeHandler(_watch)
             logger.setLevel(_level_before)
+        logger.removeFilter(_PRINTABLE)
         for line in [h for h in logger.handlers if isinstance(h, CleanLine)]:
             logger.removeHandler(line)
     for number, handler in _handlers_before.items():
@@ -274,12 +279,9 @@ def _report(folder: RunFolder, verdict: Verdict) -> None:
     """Write and print the verdict."""
     folder.write("verdict.json", verdict.as_dict())
     (folder.path / "report.txt").write_text(render(verdict, colour=False), encoding="utf-8", errors="replace")
-    width = max(80, shutil.get_terminal_size((120, 24)).columns)
-    text = render(verdict, colour=sys.stdout.isatty(), width=width)
+    text = render(verdict, colour=has_colours(), width=width())
     text += f"\nThe run is kept in {folder.path} (mcp-chaos report makes a page of it)\n"
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()
+    tell(text, nl=False)
 
 
 def _keep_journal(folder: RunFolder, journal: dict[str, Any]) -> None:

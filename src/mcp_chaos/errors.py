@@ -7,7 +7,8 @@
     ├── InstallError                   3   a part that is needed could not be obtained
     ├── PartError                      3   an embedded part did not start or went away
     ├── LockedError                    3   another run works on the same target
-    └── HistoryError                   2   a run folder cannot be written or read
+    └── HistoryError                 2   a run folder cannot be made or read
+        └── UnwrittenError           3   a run's files could not be written; it was healed and ended all the same
 
 Exit codes of ``mcp-chaos``:
 
@@ -98,6 +99,12 @@ class LockedError(McpChaosError):
 
 
 class HistoryError(McpChaosError):
-    """A run folder cannot be written or read."""
+    """A run folder cannot be made or read."""
 
     exit_code = EXIT_USAGE
+
+
+class UnwrittenError(HistoryError):
+    """A run's files could not be written. What it had changed was taken back all the same."""
+
+    exit_code = EXIT_INCONCLUSIVE

@@ -144,8 +144,10 @@ class ExperimentItem(pytest.Function):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The message alone: a traceback of ours tells nobody anything."""
+        from mcp_chaos.machine.printable import printable_lines
+
         if isinstance(excinfo.value, DidNotPassError):
-            return str(excinfo.value)
+            return printable_lines(str(excinfo.value))
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -181,11 +183,12 @@ def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _told_plainly() -> Iterator[None]:
     """What keeps a fixture from it is told as it is: a traceback of ours tells nobody anything."""
     from mcp_chaos.errors import McpChaosError
+    from mcp_chaos.machine.printable import printable_lines
 
     try:
         yield
     except McpChaosError as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.fail(printable_lines(str(error)), pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -275,3 +278,5 @@ def faulted_lane(mcp_target: str, toxiproxy: str, tmp_path: Path) -> Iterator[Fa
         yield FaultedLane(run)
     finally:
         run.close()
+        with _told_plainly():
+            run.folder.check_written()

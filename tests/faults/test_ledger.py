@@ -34,7 +34,7 @@ def test_a_process_that_was_left_paused_is_continued(folder: RunFolder, clock: C
     given.signal(signal.SIGSTOP)
     data = {"name": "pause", "proxy": "server", "toxics": [], "pid": child.pid, "process": given.identity}
     folder.event(1, "fault_injecting", fault_id="process-1", **data)
-    gone = {**data, "pid": 1, "process": {"pid": 1, "started_s": 1.0}}
+    gone = {**data, "pid": 1, "process": {"pid": 1, "started": "never"}}
     folder.event(2, "fault_injecting", fault_id="process-2", **gone)
     assert f"continued process {child.pid}" in clean_up(folder, clock, "it was killed")
     assert psutil.Process(child.pid).status() != psutil.STATUS_STOPPED

@@ -49,7 +49,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def serve(monkeypatch: pytest.MonkeyPatch, handler: object) -> None:
     """The release's site cannot be made to fail as needed, so httpx's own stand-in takes its place."""
     transport = httpx.MockTransport(handler)  # type: ignore[arg-type]
-    monkeypatch.setattr(obtain, "_client", lambda: httpx.Client(transport=transport, follow_redirects=True))
+    monkeypatch.setattr(obtain, "_CLIENT", {"transport": transport, "follow_redirects": True})
 
 
 def no_pip(

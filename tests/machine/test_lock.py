@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from mcp_chaos.machine.lock import TargetLock
 
 HOLDER = """
 import sys, time
-from mcp_chaos.machine.lock import TargetLock
-TargetLock(sys.argv[1], "runs/the-other").acquire()
+from pathlib import Path
+from mcp_chaos.machine import lock
+lock._FOLDER = Path(sys.argv[2])
+lock.TargetLock(sys.argv[1], "runs/the-other").acquire()
 print("locked", flush=True)
 time.sleep(60)
 """
@@ -24,8 +25,7 @@ time.sleep(60)
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr("mcp_chaos.machine.lock._FOLDER", tmp_path)
 
 
 def test_the_second_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_second_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, "127.0.0.1:1"], stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, "127.0.0.1:1", str(tmp_path)], stdout=subprocess.PIPE)
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
@@ -105,6 +105,38 @@ def test_a_file_that_cannot_be_written_is_locked_all_the_same(monkeypatch: pytes
 
     monkeypatch.setattr(os, "open", refuse_to_write)
     lock.acquire()
-    with pytest.raises(LockedError, match="somebody"):
+    with pytest.raises(LockedError, match="another run"):
+        TargetLock("127.0.0.1:1", "runs/y").acquire()
+    lock.release()
+
+
+def test_a_folder_for_temporary_files_is_not_asked(tmp_path: Path) -> None:
+    script = "from mcp_chaos.machine.lock import TargetLock; print(TargetLock('127.0.0.1:1', 'x')._path)"
+    paths = {
+        subprocess.check_output([sys.executable, "-c", script], env={**os.environ, "TMPDIR": folder})
+        for folder in (str(tmp_path), "/var/tmp", "")
+    }
+    assert len(paths) == 1
+
+
+def test_others_see_a_lock_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        lock = TargetLock("127.0.0.1:1", "runs/x")
+        lock.acquire()
+    finally:
+        os.umask(before)
+    assert lock._path.stat().st_mode & 0o777 == 0o644
+    lock.release()
+
+
+@pytest.mark.parametrize("left", ["runs/dead", '{"run": "runs/dead", "process": {"pid": 1, "started": "never"}}', "[]"])
+def test_a_holder_that_is_gone_is_not_named(left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = TargetLock("127.0.0.1:1", "runs/x")
+    lock._path.write_text(left)
+    monkeypatch.setattr(os, "write", lambda *_: 0)  # as where the file is another user's
+    monkeypatch.setattr(os, "ftruncate", lambda *_: None)
+    lock.acquire()
+    with pytest.raises(LockedError, match="another run"):
         TargetLock("127.0.0.1:1", "runs/y").acquire()
     lock.release()

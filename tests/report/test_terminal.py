@@ -2,7 +2,6 @@
 
 import io
 import re
-import sys
 import threading
 from dataclasses import dataclass, field
 
@@ -108,7 +107,7 @@ def test_progress_renews_its_line_on_a_terminal_and_says_lines_elsewhere(
     monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
     screen, said = Screen(terminal), Screen(False)
-    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr(progress, "_TERMINAL_EVERY_S", 0.01)
     monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
     shown = progress.Progress(lambda: [FakeLoad()], lambda text: (said.write(text), None)[1])

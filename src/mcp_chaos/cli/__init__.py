@@ -2,9 +2,8 @@
 
 import os
 import shlex
-import sys
 from dataclasses import asdict
-from io import TextIOWrapper
+from io import StringIO
 from pathlib import Path
 
 import click
@@ -17,14 +16,24 @@ from mcp_chaos.commands.doctor import FAIL as FAILED
 from mcp_chaos.commands.doctor import examine
 from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
 from mcp_chaos.config.settings import resolve
-from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_INTERNAL, EXIT_PASS, McpChaosError, UsageError
+from mcp_chaos.errors import (
+    EXIT_ABORTED,
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERNAL,
+    EXIT_PASS,
+    EXIT_USAGE,
+    McpChaosError,
+    UsageError,
+)
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history.files import to_json
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.processes import is_alive
+from mcp_chaos.machine.signals import aborted_by_signals
+from mcp_chaos.machine.streams import has_colours, repair_streams, tell
 from mcp_chaos.workload.file import AUTO
 
 
@@ -49,7 +58,7 @@ def toxiproxy() -> None:
 @toxiproxy.command()
 def install() -> None:
     """Find the Toxiproxy server, or download or build it, once per machine; print where it is."""
-    click.echo(toxiproxy_install.ensure(lambda line: click.echo(line, err=True)))
+    tell(str(toxiproxy_install.ensure(lambda line: tell(line, err=True))))
 
 
 _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -61,19 +70,21 @@ _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(url: str | None, as_json: bool) -> None:
     """Look at the server, Toxiproxy and this machine, and say what a run would find; changes nothing.
 
-    Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is.
+    Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is, 2 when the settings cannot be used.
     """
     checks = []
     for check in examine({"mcp_url": url}):
         checks.append(check)
         if not as_json:
-            mark = click.style(f"{check.status:5}", fg=_MARKS[check.status])
-            click.echo(f"{mark}{check.name:10} {printable(check.found)}")
+            mark = f"{check.status:5}"
+            mark = click.style(mark, fg=_MARKS[check.status]) if has_colours() else mark
+            tell(f"{mark}{check.name:10} {printable(check.found)}")
             if check.advice:
-                click.echo(f"{'':16}{printable(check.advice)}")
+                tell(f"{'':16}{printable(check.advice)}")
     if as_json:
-        click.echo(to_json([asdict(check) for check in checks]), nl=False)
-    raise SystemExit(EXIT_INCONCLUSIVE if any(check.status == FAILED for check in checks) else EXIT_PASS)
+        tell(to_json([asdict(check) for check in checks]), nl=False)
+    failed = [check.name for check in checks if check.status == FAILED]
+    raise SystemExit(EXIT_USAGE if "settings" in failed else EXIT_INCONCLUSIVE if failed else EXIT_PASS)
 
 
 @cli.command()
@@ -93,17 +104,17 @@ def init(url: str | None, command: str | None, folder: str, install: str, start:
     made = starting_set(settings, folder, InCi(install, start), left_out)
     write(made, Path())
     for sentence in left_out:
-        click.echo(f"Not called: {printable(sentence)}")
-    click.echo("\n".join(f"Wrote {path}" for path in made))
+        tell(f"Not called: {printable(sentence)}")
+    tell("\n".join(f"Wrote {path}" for path in made))
     if not Path(".git").exists():
-        click.echo("This folder is no root of a git repository, where GitHub looks for .github/workflows.")
-    click.echo(f"Next: cd {shlex.quote(folder)} && chaos run {EXPERIMENTS[0]}.yaml")
+        tell("This folder is no root of a git repository, where GitHub looks for .github/workflows.")
+    tell(f"Next: cd {shlex.quote(folder)} && chaos run {EXPERIMENTS[0]}.yaml")
 
 
 @cli.command()
 def locustfile() -> None:
     """Print where the locustfile is, for locust -f."""
-    click.echo(Path(__file__).parents[1] / "load" / "locust" / "locustfile.py")
+    tell(str(Path(__file__).parents[1] / "load" / "locust" / "locustfile.py"))
 
 
 @cli.command()
@@ -115,25 +126,30 @@ def heal(run: Path) -> None:
     if isinstance(manifest, dict) and is_alive(manifest.get("process")):
         raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
     done = clean_up(folder, Clock.start(), "it was healed by hand")
-    click.echo("\n".join(done) if done else "Nothing was left behind.")
+    tell("\n".join(map(printable, done)) if done else "Nothing was left behind.")
+
+
+def _show(error: click.ClickException) -> None:
+    with StringIO() as text:
+        error.show(text)
+        tell(text.getvalue(), err=True, nl=False)
 
 
 def main() -> None:
     """Run the command; every error ends in a message and a code of the table in ``errors``."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a test's is none
-            stream.reconfigure(errors="replace")  # a server's words may have half characters in them
+    repair_streams()
     try:
-        cli(standalone_mode=False)
+        with aborted_by_signals():
+            cli(standalone_mode=False)
     except McpChaosError as error:
-        click.echo(f"Error: {error}", err=True)
+        tell(f"Error: {printable_lines(str(error))}", err=True)
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:
-        error.show()
+        _show(error)
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Aborted.", err=True)
+        tell("Aborted.", err=True)
         raise SystemExit(EXIT_ABORTED) from None
     except Exception as error:
-        click.echo(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)
+        tell(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)
         raise SystemExit(EXIT_INTERNAL) from error

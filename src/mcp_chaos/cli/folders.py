@@ -1,18 +1,18 @@
 """What is done with the folders of runs that have ended."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from mcp_chaos.cli.loads import exit_code, load_text, width
+from mcp_chaos.cli.loads import exit_code, load_text
 from mcp_chaos.commands.load_report import KIND, Report
 from mcp_chaos.config.settings import runs_folder
 from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.machine.streams import has_colours, tell, width
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.past import compare as side_by_side
 from mcp_chaos.report.past import differences, past_runs, render_runs
@@ -66,7 +66,7 @@ def write_text(path: Path, text: str) -> None:
         write_atomically(path.absolute(), text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}).") from None
-    click.echo(f"Wrote {path}")
+    tell(f"Wrote {path}")
 
 
 @click.command()
@@ -89,9 +89,9 @@ def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) ->
         else:
             shown = run_page(folder)
             code = _EXIT_CODES[shown.verdict.verdict]
-            text = render(shown.verdict, colour=sys.stdout.isatty(), width=width())
+            text = render(shown.verdict, colour=has_colours(), width=width())
         page = render_page(shown.title, shown.verdict.verdict, [shown])
-    click.echo(text)
+    tell(text)
     write_text(html or folder.path / "report.html", page)
     if prometheus is not None:
         write_text(prometheus, as_prometheus([shown]))
@@ -107,11 +107,11 @@ def runs(folder: Path | None, as_json: bool) -> None:
     """List past runs with their verdicts, and how their figures went; those in FOLDER, or in runs."""
     found = past_runs(folder or runs_folder())
     if as_json:
-        click.echo(to_json([run.as_dict() for run in found]), nl=False)
+        tell(to_json([run.as_dict() for run in found]), nl=False)
     elif found:
-        click.echo(render_runs(found, colour=sys.stdout.isatty(), width=width()), nl=False)
+        tell(render_runs(found, colour=has_colours(), width=width()), nl=False)
     else:
-        click.echo("There is no run yet.")
+        tell("There is no run yet.")
 
 
 @click.command()
@@ -127,9 +127,9 @@ def compare(first: Path, second: Path, html: Path | None) -> None:
         for folder in folders:
             if folder.manifest().get("kind") == KIND:
                 raise UsageError(f"{folder.path} is a load by itself; runs of experiments can be compared.")
-        text = side_by_side(*folders, colour=sys.stdout.isatty(), width=width())
+        text = side_by_side(*folders, colour=has_colours(), width=width())
         shown = [run_page(folder) for folder in folders] if html is not None else []
-    click.echo(text, nl=False)
+    tell(text, nl=False)
     if html is not None:
         found = differences(*(page.verdict for page in shown))
         write_text(html, render_page("Two runs", "compared", shown, differences=found))

@@ -3,7 +3,6 @@
 import fcntl
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ import click
 from chaoslib import convert_vars
 
 from mcp_chaos.cli.folders import otel_exporter, write_text
-from mcp_chaos.cli.loads import collected, width
+from mcp_chaos.cli.loads import collected
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
@@ -24,8 +23,9 @@ from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history.files import to_json
 from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.signals import undisturbed
+from mcp_chaos.machine.streams import has_colours, tell, width
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.toolkit.given import Given, Profile
@@ -126,13 +126,13 @@ def gate(
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     if listing:
-        _say(_listed(plan))
+        tell(_listed(plan))
         raise SystemExit(EXIT_PASS)
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
-    result = run_plan(plan, lambda line: _say(printable(line), err=True), judge)
+    result = run_plan(plan, lambda line: tell(printable(line), err=True), judge)
     with undisturbed():  # there is nothing left that a signal could end
         # The answer first: whatever becomes of the files, it has been told.
-        _say(formats.as_text(result, colour=sys.stdout.isatty(), width=width()), nl=False)
+        tell(formats.as_text(result, colour=has_colours(), width=width()), nl=False)
         codes = [_made(output) for output in _outputs(result, written, save, exporter)]
         raise SystemExit(result.exit_code or max(codes, default=EXIT_PASS))
 
@@ -178,20 +178,12 @@ def _made(output: Callable[[], object]) -> int:
     try:
         output()
     except (McpChaosError, OSError) as error:
-        _say(f"Error: {error}", err=True)
+        tell(f"Error: {printable_lines(str(error))}", err=True)
         return EXIT_USAGE
     except Exception as error:
-        _say(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)
+        tell(f"mcp_chaos has a bug: {error!r}. Please report it, with the command you ran.", err=True)
         return EXIT_INTERNAL
     return EXIT_PASS
-
-
-def _say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print it; a reader that has gone decides neither about the files nor about the exit code."""
-    try:
-        click.echo(text, err=err, nl=nl)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
 
 
 def _output_problems(
@@ -205,6 +197,8 @@ def _output_problems(
     for name, path in {**written, **({"save-baseline": save.absolute()} if save is not None else {})}.items():
         if path.name == "-":
             problems.append(f"--{name}: a file is needed")
+        elif path.is_dir():
+            problems.append(f"--{name}: a file is needed, and {path} is a folder")
         elif path.exists() and not path.is_file():  # a device or a pipe is written to as it is
             problems += [] if os.access(path, os.W_OK) else [f"--{name}: {path} cannot be written"]
         elif not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):

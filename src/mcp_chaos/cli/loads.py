@@ -1,8 +1,6 @@
 """``mcp-chaos load``."""
 
 import os
-import shutil
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,9 @@ from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.load.shape import SHAPES
+from mcp_chaos.machine.streams import has_colours, tell, width
 from mcp_chaos.report.load import render_load
+from mcp_chaos.run.preconditions import machine_problems
 
 T = TypeVar("T")
 
@@ -101,16 +101,17 @@ def load(
     plan = Plan(shape, given, [fault for fault in parsed if fault is not None], deadline_s, workers)
     collected(problems, plan.check)
     resolved = collected(problems, lambda: resolve(settings))
-    if out is not None and not out.resolve().parent.is_dir():
-        problems.append(f"--out: there is no folder {out.resolve().parent}")
+    problems += machine_problems(resolved) if resolved is not None else []
+    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
+        problems.append(f"--out: a file in a folder that is there is needed, not {str(out)!r}")
     if problems or resolved is None:
         raise UsageError(problems, "The load cannot be started, and nothing was touched")
-    made = make_load(plan, resolved, lambda line: click.echo(line, err=True))
+    made = make_load(plan, resolved, lambda line: tell(line, err=True))
     text = to_json(made.as_dict())
     if as_json:
-        click.echo(text, nl=False)
+        tell(text, nl=False)
     else:
-        click.echo(load_text(made))
+        tell(load_text(made))
     if out is not None:
         _write(out, text, made)
     raise SystemExit(exit_code(made))
@@ -141,7 +142,7 @@ def collected(problems: list[str], act: Callable[[], T]) -> T | None:
 
 def load_text(made: Report) -> str:
     """The report of a load for people."""
-    text = render_load(made.results, made.measured, made.doubts, colour=sys.stdout.isatty(), width=width())
+    text = render_load(made.results, made.measured, made.doubts, colour=has_colours(), width=width())
     return f"{text}\nThe run is kept in {made.folder.path}"
 
 
@@ -150,8 +151,3 @@ def exit_code(made: Report) -> int:
     if made.interrupted:
         return EXIT_ABORTED
     return EXIT_INCONCLUSIVE if made.doubts else EXIT_PASS
-
-
-def width() -> int:
-    """How wide the text is made."""
-    return max(80, shutil.get_terminal_size((120, 24)).columns)

@@ -1,6 +1,5 @@
 """``mcp-chaos doctor``: looks at all that a run needs, changes nothing, and says of each thing whether it is well."""
 
-import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +17,9 @@ from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
 from mcp_chaos.run.choice import only_reading
-from mcp_chaos.run.environment import reachable
+from mcp_chaos.run.preconditions import machine_problems
 from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
+from mcp_chaos.run.reachable import reachable
 from mcp_chaos.workload.auto import auto_workload
 
 OK = "ok"
@@ -63,6 +63,11 @@ def examine(configuration: dict[str, Any]) -> Iterator[Check]:
     except UsageError as error:
         for problem in error.problems:
             yield Check("settings", FAIL, problem)
+        return
+    problems = machine_problems(settings)
+    for problem in problems:
+        yield Check("settings", FAIL, problem)
+    if problems:
         return
     yield Check("settings", OK, "they can be used")
     yield from _target(settings) if not settings.embedded else _lab()
@@ -196,12 +201,7 @@ def _machine(settings: Settings) -> Iterator[Check]:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = most != resource.RLIM_INFINITY and most < _FEW_FILES
     yield Check("files", WARN if few else OK, f"{most} can be open at a time", "raise it: ulimit -n" if few else "")
-    root = settings.runs.resolve()
-    parent = next(folder for folder in (root, *root.parents) if folder.exists())
-    if os.access(parent, os.W_OK):
-        yield Check("runs", OK, f"kept in {root}")
-    else:
-        yield Check("runs", FAIL, f"{parent} cannot be written", "set MCP_CHAOS_RUNS to a folder that can")
+    yield Check("runs", OK, f"kept in {settings.runs.resolve()}")
 
 
 def _lateness_ms() -> float:

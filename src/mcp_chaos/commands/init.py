@@ -19,7 +19,7 @@ from mcp_chaos.history.files import write_atomically
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import check_workload, choose_workload
-from mcp_chaos.run.environment import reachable
+from mcp_chaos.run.reachable import reachable
 from mcp_chaos.workload.workload import Workload
 
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")

@@ -39,6 +39,7 @@ def make_load(plan: Plan, settings: Settings, say: Callable[[str], None]) -> Rep
             if interrupted.is_set():
                 run.event("interrupted", why="a signal ended the load before its time")
             run.close()
+    run.folder.check_written()
     return Report.read(run.folder)
 
 
@@ -104,9 +105,9 @@ class _Player:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, instead of what they do otherwise."""
+    """An event that SIGINT, SIGTERM and SIGHUP set, instead of what they do otherwise."""
     interrupted = threading.Event()
-    before = {n: signal.signal(n, lambda *_: interrupted.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.signal(n, lambda *_: interrupted.set()) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield interrupted
     finally:

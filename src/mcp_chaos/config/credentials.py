@@ -9,13 +9,14 @@ Every process of a run reads them for itself: they are in no experiment, whose c
 journal, in no file of the run, and on no command line.
 """
 
-import json
 import os
 import re
 from pathlib import Path
 
 from mcp_chaos.config import oauth
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history import strict_json
+from mcp_chaos.history.regular_file import read_regular
 
 TOKEN = "MCP_TOKEN"
 TOKEN_FILE = "MCP_TOKEN_FILE"
@@ -95,8 +96,7 @@ def _token(problems: list[str]) -> str:
 
 
 def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_MOST_BYTES).decode("ascii")
+    return read_regular(path, _MOST_BYTES).decode("ascii")
 
 
 def _given_headers(problems: list[str]) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ def _given_headers(problems: list[str]) -> list[tuple[str, str]]:
     if not text:
         return []
     try:
-        found = json.loads(text)
+        found = strict_json.parse(text)
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):

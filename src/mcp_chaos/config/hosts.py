@@ -12,11 +12,13 @@ _SECRET = re.compile(r"key|token|secret|passw|auth|sig(nature)?$|credential", re
 
 def is_port(text: str) -> bool:
     """Whether a text is the number of a port."""
-    return text.isascii() and text.isdecimal() and int(text) < 65536
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536
 
 
 def url_problems(name: str, url: str, allowed: set[str], production: set[str]) -> list[str]:
     """What keeps a URL from being used, each with the name of its setting."""
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        return [f"{name}: {_without_secrets(url)!a} has characters that no URL has; write them as %.."]
     try:
         parts = urlsplit(url)
         port_is_good = parts.port != 0

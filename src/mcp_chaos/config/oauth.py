@@ -21,6 +21,9 @@ import httpx
 
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
+from mcp_chaos.history.regular_file import read_regular
+from mcp_chaos.machine.exchange import fetch
+from mcp_chaos.machine.printable import printable
 
 TOKEN_URL = "MCP_OAUTH_TOKEN_URL"
 CLIENT_ID = "MCP_OAUTH_CLIENT_ID"
@@ -61,13 +64,21 @@ def problems() -> list[str]:
     ]
     if bool(_given(CLIENT_SECRET)) == bool(_given(CLIENT_SECRET_FILE)):
         found.append(f"one of {CLIENT_SECRET} and {CLIENT_SECRET_FILE} is needed, and not both")
-    where = urlsplit(_given(TOKEN_URL))
-    is_here = (where.hostname or "") in ("localhost", "127.0.0.1", "::1")
-    if _given(TOKEN_URL) and not (where.hostname and (where.scheme == "https" or (where.scheme == "http" and is_here))):
+    if _given(TOKEN_URL) and not _may_have_the_secret(_given(TOKEN_URL)):
         found.append(f"{TOKEN_URL}: a URL with https is needed, for a secret is sent there")
     if _given(CLIENT_SECRET_FILE):
         found += _file_problems(Path(_given(CLIENT_SECRET_FILE)))
     return found
+
+
+def _may_have_the_secret(url: str) -> bool:
+    try:
+        where = urlsplit(url)
+        is_there = bool(where.hostname) and where.port != 0
+    except ValueError:
+        return False
+    is_here = where.hostname in ("localhost", "127.0.0.1", "::1")
+    return is_there and url.isascii() and (where.scheme == "https" or (where.scheme == "http" and is_here))
 
 
 def token() -> str:
@@ -99,13 +110,15 @@ def _ask() -> _Token:
     url = _given(TOKEN_URL)
     form = {"grant_type": "client_credentials", "scope": _given(SCOPE), "resource": _given(RESOURCE)}
     try:
-        with httpx.Client(verify=context_for(url), trust_env=False, timeout=_TIMEOUT_S) as client:
-            answer = client.post(
-                url,
-                data={key: value for key, value in form.items() if value},
-                auth=(quote(_given(CLIENT_ID), safe=""), quote(_secret(), safe="")),
-                headers={"Accept": "application/json"},
-            )
+        answer = fetch(
+            "POST",
+            url,
+            _TIMEOUT_S,
+            client={"verify": context_for(url)},
+            data={key: value for key, value in form.items() if value},
+            auth=(quote(_given(CLIENT_ID), safe=""), quote(_secret(), safe="")),
+            headers={"Accept": "application/json"},
+        )
         body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         raise TargetError(f"No token could be got from {TOKEN_URL} ({_without_query(url)}): {error}.") from None
@@ -115,7 +128,7 @@ def _ask() -> _Token:
 def _taken(url: str, status: int, body: dict[str, object]) -> _Token:
     value, kind = body.get("access_token"), str(body.get("token_type", "bearer"))
     if status != 200 or not isinstance(value, str) or not value or kind.lower() != "bearer":
-        said = ": ".join(str(body[key])[:200] for key in ("error", "error_description") if key in body)
+        said = ": ".join(printable(str(body[key]))[:200] for key in ("error", "error_description") if key in body)
         for secret in known_secrets():
             said = said.replace(secret, "[redacted]")
         raise TargetError(
@@ -130,13 +143,12 @@ def _taken(url: str, status: int, body: dict[str, object]) -> _Token:
 
 def _secret() -> str:
     path = _given(CLIENT_SECRET_FILE)
-    return Path(path).read_text(encoding="utf-8").strip() if path else _given(CLIENT_SECRET)
+    return read_regular(Path(path), _MOST_BYTES).decode("utf-8").strip() if path else _given(CLIENT_SECRET)
 
 
 def _file_problems(path: Path) -> list[str]:
     try:
-        with path.open("rb") as file:
-            file.read(_MOST_BYTES).decode("utf-8")
+        read_regular(path, _MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return [f"{CLIENT_SECRET_FILE}: {path} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})"]
     return []

@@ -21,11 +21,14 @@ from mcp_chaos.config.credentials import VARIABLES, credential_problems
 from mcp_chaos.config.hosts import is_port, url_problems
 from mcp_chaos.config.tls import ca_problems
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history import strict_json
 from mcp_chaos.machine.spelling import misspelt_variables
 from mcp_chaos.workload.file import AUTO, names_of, read_workload
 from mcp_chaos.workload.workload import Workload
 
 _DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
+_MAX_SEED_DIGITS = 18
+_MAX_SHOWN = 80
 _STDIO_DIALECTS = ("streamable", "modern")
 _MAX_SEED_DIGITS = 18
 
@@ -43,6 +46,7 @@ KEYS = {
     "mcp_websocket_path": "where WebSockets are opened on the server",
     "toxiproxy_url": "the API of your own Toxiproxy; empty: one that the run starts",
     "mcp_proxy_listen": "host:port that Toxiproxy listens on for the faulted lane; empty: a free port",
+    "mcp_proxy_upstream": "host:port by which your own Toxiproxy knows the server; empty: as in mcp_url",
     "mcp_chaos_runs": "the folder for runs",
     "mcp_chaos_seed": "of the workload's choices",
     "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
@@ -63,6 +67,7 @@ class Settings:
         arguments: of the tool.
         toxiproxy_url: ``None`` for the run's own.
         proxy_listen: where Toxiproxy listens for the faulted lane; ``None`` for a free port.
+        proxy_upstream: ``host:port`` by which a Toxiproxy of one's own knows the server; ``None`` where it is the same.
         runs: the folder for runs.
         seed: of the workload.
         allowed_hosts: that may be tested besides this machine.
@@ -91,6 +96,7 @@ class Settings:
     websocket_path: str = "/ws"
     command: tuple[str, ...] = ()
     server_pid: int | None = None
+    proxy_upstream: str | None = None
 
     @classmethod
     def embedded_by_default(cls) -> "Settings":
@@ -128,8 +134,8 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         UsageError: with every problem at once.
     """
-    given = _with_http_url({key: _given(key, configuration or {}) for key in KEYS})
     problems: list[str] = []
+    given = _with_http_url({key: _text(key, _given(key, configuration or {}), problems) for key in KEYS})
     allowed = {host.lower() for host in names_of(given["mcp_chaos_allow_hosts"])}
     production = {host.lower() for host in names_of(given["mcp_chaos_allow_production"])}
     for key in ("mcp_url", "toxiproxy_url"):
@@ -146,12 +152,14 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         problems.append("MCP_ARGUMENTS is given without MCP_TOOL, whose arguments they would be")
     listen = given["mcp_proxy_listen"]
     if listen and not (listen.rpartition(":")[0] and is_port(listen.rpartition(":")[2])):
-        problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {listen!r}")
+        problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {_shortened(listen)!r}")
+    problems += _upstream_problems(given)
     seed = given["mcp_chaos_seed"] or "1"
     if not (seed.isascii() and seed.isdecimal() and len(seed) <= _MAX_SEED_DIGITS):
         problems.append(
-            f"MCP_CHAOS_SEED: a whole number of up to {_MAX_SEED_DIGITS} digits is needed, not {seed[:40]!r}"
+            f"MCP_CHAOS_SEED: a whole number of up to {_MAX_SEED_DIGITS} digits is needed, not {_shortened(seed)!r}"
         )
+        seed = "1"
     arguments = _arguments(given["mcp_arguments"], problems)
     problems += [*_credential_problems(configuration or {}), *credential_problems(), *ca_problems()]
     problems += misspelt_variables([*(key.upper() for key in KEYS), *VARIABLES])
@@ -174,6 +182,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         websocket_path=given["mcp_websocket_path"] or "/ws",
         command=command,
         server_pid=pid,
+        proxy_upstream=given["mcp_proxy_upstream"] or None,
     )
 
 
@@ -217,6 +226,18 @@ def _command(given: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
     return words
 
 
+def _upstream_problems(given: Mapping[str, str]) -> list[str]:
+    name, upstream = "MCP_PROXY_UPSTREAM", given["mcp_proxy_upstream"]
+    if not upstream:
+        return []
+    problems = []
+    if not (upstream.rpartition(":")[0] and is_port(upstream.rpartition(":")[2])):
+        problems.append(f"{name}: host:port is needed, such as server:8000, not {_shortened(upstream)!r}")
+    if not (given["toxiproxy_url"] and given["mcp_url"]):
+        problems.append(f"{name} is how the Toxiproxy at TOXIPROXY_URL knows the server at MCP_URL; set both")
+    return problems
+
+
 def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:
     """The process of ``MCP_SERVER_PID``, which has to be another one than those that lead here."""
     text = given["mcp_server_pid"]
@@ -225,7 +246,7 @@ def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:
     if not given["mcp_url"]:
         problems.append("MCP_SERVER_PID is the process of the server at MCP_URL, which is not given")
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and psutil.pid_exists(int(text))):
-        problems.append(f"MCP_SERVER_PID: there is no process {text!r}")
+        problems.append(f"MCP_SERVER_PID: there is no process {_shortened(text)!r}")
         return None
     pid = int(text)
     here = psutil.Process()
@@ -239,6 +260,26 @@ def _given(key: str, configuration: Mapping[str, Any]) -> str:
     if value in (None, ""):
         value = os.environ.get(key.upper(), "")
     return json.dumps(value) if isinstance(value, dict) else str(value).strip()
+
+
+def _text(key: str, value: str, problems: list[str]) -> str:
+    """A value that files and command lines can hold; empty where it is none."""
+    if "\0" in value or not _is_utf_8(value):
+        problems.append(f"{key.upper()}: {_shortened(value)!a} has bytes in it that are no text (UTF-8)")
+        return ""
+    return value
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _with_http_url(given: dict[str, str]) -> dict[str, str]:
@@ -261,11 +302,11 @@ def guess_dialect(url: str, command: tuple[str, ...]) -> str:
 
 def _arguments(text: str, problems: list[str]) -> dict[str, Any]:
     try:
-        arguments = json.loads(text or "{}")
+        arguments = strict_json.parse(text or "{}")
     except ValueError as error:
         arguments = None
         problems.append(f"MCP_ARGUMENTS is not JSON ({error})")
     else:
         if not isinstance(arguments, dict):
-            problems.append(f"MCP_ARGUMENTS: a JSON object is needed, not {text}")
+            problems.append(f"MCP_ARGUMENTS: a JSON object is needed, not {_shortened(text)}")
     return arguments if isinstance(arguments, dict) else {}

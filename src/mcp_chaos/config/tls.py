@@ -2,6 +2,9 @@
 
 import os
 import ssl
+from pathlib import Path
+
+from mcp_chaos.history.regular_file import read_regular
 
 CA_FILE = "MCP_CA_FILE"
 
@@ -26,7 +29,10 @@ def context_for(url: str) -> ssl.SSLContext:
 
 def ca_problems() -> list[str]:
     """What is wrong with ``MCP_CA_FILE``, in words; empty when nothing is."""
+    path = os.environ.get(CA_FILE, "").strip()
     try:
+        if path:
+            read_regular(Path(path))
         client_context()
     except ssl.SSLError:
         return [f"{CA_FILE}: {os.environ[CA_FILE]} holds no certificates (PEM)"]

@@ -62,9 +62,10 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     Raises:
         ToxiproxyError: Toxiproxy could not be asked; says what is still in place.
     """
-    left = leftovers(folder.events())
+    events = folder.readable_events()
+    left = leftovers(events)
     toxiproxy_url = next(
-        (e.data["url"] for e in folder.events() if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None
+        (e.data["url"] for e in events if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None
     )
     # A process that the run was given, and left paused, is not among its children.
     done = [f"continued process {f['pid']}" for f in left.faults if "process" in f and resume(f["process"])]

@@ -4,6 +4,7 @@ A process that was given by its id is somebody else's: the run can end it, and w
 again.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -19,12 +20,14 @@ from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S
 from mcp_chaos.faults.route import Route
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.processes import identity, is_alive
 
 PAUSE = "pause"
 KILL = "kill"
 
 _BACK_S = 30.0
 _ASK_S = 0.5
+_WAIT_POLL_S = 0.01
 _POLL_S = 0.05
 
 
@@ -61,14 +64,13 @@ class GivenProcess:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._process = psutil.Process(pid)
-        self.identity = {"pid": pid, "started_s": self._process.create_time()}
+        self.identity = identity(pid)
 
     @property
     def alive(self) -> bool:
         """Whether it runs, and no later process has its id."""
         try:
-            return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+            return is_alive(self.identity) and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -79,16 +81,19 @@ class GivenProcess:
             PartError: it is another user's.
         """
         try:
-            self._process.send_signal(number)
-        except psutil.NoSuchProcess:
+            if is_alive(self.identity):
+                os.kill(self.pid, number)
+        except ProcessLookupError:
             pass
-        except psutil.AccessDenied:
+        except PermissionError:
             raise PartError(f"The process {self.pid} belongs to another user. Nothing was changed.") from None
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for its end; whether it came in time."""
-        gone, _ = psutil.wait_procs([self._process], timeout=timeout_s)
-        return bool(gone) or not self.alive
+        until = time.monotonic() + timeout_s
+        while self.alive and time.monotonic() < until:
+            time.sleep(_WAIT_POLL_S)
+        return not self.alive
 
     def stop(self, grace_s: float = 3.0) -> None:
         """End it: SIGTERM, and SIGKILL when it has not gone."""

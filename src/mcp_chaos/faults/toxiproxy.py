@@ -18,8 +18,11 @@ from toxiproxy.toxic import Toxic
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import ToxicSettings
+from mcp_chaos.machine.exchange import TooLargeError, limited, within
+from mcp_chaos.machine.printable import printable
 
 DEFAULT_TIMEOUT_S = 5.0
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class ToxiproxyServer:
             "timeout": timeout_s,
             "proxies": {"http": None, "all": None},
             "headers": {"User-Agent": "mcp_chaos"},
+            "allow_redirects": False,
+            "stream": True,
+            "hooks": {"response": self._read},
         }
         self._timeout_s = timeout_s
 
@@ -147,6 +153,14 @@ class ToxiproxyServer:
         """Its own metrics in Prometheus text; the server has them only when started with ``-proxy-metrics``."""
         return str(self._ask(lambda: self._consumer.get("/metrics", **self._options), "show its metrics").text)
 
+    def _read(self, response: requests.Response, **_: Any) -> requests.Response:
+        """Read the body of a response, which ``requests`` itself would read without an end."""
+        try:
+            response._content = limited(response.iter_content(65536), self._timeout_s, _MAX_BYTES)
+        finally:
+            response.close()
+        return response
+
     def _patch(self, path: str, body: dict[str, Any]) -> requests.Response:
         url = f"http://{self._consumer.host}:{self._consumer.port}{path}"
         response: requests.Response = validate_response(requests.patch(url, json=body, **self._options))  # noqa: S113
@@ -171,12 +185,14 @@ class ToxiproxyServer:
 
     def _ask(self, request: Callable[[], requests.Response], what: str) -> requests.Response:
         try:
-            response = request()
-        except requests.Timeout:
+            response = within(self._timeout_s, request)
+        except (requests.Timeout, TimeoutError):
             raise ToxiproxyError(
                 f"Toxiproxy at {self.url} was asked to {what} and did not answer within {self._timeout_s:g} s. "
                 "Whether it was done is not known; restart Toxiproxy to be sure."
             ) from None
+        except TooLargeError as error:
+            raise ToxiproxyError(f"What answers at {self.url} is not Toxiproxy: asked to {what}, {error}.") from None
         except requests.RequestException as error:
             raise ToxiproxyError(
                 f"Toxiproxy at {self.url} cannot be reached to {what} ({_cause(error)}). "
@@ -236,4 +252,4 @@ def _text(error: Exception) -> str:
 
 def _said(content: bytes | str) -> str:
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    return text.strip().rstrip(".")[:200] or "it gave no reason"
+    return printable(text).strip().rstrip(".")[:200] or "it gave no reason"

@@ -13,20 +13,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from mcp_chaos.errors import InstallError
+from mcp_chaos.machine.exchange import fetch
 
 VERSION = "2.12.0"
 VARIABLE = "TOXIPROXY_SERVER"
 _RELEASE = f"https://github.com/Shopify/toxiproxy/releases/download/v{VERSION}"
 _MODULE = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{VERSION}"
 _OLDEST_GO = (1, 23)
-_DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_DOWNLOAD_TIMEOUT_S = 120.0
+_CLIENT: dict[str, Any] = {"trust_env": True, "follow_redirects": True}
+_MAX_BYTES = 64 * 1024 * 1024
 _BUILD_TIMEOUT_S = 600.0
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -34,9 +37,17 @@ Say = Callable[[str], None]
 
 
 def cache_folder() -> Path:
-    """Where the server is kept: ``$XDG_CACHE_HOME/mcp_chaos`` or ``~/.cache/mcp_chaos``."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "mcp_chaos"
+    """Where the server is kept: ``$XDG_CACHE_HOME/mcp_chaos`` or ``~/.cache/mcp_chaos``.
+
+    Raises:
+        InstallError: there is neither.
+    """
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        root = Path(given) if given else Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and no entry in the table of users
+        raise InstallError("This user has no home folder to keep Toxiproxy in. Set HOME or XDG_CACHE_HOME.") from None
+    return root / "mcp_chaos"
 
 
 def version_of(binary: Path | str) -> str | None:
@@ -53,7 +64,7 @@ def find() -> Path | None:
     """A server that is there already, or ``None``.
 
     Raises:
-        InstallError: TOXIPROXY_SERVER names something else.
+        InstallError: TOXIPROXY_SERVER names something else, or there is no place to look in.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -61,10 +72,10 @@ def find() -> Path | None:
             raise InstallError(f"{VARIABLE} is {named}, which is not a Toxiproxy server. Unset it or correct it.")
         return Path(named)
     on_path = shutil.which("toxiproxy-server")
-    for binary in (on_path, cache_folder() / f"toxiproxy-server-{VERSION}"):
-        if binary is not None and version_of(binary) is not None:
-            return Path(binary)
-    return None
+    if on_path is not None and version_of(on_path) is not None:
+        return Path(on_path)
+    kept = cache_folder() / f"toxiproxy-server-{VERSION}"
+    return kept if version_of(kept) is not None else None
 
 
 def ensure(say: Say) -> Path:
@@ -140,17 +151,11 @@ def _download(scratch: Path, say: Say) -> Path:
 
 def _get(asset: str) -> bytes:
     try:
-        with _client() as client:
-            response = client.get(f"{_RELEASE}/{asset}").raise_for_status()
+        response = fetch("GET", f"{_RELEASE}/{asset}", _DOWNLOAD_TIMEOUT_S, max_bytes=_MAX_BYTES, client=_CLIENT)
+        response.raise_for_status()
     except httpx.HTTPError as error:
         raise InstallError(f"{asset} cannot be downloaded ({error or type(error).__name__})") from None
     return response.content
-
-
-@contextmanager
-def _client() -> Iterator[httpx.Client]:
-    with httpx.Client(follow_redirects=True, timeout=_DOWNLOAD_TIMEOUT) as client:
-        yield client
 
 
 def _build_with_go(scratch: Path, say: Say) -> Path:

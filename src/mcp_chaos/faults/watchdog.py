@@ -1,11 +1,12 @@
 """The watchdog: a process that outlives its run by as long as it takes to clean up after it.
 
-``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS`` waits for the end of its standard input, a pipe whose
-other end only the run holds; the kernel closes it however the run ends, kill -9 included. A run that ended properly
-has left nothing to do. It lives in a session of its own, so that what kills the run's process group spares it. The run
-looks after it in turn: one that died is replaced within a second.
+``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS EVENTS_DESCRIPTOR [scratch]`` waits for the end of its
+standard input, a pipe whose other end only the run holds; the kernel closes it however the run ends, kill -9 included.
+A run that ended properly has left nothing to do. It lives in a session of its own, so that what kills the run's process
+group spares it. The run looks after it in turn: one that died is replaced within a second.
 """
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from mcp_chaos.machine.processes import end_children
 
 _FAREWELL = b"."
 _HEAL = b"!"
+_SCRATCH = "scratch"
 _AFTERMATH_S = 0.5
 _INTERVAL_S = 0.5
 _MAX_REPLACEMENTS = 5
@@ -33,10 +35,12 @@ class Watchdog:
     Args:
         folder: of the run.
         clock: of the run.
+        is_scratch: whether the folder is removed as well when the run is no more.
     """
 
-    def __init__(self, folder: RunFolder, clock: Clock) -> None:
+    def __init__(self, folder: RunFolder, clock: Clock, *, is_scratch: bool = False) -> None:
         self._folder, self._clock = folder, clock
+        self._is_scratch = is_scratch
         self._replacements = 0
         self._process = self._start()
         self._ended = threading.Event()
@@ -56,9 +60,18 @@ class Watchdog:
         self._tell(_HEAL)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(self._folder.path), str(self._clock.offset_ns)]
-        with (self._folder.path / "watchdog.log").open("ab") as log:
-            return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        folder = self._folder
+        argv = [sys.executable, "-m", "mcp_chaos.faults.watchdog", str(folder.path), str(self._clock.offset_ns)]
+        # It can read the events also when the folder has been removed.
+        with (folder.path / "watchdog.log").open("ab") as log, folder.events_file.path.open("ab+") as events:
+            return subprocess.Popen(
+                [*argv, str(events.fileno()), *([_SCRATCH] if self._is_scratch else [])],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(events.fileno(),),
+            )
 
     def _keep(self) -> None:
         """Look every now and then whether it lives."""
@@ -111,6 +124,7 @@ class Watchdog:
 def main() -> None:
     """Wait for the run to end, then clean up."""
     folder, clock = RunFolder(Path(sys.argv[1])), Clock(int(sys.argv[2]))
+    folder.events_file.hold(int(sys.argv[3]))
     told = sys.stdin.buffer.read()
     if told == _FAREWELL:
         return
@@ -124,7 +138,11 @@ def main() -> None:
     # A child that was being started when the run died carries its marker a moment later only.
     time.sleep(_AFTERMATH_S)
     done += [f"ended {name}" for name in end_children(str(folder.path))]
-    sys.stdout.write("".join(f"{line}\n" for line in done))
+    if sys.argv[4:] == [_SCRATCH]:
+        shutil.rmtree(folder.path, ignore_errors=True)
+    with suppress(OSError):  # its log may be on a disk that is full
+        sys.stdout.write("".join(f"{line}\n" for line in done))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from mcp_chaos.history.calls import CALL, Lane
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
+from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.pulse import OBSERVATION
 from mcp_chaos.verdict.measure import figures, measure, touched_by
 
 SCHEMA = 1
 _MOST_RUNS = 30
+_MAX_BYTES = 64 * 1024 * 1024
 
 
 def figures_of(folder: RunFolder) -> dict[str, float]:
@@ -116,7 +118,7 @@ class Baseline:
             UsageError: it cannot be read, or is none.
         """
         try:
-            content = orjson.loads(path.read_bytes())
+            content = orjson.loads(read_regular(path, _MAX_BYTES))
         except OSError as error:
             raise UsageError(
                 f"The baseline {path} cannot be read ({error.strerror}); --save-baseline makes one"

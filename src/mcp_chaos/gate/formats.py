@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mcp_chaos.errors import EXIT_FAIL, EXIT_PASS
 from mcp_chaos.gate.result import EXPECTED, NOT_APPLICABLE, NOT_RUN, ExperimentResult, GateResult
+from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.report import tables
 
 _STYLES = {0: "bold green", 1: "bold red", 3: "bold yellow", 4: "bold yellow", 5: "bold red"}
@@ -75,7 +76,7 @@ def _with_text(made: Failure | Error, text: str) -> Failure | Error:
 
 def _clean(text: str) -> str:
     """Without what XML has no way to say; a server's words may have any character in them."""
-    return _NOT_IN_XML.sub("�", text)
+    return printable_lines(_NOT_IN_XML.sub("�", text))
 
 
 def as_markdown(result: GateResult) -> str:
@@ -107,5 +108,5 @@ def as_markdown(result: GateResult) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
-    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    flat = " ".join(printable(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|~@])", r"\\\1", flat)

@@ -24,6 +24,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from mcp_chaos.config.settings import KEYS, Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.applies import why_not_applicable
+from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.spelling import likeliest, unknown_keys
 from mcp_chaos.toolkit.experiment_keys import HYPOTHESIS, key_problems
 from mcp_chaos.toolkit.given import read, settings_named, value_problems
@@ -79,8 +80,11 @@ class Item:
 
     def _read(self) -> dict[str, Any]:
         try:
+            read_regular(self.path)  # Chaos Toolkit would wait for a pipe, and read a device without an end
             experiment = load_experiment(str(self.path))
-        except (ChaosException, OSError, ValueError) as error:
+        except OSError as error:
+            raise UsageError(f"it cannot be read ({error.strerror})") from None
+        except (ChaosException, ValueError, RecursionError) as error:
             raise UsageError(f"it cannot be read ({error})") from None
         needed = "it is no experiment: a mapping with 'title', 'description' and 'method' is needed"
         if not isinstance(experiment, dict):
@@ -295,6 +299,8 @@ def _plan(path: Path, content: Any, configuration: Mapping[str, Any]) -> Plan:
         raise UsageError(problems, f"{path} cannot be used as a plan, and nothing was touched")
     shared = content.get("configuration", {})
     entries = [entry if isinstance(entry, dict) else {"path": entry} for entry in content["experiments"]]
+    if any("\0" in entry["path"] for entry in entries):
+        raise UsageError(f"{path} cannot be used as a plan: the path of an experiment has a zero byte in it")
     return Plan(
         content.get("title", path.stem),
         [_item(path.parent, entry, shared, configuration) for entry in entries],

@@ -8,6 +8,9 @@ from mcp_chaos.history.calls import LATEST_NS
 COULD_NOT_HEAL = "the run could not heal its faults"
 """Why a watchdog cleaned up, when the run was still there to ask it to."""
 
+PROMISES = frozenset({"run_started", "toxiproxy_ready", "proxy_created", "fault_injecting", "load_started"})
+"""Kinds that are written before what they tell of is done, or it is not done."""
+
 
 @dataclass(frozen=True)
 class Event:

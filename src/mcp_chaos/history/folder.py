@@ -27,11 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.errors import HistoryError
+from mcp_chaos.errors import HistoryError, UnwrittenError
 from mcp_chaos.history import strict_json
 from mcp_chaos.history.bad_answers import BadAnswer
 from mcp_chaos.history.calls import CALL, Calls, read_calls
-from mcp_chaos.history.events import Event
+from mcp_chaos.history.events import PROMISES, Event
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.history.json_lines import JsonLines
 
@@ -62,6 +62,8 @@ class RunFolder:
         self.path = path
         self.events_file = JsonLines(path / "events.jsonl")
         self.observations_file = JsonLines(path / "observations.jsonl")
+        self.recorded: list[Event] = []
+        self._write_error = ""
 
     @classmethod
     def create(cls, root: Path, experiment: str) -> "RunFolder":
@@ -104,8 +106,24 @@ class RunFolder:
         return self.path.name
 
     def write(self, name: str, value: Any) -> None:
-        """Write a JSON file of the run."""
-        write_atomically(self.path / name, to_json(value))
+        """Write a JSON file of the run.
+
+        Raises:
+            UnwrittenError: it cannot be written.
+        """
+        try:
+            write_atomically(self.path / name, to_json(value))
+        except OSError as error:
+            raise self._unwritten(error) from None
+
+    def check_written(self) -> None:
+        """Check that all that this process recorded is in the files.
+
+        Raises:
+            UnwrittenError: something is not, so that the run proves nothing.
+        """
+        if self._write_error:
+            raise UnwrittenError(self._write_error)
 
     def read(self, name: str) -> Any:
         """Read a JSON file of the run.
@@ -139,13 +157,42 @@ class RunFolder:
         return manifest
 
     def event(self, at_ns: int, kind: str, **data: Any) -> Event:
-        """Append an event and return it."""
-        self.events_file.append({"at_ns": at_ns, "kind": kind, **data})
-        return Event(at_ns, kind, data)
+        """Append an event and return it.
+
+        One that cannot be written stands in the way of nothing, see ``check_written``; but for those that tell what is
+        about to be changed, which whoever cleans up after this process has to find.
+
+        Raises:
+            UnwrittenError: it is one of these.
+        """
+        event = Event(at_ns, kind, data)
+        try:
+            self.events_file.append({"at_ns": at_ns, "kind": kind, **data})
+        except OSError as error:
+            unwritten = self._unwritten(error)
+            if kind in PROMISES:
+                raise unwritten from None
+        self.recorded.append(event)
+        return event
 
     def observation(self, at_ns: int, probe: str, reading: Any) -> None:
-        """Append the reading of a probe."""
-        self.observations_file.append({"at_ns": at_ns, "probe": probe, "reading": reading})
+        """Append the reading of a probe; as with events, one that cannot be written stands in the way of nothing."""
+        try:
+            self.observations_file.append({"at_ns": at_ns, "probe": probe, "reading": reading})
+        except OSError as error:
+            self._unwritten(error)
+
+    def readable_events(self) -> list[Event]:
+        """The events that can be read, in the order of their time, for whoever has to clean up after a run."""
+        found = [Event(r.pop("at_ns", None), r.pop("kind", None), r) for r in self.events_file.readable()]
+        return sorted((event for event in found if event.is_whole), key=lambda event: event.at_ns)
+
+    def _unwritten(self, error: OSError) -> UnwrittenError:
+        self._write_error = self._write_error or (
+            f"The files of the run in {self.path} could not be written ({error.strerror}), so it proves nothing. "
+            "What it had changed was taken back, and all that it had started was ended. Make room, and run it again."
+        )
+        return UnwrittenError(self._write_error)
 
     def events(self) -> list[Event]:
         """All events in the order of their time.

@@ -7,11 +7,29 @@ machine; schedulers of several machines have locks of their own, see docs/schedu
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
-import tempfile
+import time
 from pathlib import Path
 
 from mcp_chaos.errors import LockedError
+from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.processes import identity, is_alive
+
+_FOLDER = Path("/tmp")  # noqa: S108  # one for all users and processes, so not the TMPDIR of each
+_MODE = 0o644
+_MADE_WITHIN_S = 0.5
+_POLL_S = 0.01
+
+
+def _holder(written: bytes) -> str:
+    """The run that a lock's file names, if its process is still there; the file may be one that another run left."""
+    try:
+        found = json.loads(written)
+        is_there = isinstance(found, dict) and is_alive(found.get("process"))
+    except ValueError:
+        is_there = False
+    return printable(str(found.get("run"))) if is_there else "another run"
 
 
 class TargetLock:
@@ -26,7 +44,7 @@ class TargetLock:
         self._target = target
         self._run = run
         name = hashlib.sha256(target.encode()).hexdigest()[:16]
-        self._path = Path(tempfile.gettempdir()) / f"mcp_chaos-{name}.lock"
+        self._path = _FOLDER / f"mcp_chaos-{name}.lock"
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -40,7 +58,7 @@ class TargetLock:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                other = os.read(descriptor, 4096).decode(errors="replace") or "another run"
+                other = _holder(os.read(descriptor, 4096))
                 os.close(descriptor)
                 raise LockedError(
                     f"{self._target} is being tested by {other}. Two runs would measure each other's faults; "
@@ -52,7 +70,7 @@ class TargetLock:
         self._descriptor = descriptor
         with contextlib.suppress(OSError):  # another user's file can be locked, but not written
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, self._run.encode())
+            os.write(descriptor, json.dumps({"run": self._run, "process": identity()}).encode())
 
     def release(self) -> None:
         """Give it back. May be repeated."""
@@ -65,15 +83,26 @@ class TargetLock:
 
     def _open(self) -> int:
         flags = os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            return os.open(self._path, flags | os.O_RDWR | os.O_CREAT, 0o644)
-        except PermissionError:
+        until = time.monotonic() + _MADE_WITHIN_S
+        while True:
             try:
-                return os.open(self._path, flags | os.O_RDONLY | os.O_NONBLOCK)  # whatever lies there
+                descriptor = os.open(self._path, flags | os.O_RDWR | os.O_CREAT, _MODE)
+                with contextlib.suppress(OSError):
+                    os.fchmod(descriptor, _MODE)  # whatever the umask is, other users have to see it
+                return descriptor
+            except PermissionError:
+                try:
+                    return os.open(self._path, flags | os.O_RDONLY | os.O_NONBLOCK)  # whatever lies there
+                except FileNotFoundError:
+                    continue
+                except PermissionError as error:
+                    if time.monotonic() > until:  # else its owner may be about to open it to others
+                        raise self._cannot_lock(error) from None
+                    time.sleep(_POLL_S)
+                except OSError as error:
+                    raise self._cannot_lock(error) from None
             except OSError as error:
                 raise self._cannot_lock(error) from None
-        except OSError as error:
-            raise self._cannot_lock(error) from None
 
     def _cannot_lock(self, error: OSError) -> LockedError:
         return LockedError(f"{self._path} cannot be locked ({error.strerror}). Nothing was started; remove that file.")

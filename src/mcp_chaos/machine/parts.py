@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.machine.processes import Child
 
 LOOPBACK = "127.0.0.1"
@@ -90,7 +91,7 @@ class Part:
 def answers(url: str, status: int | None = None) -> bool:
     """Whether a part answers at a URL, with a status that is wanted."""
     try:
-        answer = httpx.get(url, timeout=_PROBE_TIMEOUT_S, trust_env=False)
+        answer = fetch("GET", url, _PROBE_TIMEOUT_S)
     except httpx.HTTPError:
         return False
     return status is None or answer.status_code == status

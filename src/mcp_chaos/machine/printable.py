@@ -11,3 +11,8 @@ def printable(text: str) -> str:
     A line of its own could say whatever this program says, a verdict too.
     """
     return _CONTROLS.sub(" ", text)
+
+
+def printable_lines(text: str) -> str:
+    """A text whose lines stay apart, each of them printable: for messages of ours with others' words in them."""
+    return "\n".join(printable(line) for line in text.split("\n"))

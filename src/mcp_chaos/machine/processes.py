@@ -10,13 +10,17 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from mcp_chaos.errors import PartError
+from mcp_chaos.machine.printable import printable
 
 MARKER = "MCP_CHAOS_RUN"
 _POLL_S = 0.01
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_TICKS_AFTER_NAME = 19
 
 
 class Child:
@@ -122,9 +126,31 @@ class Child:
         return f"The {self.name} {how}. Its last words are in {self.log}:\n{last_lines(self.log)}"
 
 
-def identity() -> dict[str, float]:
-    """What tells this process from any other, also from a later one with its process id."""
-    return {"pid": os.getpid(), "started_s": psutil.Process().create_time()}
+def identity(pid: int | None = None) -> dict[str, Any]:
+    """What tells a process from any other, also from a later one with its id, and after a step of the clock.
+
+    Args:
+        pid: of the process; this one without.
+
+    Raises:
+        psutil.Error: there is none.
+    """
+    pid = os.getpid() if pid is None else pid
+    return {"pid": pid, "started": _started(pid)}
+
+
+def _started(pid: int) -> str:
+    """When a process began: clock ticks since a boot where the system tells them, else seconds since the epoch.
+
+    Source: proc_pid_stat(5), field 22; the name in field 2 may have spaces and brackets in it.
+    """
+    if not _BOOT.exists():
+        return f"{psutil.Process(pid).create_time()}"
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        raise psutil.NoSuchProcess(pid) from None
+    return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_TICKS_AFTER_NAME]}"
 
 
 def is_alive(who: object) -> bool:
@@ -132,12 +158,12 @@ def is_alive(who: object) -> bool:
     if not isinstance(who, dict):
         return False
     try:
-        return bool(psutil.Process(int(who["pid"])).create_time() == who["started_s"])
-    except (psutil.Error, KeyError, TypeError, ValueError):
+        return bool(_started(int(who["pid"])) == who["started"])
+    except (psutil.Error, OSError, KeyError, IndexError, TypeError, ValueError):
         return False
 
 
-def resume(who: dict[str, float]) -> bool:
+def resume(who: dict[str, Any]) -> bool:
     """Continue the process of an :func:`identity` where it is paused; whether it is still there."""
     if not is_alive(who):
         return False
@@ -151,7 +177,7 @@ def resume(who: dict[str, float]) -> bool:
 def last_lines(log: Path, most: int = 5) -> str:
     """The last lines of a log, for an error message."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return "\n".join(f"    {line}" for line in text.splitlines()[-most:]) or "    (nothing)"
+    return "\n".join(f"    {printable(line)}" for line in text.splitlines()[-most:]) or "    (nothing)"
 
 
 def children_of_run(marker: str) -> list[psutil.Process]:

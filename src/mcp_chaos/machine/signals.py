@@ -8,6 +8,29 @@ from contextlib import contextmanager
 
 
 @contextmanager
+def aborted_by_signals() -> Iterator[None]:
+    """Let SIGTERM, and the SIGHUP of a terminal that was closed, end the block as Ctrl-C does: with its clean-up.
+
+    One that is ignored, as under nohup, stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _abort)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _abort(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
     """Let healing and taking down finish: a signal in the middle of it waits until they are done."""
     if threading.current_thread() is not threading.main_thread():
@@ -15,7 +38,8 @@ def undisturbed() -> Iterator[None]:
         return
     waiting: list[int] = []
     before = {
-        number: signal.signal(number, lambda n, _: waiting.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda n, _: waiting.append(n))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         yield

@@ -6,7 +6,7 @@ The states after that are those of Streamable HTTP; the end of the stream is the
 Source: modelcontextprotocol.io, specification 2024-11-05, basic/transports, "HTTP with SSE".
 """
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import DialectError, Headers, Message
@@ -42,23 +42,35 @@ class Sse(Streamable):
         return Reason.SESSION_LOST if status == 404 else super().judge_status(status, message)
 
 
-def endpoint_path(data: bytes, stream_path: str, host: str) -> str:
+def endpoint_path(data: bytes, stream_path: str, host: str, *, tls: bool) -> str:
     """Where messages are to be posted: the path of what the event ``endpoint`` says.
 
     Args:
         data: of the event.
         stream_path: the path of the stream, to which it may be relative.
         host: ``host:port`` of the server; messages go to no other (the specification has clients check that).
+        tls: whether the stream came by TLS; messages go the same way.
+
+    Returns:
+        A path that begins with one slash only: two are the beginning of a host where URLs are joined.
 
     Raises:
-        DialectError: it is no address, or another server's.
+        DialectError: it is no address, or one of another origin.
     """
+    origin = f"{'https' if tls else 'http'}://{host}"
     try:
-        there = urlsplit(urljoin(f"http://{host}{stream_path}", data.decode("ascii").strip()))
+        there = urlsplit(urljoin(f"{origin}{stream_path}", data.decode("ascii").strip()))
+        is_same = _origin(there) == _origin(urlsplit(origin))
     except ValueError:
-        there = urlsplit("")
-    if there.scheme not in ("http", "https") or not there.path.startswith("/"):
+        there, is_same = urlsplit(""), True
+    if there.scheme not in ("http", "https") or not there.path.startswith("/") or there.path.startswith("//"):
         raise DialectError(Reason.WRONG_ANSWER, "the first event of the stream does not say where messages go")
-    if there.netloc.lower() != host.lower():
-        raise DialectError(Reason.WRONG_ANSWER, f"the stream sends messages to another server ({there.netloc})")
+    if not is_same:
+        where = f"{there.scheme}://{there.netloc}"
+        raise DialectError(Reason.WRONG_ANSWER, f"the stream sends messages to another server ({where})")
     return there.path + (f"?{there.query}" if there.query else "")
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None, str | None]:
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, parts.username

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import CA_FILE
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp.dialect import Message, error_text
 
 _MCP_KINDS = ("application/json", "text/event-stream", "")
@@ -69,7 +70,7 @@ def advice(url: str, host: str, answer: Answer, *, session_lost: bool = False) -
         answer: of the server.
         session_lost: whether it does not know the session that it gave a moment ago.
     """
-    found = REPLICAS if session_lost else _meaning(url, host, answer)
+    found = REPLICAS if session_lost else printable(_meaning(url, host, answer))
     return f" ({found})" if found else ""
 
 
@@ -115,6 +116,7 @@ def network_advice(text: str) -> str:
     Args:
         text: of httpx's error.
     """
+    text = printable(text)
     if "Hostname mismatch" in text or "IP address mismatch" in text:
         return f"{text}. Its certificate is for another name: use that name in MCP_URL"
     if "certificate has expired" in text:

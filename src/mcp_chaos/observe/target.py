@@ -10,6 +10,8 @@ from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.exchange import fetch
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.advice import REPLICAS
@@ -80,7 +82,7 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
     if tool:
         check_offered(url, tools, [tool], "MCP_TOOL")
         return Operation(tool, arguments)
-    names = [str(offered.get("name")) for offered in tools]
+    names = [printable(str(offered.get("name"))) for offered in tools]
     if "list_databases" in names:
         return Operation("list_databases", {})
     for offered in tools:
@@ -103,7 +105,7 @@ def check_offered(url: str, tools: Sequence[dict[str, Any]], wanted: Iterable[st
     if missing:
         raise TargetError(
             f"{url} does not offer the tool{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))} ({where}); "
-            f"it offers {', '.join(names) or 'none'}."
+            f"it offers {printable(', '.join(names)) or 'none'}."
         )
 
 
@@ -125,5 +127,5 @@ def check_answers(
 
 def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:
     headers = [*([("Host", host_header)] if host_header else []), *credential_headers()]
-    with httpx.Client(verify=context_for(url), trust_env=False, timeout=deadline_s) as client:
-        return client.get(url, headers=headers, extensions=server_name(host_header))
+    tls = {"verify": context_for(url)}
+    return fetch("GET", url, deadline_s, client=tls, headers=headers, extensions=server_name(host_header))

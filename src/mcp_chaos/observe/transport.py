@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -123,8 +123,8 @@ class SseTransport(HttpTransport):
         self._events = _events(response)
         where = urlsplit(self.url)
         data = await anext(self._events, b"")
-        path = endpoint_path(data, where.path, self.host_header or where.netloc)
-        self._endpoint = urljoin(self.url, path)
+        path = endpoint_path(data, where.path, self.host_header or where.netloc, tls=where.scheme == "https")
+        self._endpoint = f"{where.scheme}://{where.netloc}{path}"
         return None
 
     async def _message(self) -> Message:
@@ -134,6 +134,14 @@ class SseTransport(HttpTransport):
             if message is not None and "method" not in message:
                 return message
         raise httpx.RemoteProtocolError("it ended the stream of its answers")
+
+
+class _ConnectOnce(connect):
+    """A connection to where it was asked for: a redirect is an answer like any other."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Follow none."""
+        return exc
 
 
 class WebSocketTransport:
@@ -175,7 +183,7 @@ class WebSocketTransport:
     async def _connect(self) -> ClientConnection:
         secure = self._where.scheme == "https"
         path = (self._where.path or "/") + (f"?{self._where.query}" if self._where.query else "")
-        return await connect(
+        return await _ConnectOnce(
             f"{'wss' if secure else 'ws'}://{self._name}{path}",
             host=self._where.hostname,
             port=self._where.port or (443 if secure else 80),

@@ -19,6 +19,7 @@ from mcp_chaos.errors import HistoryError
 from mcp_chaos.history.calls import CALL, GOOD, LANES, Calls, Reason
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History, began_ns
+from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.report.charts import Chart, bands, charts
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
@@ -142,7 +143,11 @@ def render_page(
         differences: between two runs; ``None`` where they are not compared.
     """
     environment = Environment(
-        loader=PackageLoader("mcp_chaos.report", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("mcp_chaos.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=lambda value: printable_lines(value) if type(value) is str else value,  # Markup is this page's own
     )
     environment.filters["number"] = number
     page = files("mcp_chaos.report") / "page"

@@ -6,6 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.report.summary import RunSummary
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 from mcp_chaos.verdict.measure import Figures
@@ -38,7 +39,7 @@ def as_prometheus(runs: Sequence[RunSummary], gate: Mapping[str, Any] | None = N
     )
     faults = gauge("faults", "Faults of the last run, and whether the canary felt them", "felt")
     for run in {(run.title, run.target): run for run in runs}.values():
-        where = (run.title, run.target)
+        where = (printable(run.title), printable(run.target))
         for name in (PASS, FAIL, INCONCLUSIVE):
             verdict.labels(*where, name).set(run.verdict.verdict == name)
         began.labels(*where).set(run.start_s)
@@ -71,7 +72,7 @@ def _gate(registry: CollectorRegistry, gate: Mapping[str, Any]) -> None:
     )
     outcomes = gauge("experiment_outcome", "1 for what came of each experiment", "experiment", "outcome")
     for experiment in gate["experiments"]:
-        outcomes.labels(gate["plan"], experiment["title"], experiment["outcome"]).set(1)
+        outcomes.labels(gate["plan"], printable(experiment["title"]), experiment["outcome"]).set(1)
 
 
 def _set(calls: Gauge, success: Gauge, latency: Gauge, where: tuple[str, ...], figures: Figures) -> None:

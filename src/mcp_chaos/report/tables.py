@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import StringIO
 
 from rich.console import Console, RenderableType
 from rich.style import Style, StyleType
@@ -23,6 +24,7 @@ def console(*, colour: bool, width: int) -> Console:
     # No markup: titles and reasons are other people's texts, and may have brackets in them.
     return Console(
         width=width,
+        file=StringIO(),  # of its own: at the end of a capture it would write to a stream that may be full
         force_terminal=colour,
         no_color=not colour,
         color_system="standard" if colour else None,

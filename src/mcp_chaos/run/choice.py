@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
@@ -69,7 +70,8 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> Workload
         raise UsageError(
             f"{url} does not say of {', '.join(map(repr, unknown))} that calling it changes nothing "
             "(annotations.readOnlyHint), and a load calls it again and again. If it is harmless, or the server is "
-            f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={','.join(unknown)}. Nothing was started."
+            f"there to be broken, allow it by name: MCP_CHAOS_ALLOW_TOOLS={printable(','.join(unknown))}. "
+            "Nothing was started."
         )
     return checked
 

@@ -1,13 +1,11 @@
 """Where everything is: starts what is missing, says how to reach it, takes down what it started."""
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -331,26 +329,6 @@ class Environment:
         page = "/status" if self.settings.embedded else "/"
         for name in (FAULTED_PROXY, CONTROL_PROXY):
             self._proxies.make(name, Upstream(self._own, self.host_header, page, self.settings.tls))
-
-
-@contextmanager
-def reachable(settings: Settings) -> Iterator[Settings]:
-    """Settings whose server can be asked: a stdio server runs meanwhile, and a dialect to be found is found.
-
-    Raises:
-        McpChaosError: the server does not start, or does not answer.
-    """
-    with ExitStack() as stack:
-        if settings.command:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="mcp_chaos_")))
-            part = stdio_server(folder, settings.dialect, settings.command)
-            stack.callback(part.stop)
-            part.start()
-            part.wait_until_it_answers()
-            settings = replace(settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
-        if settings.dialect == AUTO:
-            settings = replace(settings, dialect=find_dialect(settings.mcp_url or "", DEADLINE_S))
-        yield settings
 
 
 def _version(name: str) -> str | None:

@@ -1,10 +1,10 @@
 """Progress while loads run: one line that renews itself on a terminal, else a plain line now and then."""
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from mcp_chaos.machine.streams import is_terminal, tell
 from mcp_chaos.verdict.measure import Figures
 
 _TERMINAL_EVERY_S = 0.5
@@ -52,7 +52,7 @@ class Progress:
     def __init__(self, loads: Callable[[], Sequence[RunningLoad]], say: Callable[[str], None]) -> None:
         self._loads = loads
         self._say = say
-        self._terminal = sys.stderr.isatty()
+        self._terminal = is_terminal(err=True)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
         self._thread.start()
@@ -68,10 +68,9 @@ class Progress:
             if not lines:
                 continue
             if self._terminal:
-                sys.stderr.write(CLEAR_LINE + " | ".join(lines))
-                sys.stderr.flush()
+                tell(CLEAR_LINE + " | ".join(lines), err=True, nl=False)
             else:
                 for text in lines:
                     self._say(text)
         if self._terminal:
-            sys.stderr.write(CLEAR_LINE)
+            tell(CLEAR_LINE, err=True, nl=False)

@@ -1,5 +1,6 @@
 """The proxies of a run in Toxiproxy: found or made, never another server's, and removed by whoever made them."""
 
+import socket
 from dataclasses import dataclass, field
 
 from mcp_chaos.config.hosts import host_problems, is_loopback
@@ -20,6 +21,8 @@ _THIS_MACHINE = frozenset({"host.docker.internal", "host.containers.internal"})
 """What containers call the machine that they run on."""
 
 Address = tuple[str, int]
+
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # addresses that Toxiproxy reports, not ones that are bound here
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Proxies:
         """Know the proxies that are there: they can be poisoned too, such as the one before a server's own backend."""
         for state in self.server.proxies().values():
             upstream = _address(state.upstream)
-            if upstream is not None and not self._host_problems(upstream[0]):
+            if upstream is not None and not self._host_problems(upstream[0]) and self._may_be_listened_on(state):
                 self._know(state, Upstream(upstream, joined(upstream), exchange=None))
 
     def make(self, name: str, upstream: Upstream) -> ProxyState:
@@ -82,7 +85,8 @@ class Proxies:
             if not self.is_own:
                 self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
                 self._created.append(name)
-            found = self.server.create_proxy(name, listen or f"{LOOPBACK}:0", joined(upstream.address))
+            leads_to = self._named_upstream() if name in (FAULTED_PROXY, CONTROL_PROXY) else None
+            found = self.server.create_proxy(name, listen or f"{LOOPBACK}:0", joined(leads_to or upstream.address))
         self._know(found, upstream)
         return found
 
@@ -113,9 +117,15 @@ class Proxies:
         if there is None or not self._leads_to(there, upstream.address):
             raise ToxiproxyError(
                 f"{where} leads to {found.upstream}, not to {joined(upstream.address)}: "
-                "the run would break another server. Nothing was changed; remove or rename it and try again."
+                "the run would break another server. Nothing was changed; remove or rename it and try again, "
+                "or say that Toxiproxy knows the server by that name: MCP_PROXY_UPSTREAM."
             )
-        is_known = there == upstream.address or there[0].lower() in _THIS_MACHINE
+        if not self._may_be_listened_on(found):
+            raise ToxiproxyError(
+                f"{where} listens on {found.listen}, which is neither this machine nor Toxiproxy's own host. Nothing "
+                "was changed; remove or rename it and try again, or allow that host by name: MCP_CHAOS_ALLOW_HOSTS."
+            )
+        is_known = there in (upstream.address, self._named_upstream()) or there[0].lower() in _THIS_MACHINE
         problems = [] if is_known else self._host_problems(there[0])
         if problems:
             raise ToxiproxyError(f"{where} leads to {found.upstream}: {problems[0]}. Nothing was changed.")
@@ -126,17 +136,28 @@ class Proxies:
     def _leads_to(self, there: Address, upstream: Address) -> bool:
         """Whether a proxy that was there before leads to the server under test.
 
-        Seen from a container, a server of one's own can have another name, but hardly another port.
+        That is the server itself, the same port of a host that was allowed by name, or what ``MCP_PROXY_UPSTREAM``
+        says: seen from a container, a server of one's own can have another name.
         """
-        return there == upstream or (
-            not self.settings.embedded
-            and there[1] == upstream[1]
-            and not (is_loopback(there[0]) and is_loopback(upstream[0]))
-        )
+        if there in (upstream, self._named_upstream()):
+            return True
+        if there[1] != upstream[1]:
+            return False
+        return there[0].lower() in self.settings.allowed_hosts or bool(_resolved(there) & _resolved(upstream))
+
+    def _named_upstream(self) -> Address | None:
+        return _address(self.settings.proxy_upstream) if self.settings.proxy_upstream else None
+
+    def _may_be_listened_on(self, state: ProxyState) -> bool:
+        """Whether clients may be sent, with their credentials, to where a proxy says that it listens."""
+        host = _listen_host(state)
+        if host in _ANY_ADDRESS or is_loopback(host) or host.lower() in self.settings.allowed_hosts:
+            return True
+        return bool(_resolved((host, state.port)) & _resolved((self.server.host, state.port)))
 
     def _know(self, state: ProxyState, upstream: Upstream) -> None:
-        host = state.listen.rpartition(":")[0].strip("[]")
-        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # an address that Toxiproxy reports, not one that is bound here
+        host = _listen_host(state)
+        if host in _ANY_ADDRESS:
             host = self.server.host
         self.ways[state.name] = Route(
             state.name,
@@ -153,6 +174,18 @@ def joined(address: Address) -> str:
     """``host:port``."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen_host(state: ProxyState) -> str:
+    return state.listen.rpartition(":")[0].strip("[]")
+
+
+def _resolved(address: Address) -> set[str]:
+    """The addresses of a host as this machine knows it; empty where it knows none."""
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
 
 
 def _address(text: str) -> Address | None:

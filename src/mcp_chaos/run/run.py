@@ -3,6 +3,7 @@
 import atexit
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -23,6 +24,7 @@ from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shape import AnyShape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
@@ -59,9 +61,9 @@ class Run:
     ) -> None:
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
-        self.environment = Environment(settings, self.folder, self.clock, say, direct, loaded)
+        self._say = say
+        self.environment = Environment(settings, self.folder, self.clock, self.say, direct, loaded)
         self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
-        self.say = say
         self._loads: dict[str, LoadProcess] = {}
         self.judged_loads = JudgedLoads()
         self._seen_ended: set[str] = set()
@@ -78,23 +80,31 @@ class Run:
         self._closed = False
         self._hurried = False
 
+    def say(self, text: str) -> None:
+        """Tell whoever started the run; that they cannot be told any more stands in the way of nothing."""
+        with suppress(OSError, ValueError):
+            self._say(printable_lines(text))
+
     def start(self) -> None:
         """Start what is missing and keep watch over it.
 
         Raises:
             McpChaosError: something is missing or does not answer; nothing is left running.
         """
-        self._write_manifest({})
-        self._watchdog = Watchdog(self.folder, self.clock)
-        atexit.register(self.close)
         began_ns = self.clock.now_ns()
-        self.event("run_started")
+        atexit.register(self.close)
         try:
+            self._write_manifest({})
+            self._watchdog = Watchdog(self.folder, self.clock)
+            self.event("run_started")
             self.environment.start()
+            self._write_manifest(self.environment.describe())
+        except OSError as error:  # the log of a part or of the watchdog
+            self.close()
+            raise PartError(f"The run could not be started ({error}). Nothing was left running.") from None
         except BaseException:
             self.close()
             raise
-        self._write_manifest(self.environment.describe())
         if not self.environment.direct:
             env = self.environment
             self._injector = Injector(env.toxiproxy, env.ways, self.folder, self.clock, env.restart_toxiproxy)
@@ -299,34 +309,42 @@ class Run:
                 self.event("load_failed", load=name, error=str(error))
 
     def close(self) -> None:
-        """End the run: loads, faults, parts, watchdog, in this order. May be repeated."""
+        """End the run: faults, loads, parts, watchdog, in this order, whatever becomes of one of them. May be repeated.
+
+        Nothing of it needs a disk: what cannot be written is told by ``folder.check_written``.
+        """
         with self._closing:
             if self._closed:
                 return
             self._closed = True
         atexit.unregister(self.close)
-        if self._progress is not None:
-            self._progress.stop()
-        if self._pulse is not None:
-            self._note_pulse(self._pulse.stop())
-        self.stop_loads()
-        if self._injector is not None:
-            for part in self.environment.dead_parts():
-                if part not in self.process_faults.hurt_parts:
-                    self.event("part_died", part=part)
-            self._heal_at_the_end()
-            self._injector.close()
-        for trouble in self.environment.stop():
-            self.event("heal_failed", error=trouble)
-        # A signal between the start of a child and its being noted leaves one that nobody knows of but by its marker.
-        end_children(str(self.folder.path))
+        for end in (self._heal_at_the_end, self._stop_watching, self.stop_loads, self._end_parts):
+            try:
+                end()
+            except Exception as error:
+                self.event("control_failed", name=end.__name__, error=repr(error))
         self.event("run_ended")
-        left = leftovers(self.folder.events())
+        self._let_the_watchdog_go()
+
+    def _let_the_watchdog_go(self) -> None:
+        left = leftovers(self.folder.recorded)
         if self._watchdog is not None and not (left.faults or left.proxies or left.missing):
             self._watchdog.dismiss()
         elif self._watchdog is not None:
             self._watchdog.let_it_clean_up()
             self.say(f"Something may still be in place. To remove it later: mcp-chaos heal {self.folder.path}")
+
+    def _stop_watching(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        if self._pulse is not None:
+            self._note_pulse(self._pulse.stop())
+
+    def _end_parts(self) -> None:
+        for trouble in self.environment.stop():
+            self.event("heal_failed", error=trouble)
+        # A signal between the start of a child and its being noted leaves one that nobody knows of but by its marker.
+        end_children(str(self.folder.path))
 
     def _note_pulse(self, pulse: dict[str, Any]) -> None:
         self.observe(OBSERVATION, pulse)
@@ -335,12 +353,19 @@ class Run:
             self.event("machine_overloaded", late_ms=late_ms)
 
     def _heal_at_the_end(self) -> None:
+        if self._injector is None:
+            return
+        for part in self.environment.dead_parts():
+            if part not in self.process_faults.hurt_parts:
+                self.event("part_died", part=part)
         try:
             self.injector.heal()
         except ToxiproxyError as error:
             self.say(str(error))
-        # A part that is paused or killed is ended now, which is an end of its fault as well.
-        self.process_faults.settle()
+        finally:
+            # A part that is paused or killed is ended now, which is an end of its fault as well.
+            self.process_faults.settle()
+            self._injector.close()
 
     def _write_manifest(self, description: dict[str, Any]) -> None:
         self._manifest |= {"run_id": self.folder.run_id, "clock_offset_ns": self.clock.offset_ns, **description}

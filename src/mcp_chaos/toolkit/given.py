@@ -20,6 +20,7 @@ from chaoslib.configuration import load_configuration
 from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.config.settings import KEYS
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.spelling import hint, likeliest, meant_settings, unknown_keys
 
 _PROFILE = ("configuration", "secrets", "shared", "description")
@@ -33,7 +34,7 @@ def read(path: Path) -> Any:
         UsageError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
         return orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from None

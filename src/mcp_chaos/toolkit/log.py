@@ -2,8 +2,9 @@
 
 import logging
 import re
-import sys
 
+from mcp_chaos.machine.printable import printable_lines
+from mcp_chaos.machine.streams import tell
 from mcp_chaos.run.progress import CLEAR_LINE
 from mcp_chaos.toolkit.journal_facts import stop_in
 
@@ -36,9 +37,18 @@ class LogWatch(logging.Handler):
             self.failed.append((match[match.lastindex or 1], str(error or "no reason was given")))
 
 
+class Printable(logging.Filter):
+    """Makes what others said printable in every record: Chaos Toolkit logs errors as they are."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; none is left out."""
+        record.msg, record.args = printable_lines(record.getMessage()), None
+        return True
+
+
 class CleanLine(logging.Handler):
     """Wipes the progress line off the terminal before a log line is written."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Wipe."""
-        sys.stderr.write(CLEAR_LINE)
+        tell(CLEAR_LINE, err=True, nl=False)

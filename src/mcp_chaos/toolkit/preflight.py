@@ -15,6 +15,7 @@ from mcp_chaos.config.settings import KEYS, Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.load.shape import number_problems
 from mcp_chaos.machine.spelling import hint, likeliest, unknown_keys
+from mcp_chaos.run.preconditions import machine_problems
 from mcp_chaos.toolkit.arguments import STARTS, Known, argument_problems
 from mcp_chaos.toolkit.experiment_keys import key_problems
 from mcp_chaos.toolkit.given import setting_problems, settings_named, spare_numbers
@@ -51,6 +52,7 @@ def check_run(
     problems: list[str] = [*found]
     try:
         settings = resolve(_with_defaults(experiment, settings_named(configuration)))
+        problems += machine_problems(settings)
     except UsageError as error:
         problems += error.problems
         settings = Settings.embedded_by_default()

@@ -14,6 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from mcp_chaos.errors import TargetError
+from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
@@ -64,12 +65,14 @@ def auto_workload(tools: Iterable[Mapping[str, Any]]) -> tuple[Workload, list[st
             left_out.append(f"{name!r} is not the name of a tool")
             continue
         if not is_read_only(tool):
-            left_out.append(f"'{name}' is not marked as read-only (annotations.readOnlyHint)")
+            left_out.append(f"'{printable(name)}' is not marked as read-only (annotations.readOnlyHint)")
             continue
         try:
             operations.append(Operation(name, _arguments(tool.get("inputSchema"))))
         except _CannotFillError as error:
-            left_out.append(f"'{name}' needs arguments that cannot be made from its schema: {error}")
+            left_out.append(
+                f"'{printable(name)}' needs arguments that cannot be made from its schema: {printable(str(error))}"
+            )
     if not operations:
         raise TargetError(
             "\n  - ".join(["The server offers no tool that can be called without knowing it:", *left_out])

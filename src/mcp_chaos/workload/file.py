@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from mcp_chaos.errors import UsageError
+from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.spelling import unknown_keys
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
@@ -122,17 +123,11 @@ def _shortened(text: str) -> str:
 
 def _text_of(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
-        if len(raw) > _MOST_BYTES:
-            raise UsageError(f"{path} is larger than {_MOST_BYTES} bytes, which no workload is")
-        return raw.decode("utf-8")
+        return read_regular(path, _MOST_BYTES).decode("utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
-    except ValueError as error:
-        raise UsageError(f"{str(path)!r} cannot be read ({error})") from None
 
 
 def _schema_problems(name: str, error: ValidationError) -> list[str]:

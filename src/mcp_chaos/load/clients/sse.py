@@ -111,7 +111,7 @@ class SseUser(User):
         head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n".encode("latin-1")
         self._stream.send(b"%b%b%b\r\n" % (head, _STREAM_HEADERS, self._engine.credentials))
         data = await self._endpoint
-        self._path = endpoint_path(data, target.path, target.host_header)
+        self._path = endpoint_path(data, target.path, target.host_header, tls=target.tls)
         self.forget_head()
 
     def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
