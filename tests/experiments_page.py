@@ -43,6 +43,7 @@ def _experiment(path: Path) -> list[str]:
     lines = [f"## {experiment['title']}", "", f"`{path}`: {question}", ""]
     commands = ("chaos run", "mcp-chaos gate")
     lines += [line for text in paragraphs if not text.startswith(commands) for line in (text, "")]
+    lines += [f"**What to do about a fail:** {block['advice'].strip()}", ""] if "advice" in block else []
     needs = "; ".join(_NEEDS[need] for need in block.get("needs", ()))
     lines += [f"Needs {needs}.", ""] if needs else []
     lines += ["| window | has to be |", "| --- | --- |"]

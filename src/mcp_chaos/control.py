@@ -30,7 +30,7 @@ from mcp_chaos.toolkit.given import Given
 from mcp_chaos.toolkit.journal import record_journal, record_judged_probes
 from mcp_chaos.toolkit.journal_facts import left_out
 from mcp_chaos.toolkit.log import CleanLine, LogWatch, Printable
-from mcp_chaos.toolkit.preflight import assumptions, check_run, missing_controls
+from mcp_chaos.toolkit.preflight import advice, assumptions, check_run, missing_controls
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 
 logger = logging.getLogger("chaostoolkit")
@@ -85,7 +85,8 @@ def before_experiment_control(
         missing = missing_controls(experiment)
         run = Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
-        run.describe(command=command_line(configuration), numbers=numbers, assumptions=assumptions(experiment))
+        told = {"assumptions": assumptions(experiment), "advice": advice(experiment)}
+        run.describe(command=command_line(configuration), numbers=numbers, **told)
         _hurry_on_signals(run)
         runs.begin(run)
         if left_out(experiment):

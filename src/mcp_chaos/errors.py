@@ -7,8 +7,8 @@
     ├── InstallError                   3   a part that is needed could not be obtained
     ├── PartError                      3   an embedded part did not start or went away
     ├── LockedError                    3   another run works on the same target
-    └── HistoryError                 2   a run folder cannot be made or read
-        └── UnwrittenError           3   a run's files could not be written; it was healed and ended all the same
+    └── HistoryError                   2   a run folder cannot be made or read
+        └── UnwrittenError             3   a run's files could not be written; it was healed and ended all the same
 
 Exit codes of ``mcp-chaos``:
 

@@ -46,6 +46,15 @@ def test_the_table_tells_measured_and_limit_apart() -> None:
     assert "0.999002 " in text
 
 
+def test_a_fail_tells_what_to_do_about_it() -> None:
+    broken = [*every(0.1, 0, 3), *every(0.1, 3, 12, reason=Reason.REFUSED)]
+    for calls, said in ((broken, True), (SOUND, False)):
+        history = a_history(calls, fault(3, 5))
+        history.manifest["advice"] = "Put a time limit on each wait."
+        text = render(judge(history), colour=False)
+        assert ("What to do: Put a time limit on each wait." in text) is said
+
+
 EVIL = "\x1b]0;x\x07\x1b[31mred\x9b2J\nVerdict: pass\u202e"
 
 

@@ -29,6 +29,8 @@ def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
         console.print(Text.assemble("Verdict: ", (verdict.verdict, _STYLES[verdict.verdict])))
         for reason in verdict.reasons:
             console.print(tables.line(f"  {reason}"), soft_wrap=True)
+        if verdict.advice:
+            console.print(tables.line(f"What to do: {verdict.advice}"))
     return captured.get()
 
 

@@ -26,7 +26,8 @@ EXTENSION = "mcp_chaos"
 CONTROL = "mcp_chaos.control"
 NEEDS = ("backend_proxy", "posts")
 """What an experiment may need of a server: a proxy before its backend; a dialect whose every message is a POST."""
-_KEYS = ("name", "thresholds", "assumptions", "needs")
+_KEYS = ("name", "thresholds", "assumptions", "needs", "advice")
+_LONGEST_ADVICE = 2000
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
 _LONGEST_PAUSE_S = 24 * 3600.0
 
@@ -153,6 +154,11 @@ def assumptions(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {window: texts for block in _blocks(experiment) for window, texts in block.get("assumptions", {}).items()}
 
 
+def advice(experiment: Mapping[str, Any]) -> str:
+    """What an experiment that was checked says to do about a *fail*; empty where it says nothing."""
+    return " ".join(str(block.get("advice", "")) for block in _blocks(experiment)).strip()
+
+
 def _blocks(experiment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     extensions = experiment.get("extensions") or []
     return [block for block in extensions if isinstance(block, Mapping) and block.get("name") == EXTENSION]
@@ -167,6 +173,9 @@ def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str,
     needs = blocks[0].get("needs", [])
     if not isinstance(needs, list) or not set(map(str, needs)) <= set(NEEDS):
         problems.append(f"extensions: 'needs' is a list of {', '.join(NEEDS)}, not {needs!r}")
+    said = blocks[0].get("advice", "")
+    if not isinstance(said, str) or len(said) > _LONGEST_ADVICE:
+        problems.append(f"extensions: 'advice' is a text of at most {_LONGEST_ADVICE} characters")
     thresholds = blocks[0].get("thresholds", {})
     before = len(problems)
     for parse, given in ((parse_thresholds, thresholds), (parse_assumptions, blocks[0].get("assumptions", {}))):

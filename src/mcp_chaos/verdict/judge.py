@@ -57,12 +57,14 @@ class Verdict:
         reasons: sentences, the gravest first; never empty.
         measured: what it rests on.
         judgements: one per threshold, in the order written.
+        advice: what the experiment says to do about a *fail*; empty for any other verdict.
     """
 
     verdict: str
     reasons: list[str]
     measured: Measured
     judgements: list[Judgement]
+    advice: str = ""
 
     @property
     def headline(self) -> str:
@@ -78,6 +80,7 @@ class Verdict:
             "verdict": self.verdict,
             "headline": self.headline,
             "reasons": self.reasons,
+            "advice": self.advice,
             "never_steady": self.measured.never_steady,
             "windows": {
                 window: {
@@ -112,7 +115,7 @@ def judge(history: History) -> Verdict:
         return Verdict(INCONCLUSIVE, [*never, *troubles(history.events)], measured, judgements)
     failures, doubts = _weigh(history, measured, thresholds, judgements)
     if failures:
-        return Verdict(FAIL, [*failures, *doubts], measured, judgements)
+        return Verdict(FAIL, [*failures, *doubts], measured, judgements, str(history.manifest.get("advice") or ""))
     if doubts:
         return Verdict(INCONCLUSIVE, doubts, measured, judgements)
     return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements)
