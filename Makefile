@@ -21,7 +21,16 @@ test: .venv/dev-ready ## Set up what is missing and run every check: lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --cov --numprocesses 2 --dist worksteal -m "not e2e"
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m e2e
+
+.PHONY: check
+check: .venv/dev-ready ## Run the quick checks: lint, types, imports, tests that start nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q --numprocesses 2 tests/mcp tests/verdict tests/workload tests/history tests/config tests/toolkit tests/report/test_terminal.py tests/report/test_series.py
 
 .PHONY: setup
 setup: .venv/dev-ready ## Set up the virtual environment with everything for development

@@ -25,7 +25,7 @@ TINY = {
     "ramp_step_users": 1,
     "ramp_requests_per_user": 3,
     "ramp_pause_s": 0.6,
-    "sustained_users": 8,
+    "sustained_users": 12,
     "sustained_duration_s": 10,
     "sustained_cycle_s": 0.25,
     "sustained_requests_per_user": 1,

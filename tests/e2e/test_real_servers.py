@@ -11,7 +11,6 @@ from tests.real_servers.table import Row, read_row, read_rows, render
 DOCS = Path("docs").resolve()
 
 AGAIN = [
-    ("MCP SDK for Python 1.30.0", "HTTP, sse, stateful", "network_partition"),
     ("MCP SDK for Python 1.30.0", "HTTP+SSE", "network_partition"),
     ("server-everything", "stdio", "network_partition"),
     ("snowflake-labs-mcp", "HTTP", "stalled_backend"),

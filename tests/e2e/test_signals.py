@@ -45,8 +45,16 @@ def report(folder: RunFolder) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-@pytest.mark.parametrize("moment", ["run_started", "load_started", "fault_injected"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("run_started", signal.SIGTERM),
+        ("load_started", signal.SIGKILL),
+        ("fault_injected", signal.SIGINT),
+        ("fault_injected", signal.SIGTERM),
+        ("fault_injected", signal.SIGKILL),
+    ],
+)
 def test_a_killed_run_leaves_nothing(
     chaos: Chaos, toxiproxy: ToxiproxyServer, number: signal.Signals, moment: str
 ) -> None:

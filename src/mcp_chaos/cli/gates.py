@@ -119,6 +119,8 @@ def gate(
             plan, **{name: value for name, value in options.items() if value is not None}, leaves_out=not sources
         )
         problems += _plan_problems(plan, given, earlier)
+    else:
+        problems += given.problems_so_far
     written = {name: path.absolute() for name, path in outputs.items() if path is not None}
     inputs = [*sources, *files, *(item.path for item in (plan.items if plan is not None else []))]
     problems += _output_problems(written, {"baseline": baseline, "save-baseline": save}, inputs)
