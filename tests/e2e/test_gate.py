@@ -194,4 +194,4 @@ def test_two_runs_on_one_target_never_overlap(chaos: Chaos, gate: Gate, toxiprox
     assert made.returncode == 3
     assert "is being tested by" in made.stdout
     # The other one was not disturbed; how well the machine kept up meanwhile is not asked here.
-    assert chaos.finish(first).verdict["verdict"] != "fail"
+    assert chaos.finish(first).runs[0].read("verdict.json")["verdict"] != "fail"

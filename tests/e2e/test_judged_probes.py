@@ -8,6 +8,7 @@ PROBES = "mcp_chaos.probes"
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_a_probe_of_the_method_that_misses_its_tolerance_fails_the_run(chaos: Chaos) -> None:
     fresh = {**activity("fresh_sessions_answer", PROBES, sessions=1, deadline_s=0.001), "tolerance": True}
     result = chaos.run(short_experiment(fresh))
@@ -16,6 +17,7 @@ def test_a_probe_of_the_method_that_misses_its_tolerance_fails_the_run(chaos: Ch
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_one_that_meets_it_passes_and_one_without_is_a_reading(chaos: Chaos) -> None:
     clean = {**activity("proxy_is_clean", PROBES), "tolerance": False}  # there is latency on it
     reading = activity("fresh_sessions_answer", PROBES, sessions=1, deadline_s=0.001)
@@ -24,6 +26,7 @@ def test_one_that_meets_it_passes_and_one_without_is_a_reading(chaos: Chaos) -> 
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_clients_that_none_were_asked_for_have_nothing_to_tell(chaos: Chaos) -> None:
     probe = {**activity("fresh_sessions_were_served", PROBES), "tolerance": True}
     result = chaos.run(short_experiment(probe))

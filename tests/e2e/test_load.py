@@ -60,6 +60,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_the_specifications_script_with_a_fault_and_users_of_two_kinds(load: Load) -> None:
     kind = "{name: socket, websocket: true, calls: [{tool: list_databases, expect: TEST_DB}, {page: /status}]}"
     (load.folder / "socket.yaml").write_text(f"users: [{kind}]")
@@ -80,6 +81,7 @@ def test_the_specifications_script_with_a_fault_and_users_of_two_kinds(load: Loa
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_an_open_load_straight_to_a_server_of_ones_own(load: Load) -> None:
     with serving(well()) as server:
         url = f"http://127.0.0.1:{server.port}/mcp/tools/call"
@@ -94,6 +96,7 @@ def test_an_open_load_straight_to_a_server_of_ones_own(load: Load) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_a_ramp_that_breaks_is_followed_by_no_sustained_load(load: Load) -> None:
     answered = itertools.count()
 
@@ -110,6 +113,7 @@ def test_a_ramp_that_breaks_is_followed_by_no_sustained_load(load: Load) -> None
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_reports_what_it_has(load: Load, number: signal.Signals) -> None:
     with serving(well()) as server:
@@ -127,6 +131,7 @@ def test_interrupted_it_reports_what_it_has(load: Load, number: signal.Signals) 
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 @pytest.mark.parametrize(
     ("workload", "said"),
     [
@@ -146,6 +151,7 @@ def test_a_workload_of_ones_own(load: Load, workload: str, said: str) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_auto_calls_the_tools_that_only_read(load: Load) -> None:
     code, out, err = load.run("burst", "--requests", "40", "--workload", "auto", "--json")
     assert code == 0, err
@@ -156,6 +162,7 @@ def test_auto_calls_the_tools_that_only_read(load: Load) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_locust_inside_an_experiment_counts_as_any_load(chaos: Chaos) -> None:
     method = [
         activity("start_locust", users=10, spawn_rate_per_s=10, duration_s=7, workload="heavy_mcp_user", after_s=2),
@@ -173,6 +180,7 @@ def test_locust_inside_an_experiment_counts_as_any_load(chaos: Chaos) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 @pytest.mark.parametrize("processes", [1, 2])
 def test_locust_by_its_own_command_in_one_process_and_in_more(tmp_path: Path, processes: int) -> None:
     locustfile = Path("src/mcp_chaos/load/locust/locustfile.py").resolve()

@@ -99,6 +99,7 @@ def test_a_proxy_that_leads_to_another_host_cannot_be_poisoned(
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServer) -> None:
     probes = "mcp_chaos.probes"
     method = [
@@ -152,7 +153,7 @@ def test_all_faults_and_probes_in_one_run(chaos: Chaos, toxiproxy: ToxiproxyServ
         ({}, {"MCP_CHAOS_LAB_DEFECT": "hangs_after_cut", "MCP_URL": "http://127.0.0.1:1/mcp"}, "unset one of them"),
         ({}, {"MCP_CHAOS_LAB_RATE_PER_S": "many"}, "0 for no limit, not 'many'"),
         ({}, {"MCP_CHAOS_LAB_QUERY_MS": "-1"}, "0 for none, not '-1'"),
-        ({}, {"MCP_CHAOS_RUNS": "/proc/nowhere"}, "Set MCP_CHAOS_RUNS"),
+        ({}, {"MCP_CHAOS_RUNS": "/proc/nowhere"}, "MCP_CHAOS_RUNS: nothing can be made in"),
         ({}, {"TOXIPROXY_SERVER": "/bin/true"}, "is not a Toxiproxy server"),
         ({"extensions": []}, {}, "one block named 'mcp_chaos'"),
         ({"method": [activity("limit_bandwidth", rate_kb_per_s=-1)]}, {}, "-1 is not between"),

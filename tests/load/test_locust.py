@@ -47,6 +47,7 @@ def made(server: SocketServer, folder: RunFolder, clock: Clock) -> Iterator[RunF
 
 
 @pytest.mark.e2e
+@pytest.mark.counted
 def test_processes_choose_differently_and_bad_answers_are_kept(made: RunFolder) -> None:
     calls = made.calls("test")
     chosen = [calls["operation"][calls["worker"] == worker].tolist()[:12] for worker in (0, 1)]
