@@ -4,25 +4,29 @@ import asyncio
 import time
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_chaos.lab.defects import Defect
-from mcp_chaos.lab.planted.registry import BITES, is_post, plants, request_of, with_first
+from mcp_chaos.lab.planted.registry import (
+    BITES,
+    Planted,
+    is_post,
+    never_answer,
+    plants,
+    request_of,
+    session_of,
+    with_first,
+)
 
 _AT_ONCE = 8
 
 
 @plants(Defect.MIXES_UP_ANSWERS)
-class MixesUpAnswers:
-    """``mixes_up_answers``: answers are kept by request id alone, so clients with the same ids get each other's.
-
-    Args:
-        app: what stands behind.
-    """
+class MixesUpAnswers(Planted):
+    """``mixes_up_answers``: answers are kept by request id alone, so clients with the same ids get each other's."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._running: dict[Any, int] = {}
         self._answers: dict[Any, list[Message]] = {}
 
@@ -53,15 +57,8 @@ class MixesUpAnswers:
 
 
 @plants(Defect.READS_ONE_PIECE)
-class ReadsOnePiece:
-    """``reads_one_piece``: what has arrived of a request when it is first looked at is taken for all of it.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+class ReadsOnePiece(Planted):
+    """``reads_one_piece``: what has arrived of a request when it is first looked at is taken for all of it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -73,29 +70,24 @@ class ReadsOnePiece:
 
 
 @plants(Defect.LOSES_CALLS_AT_ONCE)
-class LosesCalls:
-    """``loses_calls_at_once``: a session has room for eight calls under way; what comes on top is never answered.
-
-    Args:
-        app: what stands behind.
-    """
+class LosesCalls(Planted):
+    """``loses_calls_at_once``: a session has room for eight calls under way; what comes on top is never answered."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._under_way: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        session_id = Headers(scope=scope).get("mcp-session-id", "") if is_post(scope) else ""
-        if not session_id:
+        session_id = session_of(scope) if is_post(scope) else None
+        if session_id is None:
             await self._app(scope, receive, send)
             return
         self._under_way[session_id] = self._under_way.get(session_id, 0) + 1
         try:
             if self._under_way[session_id] > _AT_ONCE:
                 BITES.count += 1
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                await never_answer(receive)
                 return
             await self._app(scope, receive, send)
         finally:
@@ -103,15 +95,8 @@ class LosesCalls:
 
 
 @plants(Defect.SLOWER_BY_A_FIFTH)
-class SlowerByAFifth:
-    """``slower_by_a_fifth``: what was ready to be sent waits for a fifth of the time it took.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+class SlowerByAFifth(Planted):
+    """``slower_by_a_fifth``: what was ready to be sent waits for a fifth of the time it took."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -127,15 +112,11 @@ class SlowerByAFifth:
 
 
 @plants(Defect.LOCKS_WRITES)
-class LocksWrites:
-    """``locks_writes``: one lock is held around every write.
-
-    Args:
-        app: what stands behind.
-    """
+class LocksWrites(Planted):
+    """``locks_writes``: one lock is held around every write."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,15 +131,11 @@ class LocksWrites:
 
 
 @plants(Defect.LOCKS_READS)
-class LocksReads:
-    """``locks_reads``: one lock is held while a request is read.
-
-    Args:
-        app: what stands behind.
-    """
+class LocksReads(Planted):
+    """``locks_reads``: one lock is held while a request is read."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

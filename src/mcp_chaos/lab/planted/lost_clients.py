@@ -3,12 +3,11 @@
 import asyncio
 import os
 
-from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_chaos.lab.defects import Defect
-from mcp_chaos.lab.planted.registry import BITES, is_post, plants, request_of, with_first
+from mcp_chaos.lab.planted.registry import BITES, Planted, is_post, plants, request_of, session_of, with_first
 
 _PLACES = 6
 _DESCRIPTORS = 400
@@ -52,32 +51,6 @@ class Watched:
         return self.gone
 
 
-@plants(Defect.KEEPS_PLACES_OF_LOST_CLIENTS)
-class KeepsPlaces:
-    """``keeps_places_of_lost_clients``: a call takes one of a few places, and gives it back when it was answered.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._places = asyncio.Semaphore(_PLACES)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if not is_post(scope):
-            await self._app(scope, receive, send)
-            return
-        watched = Watched(receive)
-        await self._places.acquire()
-        await self._app(scope, watched.receive, until_answered(watched, send))
-        if await watched.end():
-            BITES.count += 1
-        else:
-            self._places.release()
-
-
 def until_answered(watched: Watched, send: Send) -> Send:
     """A send after whose last message the client may leave: it has its answer."""
 
@@ -91,45 +64,64 @@ def until_answered(watched: Watched, send: Send) -> Send:
     return sending
 
 
-@plants(Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS)
-class KeepsDescriptors:
-    """``keeps_descriptors_of_lost_clients``: each client that leaves in a call costs a file descriptor.
+class _Watching(Planted):
+    """Sees whether a client is still there when its call is answered."""
 
-    Args:
-        app: what stands behind.
-    """
+    async def _lost(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer a call; whether its client had left before that."""
+        watched = Watched(receive)
+        await self._app(scope, watched.receive, until_answered(watched, send))
+        return await watched.end()
+
+
+@plants(Defect.KEEPS_PLACES_OF_LOST_CLIENTS)
+class KeepsPlaces(_Watching):
+    """``keeps_places_of_lost_clients``: a call takes one of a few places, and gives it back when it was answered."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._kept: list[int] = []
+        super().__init__(app)
+        self._places = asyncio.Semaphore(_PLACES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if not is_post(scope):
             await self._app(scope, receive, send)
             return
-        watched = Watched(receive)
-        await self._app(scope, watched.receive, until_answered(watched, send))
-        if await watched.end() and len(self._kept) < _DESCRIPTORS:
+        await self._places.acquire()
+        if await self._lost(scope, receive, send):
+            BITES.count += 1
+        else:
+            self._places.release()
+
+
+@plants(Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS)
+class KeepsDescriptors(_Watching):
+    """``keeps_descriptors_of_lost_clients``: each client that leaves in a call costs a file descriptor."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._kept: list[int] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if not is_post(scope):
+            await self._app(scope, receive, send)
+        elif await self._lost(scope, receive, send) and len(self._kept) < _DESCRIPTORS:
             BITES.count += 1
             self._kept.append(os.open(os.devnull, os.O_RDONLY))
 
 
 @plants(Defect.POISONS_SESSIONS)
-class PoisonsSessions:
-    """``poisons_sessions``: a session in which a client left a call is answered HTTP 500 from then on.
-
-    Args:
-        app: what stands behind.
-    """
+class PoisonsSessions(_Watching):
+    """``poisons_sessions``: a session in which a client left a call is answered HTTP 500 from then on."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._poisoned: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        session_id = Headers(scope=scope).get("mcp-session-id") if is_post(scope) else None
+        session_id = session_of(scope) if is_post(scope) else None
         if session_id is None:
             await self._app(scope, receive, send)
             return
@@ -137,32 +129,23 @@ class PoisonsSessions:
             BITES.count += 1
             await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
             return
-        watched = Watched(receive)
-        await self._app(scope, watched.receive, until_answered(watched, send))
-        if await watched.end():
+        if await self._lost(scope, receive, send):
             self._poisoned.add(session_id)
 
 
 @plants(Defect.SPINS_AFTER_LOST_CLIENTS)
-class Spins:
-    """``spins_after_lost_clients``: what waited for a client that has left asks again and again whether it is back.
-
-    Args:
-        app: what stands behind.
-    """
+class Spins(_Watching):
+    """``spins_after_lost_clients``: what waited for a client that has left asks again and again whether it is back."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._spinning: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if not is_post(scope):
             await self._app(scope, receive, send)
-            return
-        watched = Watched(receive)
-        await self._app(scope, watched.receive, until_answered(watched, send))
-        if await watched.end() and len(self._spinning) < _SPINNERS:
+        elif await self._lost(scope, receive, send) and len(self._spinning) < _SPINNERS:
             BITES.count += 1
             self._spinning.append(asyncio.create_task(_spin()))
 
@@ -173,15 +156,11 @@ async def _spin() -> None:
 
 
 @plants(Defect.KEEPS_PLACES_OF_LOST_HANDSHAKES)
-class KeepsHandshakes:
-    """``keeps_places_of_lost_handshakes``: a session that is being opened takes a place until its client says so.
-
-    Args:
-        app: what stands behind.
-    """
+class KeepsHandshakes(Planted):
+    """``keeps_places_of_lost_handshakes``: a session that is being opened takes a place until its client says so."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._places = asyncio.Semaphore(_PLACES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from mcp_chaos.lab.defects import Defect
@@ -14,7 +15,6 @@ Middleware = Callable[[ASGIApp], ASGIApp]
 
 MIDDLEWARE: dict[Defect, Middleware] = {}
 """By defect, what plants it before the endpoints."""
-
 
 FILE_VARIABLE = "MCP_CHAOS_LAB_BITES"
 
@@ -42,8 +42,15 @@ BITES = Bites()
 """Of the one defect that a server can have."""
 
 
-def _is_call(scope: Scope) -> bool:
-    return bool(scope["type"] == "http" and scope["method"] == "POST")
+class Planted:
+    """A middleware before the endpoints.
+
+    Args:
+        app: what stands behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
 
 def plants(defect: Defect) -> Callable[[Any], Any]:
@@ -59,6 +66,17 @@ def plants(defect: Defect) -> Callable[[Any], Any]:
 def is_post(scope: Scope) -> bool:
     """Whether a request carries a message."""
     return bool(scope["type"] == "http" and scope["method"] == "POST")
+
+
+def session_of(scope: Scope) -> str | None:
+    """The session that a request names."""
+    return Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
+
+
+async def never_answer(receive: Receive) -> None:
+    """Leave a request without an answer until its client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def request_of(first: Message | None) -> dict[str, Any]:

@@ -4,12 +4,11 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_chaos.lab.defects import Defect
-from mcp_chaos.lab.planted.registry import BITES, is_post, plants
+from mcp_chaos.lab.planted.registry import BITES, Planted, is_post, never_answer, plants, session_of
 
 _IDLE_S = 5.0
 _IDLE_CONNECTION_S = 4.0
@@ -18,19 +17,12 @@ _KEPT_BYTES = 200_000
 
 
 @plants(Defect.ANSWERS_LOST_SESSIONS_400)
-class RefusesLostSessions:
-    """``answers_lost_sessions_400``: a session that the server does not know is answered 400 instead of 404.
-
-    Args:
-        app: what stands behind.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+class RefusesLostSessions(Planted):
+    """``answers_lost_sessions_400``: a session that the server does not know is answered 400 instead of 404."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        has_session = scope["type"] == "http" and "mcp-session-id" in Headers(scope=scope)
+        has_session = session_of(scope) is not None
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             if has_session and message["type"] == "http.response.start" and message["status"] == 404:
@@ -41,25 +33,17 @@ class RefusesLostSessions:
         await self._app(scope, receive, sending)
 
 
-def _session_of(scope: Scope) -> str | None:
-    return Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
-
-
 @plants(Defect.FORGETS_IDLE_SESSIONS_BADLY)
-class ForgetsIdleSessions:
-    """``forgets_idle_sessions_badly``: a session that was idle for 5 s is answered HTTP 500.
-
-    Args:
-        app: what stands behind.
-    """
+class ForgetsIdleSessions(Planted):
+    """``forgets_idle_sessions_badly``: a session that was idle for 5 s is answered HTTP 500."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._used: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        session_id = _session_of(scope) if is_post(scope) else None
+        session_id = session_of(scope) if is_post(scope) else None
         now = time.monotonic()
         if session_id is not None and now - self._used.setdefault(session_id, now) > _IDLE_S:
             BITES.count += 1
@@ -71,15 +55,11 @@ class ForgetsIdleSessions:
 
 
 @plants(Defect.RESETS_IDLE_CONNECTIONS)
-class ResetsIdleConnections:
-    """``resets_idle_connections``: a connection that was idle for 4 s is cut when its next request comes.
-
-    Args:
-        app: what stands behind.
-    """
+class ResetsIdleConnections(Planted):
+    """``resets_idle_connections``: a connection that was idle for 4 s is cut when its next request comes."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._used: dict[tuple[str, int], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,40 +76,32 @@ class ResetsIdleConnections:
 
 
 @plants(Defect.KEEPS_ENDED_SESSIONS)
-class KeepsEndedSessions:
-    """``keeps_ended_sessions``: what belongs to a session stays in memory when the session is ended.
-
-    Args:
-        app: what stands behind.
-    """
+class KeepsEndedSessions(Planted):
+    """``keeps_ended_sessions``: what belongs to a session stays in memory when the session is ended."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._kept: list[bytes] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if _session_of(scope) is not None and scope["method"] == "DELETE":
+        if session_of(scope) is not None and scope["method"] == "DELETE":
             BITES.count += 1
             self._kept.append(b"x" * _KEPT_BYTES)
         await self._app(scope, receive, send)
 
 
 @plants(Defect.SLOWS_WITH_EACH_SESSION)
-class SlowsDown:
-    """``slows_with_each_session``: ended sessions stay in a list that each request goes through.
-
-    Args:
-        app: what stands behind.
-    """
+class SlowsDown(Planted):
+    """``slows_with_each_session``: ended sessions stay in a list that each request goes through."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._ended = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if _session_of(scope) is not None and scope["method"] == "DELETE":
+        if session_of(scope) is not None and scope["method"] == "DELETE":
             BITES.count += 1
             self._ended += 1
         time.sleep(_PER_ENDED_S * self._ended)  # the list is searched on the event loop
@@ -137,20 +109,16 @@ class SlowsDown:
 
 
 @plants(Defect.NEVER_FORGIVES_BAD_REQUESTS)
-class NeverForgives:
-    """``never_forgives_bad_requests``: a session that once sent a bad request is answered HTTP 500 from then on.
-
-    Args:
-        app: what stands behind.
-    """
+class NeverForgives(Planted):
+    """``never_forgives_bad_requests``: a session that once sent a bad request is answered HTTP 500 from then on."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._spoilt: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        session_id = _session_of(scope)
+        session_id = session_of(scope)
         if session_id in self._spoilt and is_post(scope):
             BITES.count += 1
             await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
@@ -165,23 +133,18 @@ class NeverForgives:
 
 
 @plants(Defect.HANGS_AFTER_CUT)
-class HangsAfterCut:
-    """``hangs_after_cut``: a session is answered only on the connection that first used it.
-
-    Args:
-        app: what stands behind.
-    """
+class HangsAfterCut(Planted):
+    """``hangs_after_cut``: a session is answered only on the connection that first used it."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._home: dict[str, tuple[str, int]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        session_id = Headers(scope=scope).get("mcp-session-id") if scope["type"] == "http" else None
+        session_id = session_of(scope)
         if session_id is not None and self._home.setdefault(session_id, scope["client"]) != scope["client"]:
             BITES.count += 1
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await never_answer(receive)
             return
         await self._app(scope, receive, send)
