@@ -195,6 +195,15 @@ class Client:
         answer = await self.send(request)
         return self.dialect.judge(call_id, answer.status, answer.message, operation), answer
 
+    async def call_renewed(self, operation: Operation) -> tuple[Reason, Answer]:
+        """As :meth:`call`; on a session that has ended (404), it is made again on one that is opened in its place."""
+        reason, answer = await self.call(operation)
+        if answer.status != 404:
+            return reason, answer
+        self.dialect.forget()
+        await self.open()
+        return await self.call(operation)
+
     async def exchange(self, body: bytes, own_headers: Headers | None = None, method: str = "POST") -> Answer:
         """Send a message and wait for its answer.
 
@@ -245,6 +254,11 @@ def why_failed(error: BaseException, deadline_s: float) -> str:
     if isinstance(error, DialectError):
         return str(error)
     return "the connection was refused" if isinstance(error, ConnectionRefusedError) else str(error)
+
+
+def is_rate_limit(failure: object) -> bool:
+    """Whether an exchange was refused by a rate limit (HTTP 429), which is the server's right."""
+    return isinstance(failure, DialectError) and failure.reason is Reason.RATE_LIMITED
 
 
 FAILURES = (LostError, DialectError, OSError, TimeoutError)

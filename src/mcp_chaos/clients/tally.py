@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, why_failed
+from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, is_rate_limit, why_failed
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
 
@@ -76,16 +76,7 @@ class SessionTally:
     async def again(self, client: Client, operation: Operation) -> bool:
         """Make a call on a session that was used before (404: opened anew); whether it was served, or rate limited."""
         failed_before = len(self.failures)
-
-        async def use() -> tuple[Reason, Answer]:
-            reason, answer = await client.call(operation)
-            if answer.status != 404:
-                return reason, answer
-            client.dialect.forget()
-            await client.open()
-            return await client.call(operation)
-
-        await self._note(use(), client.wire.deadline_s)
+        await self._note(client.call_renewed(operation), client.wire.deadline_s)
         return len(self.failures) == failed_before
 
     async def _note(self, use: Coroutine[Any, Any, tuple[Reason, Answer]], deadline_s: float) -> None:
@@ -95,7 +86,7 @@ class SessionTally:
             async with asyncio.timeout(deadline_s):
                 reason, answer = await use
         except FAILURES as error:
-            if getattr(error, "reason", None) is Reason.RATE_LIMITED:
+            if is_rate_limit(error):
                 self.rate_limited += 1
             else:
                 self.failures.append(why_failed(error, deadline_s))

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, why_failed
+from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, is_rate_limit, why_failed
 from mcp_chaos.clients.tally import usual_s
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
@@ -156,7 +156,7 @@ async def check_rules(
         except NotApplicableError as error:
             missing[name] = str(error)
         except FAILURES as error:
-            if getattr(error, "reason", None) is Reason.RATE_LIMITED:
+            if is_rate_limit(error):
                 missing[name] = _LIMITS_RATES
                 continue
             broken.append(f"{name.replace('_', ' ')}: {why_failed(error, subject.wire.deadline_s)}")

@@ -50,11 +50,7 @@ async def bad_requests_spoil_nothing(subject: Subject) -> str | None:
         except (TimeoutError, LostError):
             continue  # how they are refused is not asked here
     try:
-        reason, answer = await client.call(subject.operation)
-        if answer.status == 404:
-            client.dialect.forget()
-            await client.open()
-            reason, answer = await client.call(subject.operation)
+        reason, answer = await client.call_renewed(subject.operation)
     except (TimeoutError, LostError) as error:
         return f"after bad requests on a session, a good call: {why_failed(error, subject.wire.deadline_s)}"
     finally:

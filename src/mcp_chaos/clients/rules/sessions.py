@@ -7,7 +7,7 @@ import asyncio
 
 import orjson
 
-from mcp_chaos.clients.exchange import Answer, Client, why_failed
+from mcp_chaos.clients.exchange import Answer, Client, is_rate_limit, why_failed
 from mcp_chaos.clients.rules.registry import (
     GOOD,
     NotApplicableError,
@@ -19,7 +19,6 @@ from mcp_chaos.clients.rules.registry import (
 )
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.request import LostError
-from mcp_chaos.mcp import DialectError
 
 _IDLE_S = 6.0
 _HERD = 20
@@ -88,7 +87,7 @@ async def sessions_opened_at_once_are_served(subject: Subject) -> str | None:
     results = await asyncio.gather(*(use(client) for client in clients), return_exceptions=True)
     ids = [client.session_id for client in clients if client.session_id is not None]
     await close_all(*clients)
-    bad = [result for result in results if result not in GOOD and not _is_rate_limit(result)]
+    bad = [result for result in results if result not in GOOD and not is_rate_limit(result)]
     if len(set(ids)) < len(ids):
         return f"{_HERD} clients that came at once got {len(set(ids))} different sessions"
     if not bad:
@@ -97,21 +96,13 @@ async def sessions_opened_at_once_are_served(subject: Subject) -> str | None:
     return f"of {_HERD} clients that came at once, {len(bad)} were not served: {why.replace('_', ' ')}"
 
 
-def _is_rate_limit(result: Reason | BaseException) -> bool:
-    return isinstance(result, DialectError) and result.reason is Reason.RATE_LIMITED
-
-
 @patient_rule
 async def idle_session_is_served(subject: Subject) -> str | None:
     """A session that was idle for some seconds is served, or answered 404 and opened anew."""
     client = await subject.patient.with_session("idle")
     await client.call(subject.operation)
     await asyncio.sleep(_IDLE_S)
-    reason, answer = await client.call(subject.operation)
-    if answer.status == 404:
-        client.dialect.forget()
-        await client.open()
-        reason, answer = await client.call(subject.operation)
+    reason, answer = await client.call_renewed(subject.operation)
     await close_all(client)
     if reason in GOOD:
         return None

@@ -6,6 +6,8 @@ specification 1939.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, why_failed
 from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, rule
@@ -110,14 +112,29 @@ async def second_stream_spoils_nothing(subject: Subject) -> str | None:
     return None if reason in GOOD else f"after a session opened a second GET stream, a call on it was answered {answer}"
 
 
-@rule
-async def undelivered_answers_go_nowhere(subject: Subject) -> str | None:
-    """The answer to a client that has left MUST NOT come on a GET stream, its own or another session's."""
-    leaves, listens = await subject.with_session("leaves"), await subject.with_session("listens-too")
-    streams = [await _open_stream(client) for client in (leaves, listens)]
+@asynccontextmanager
+async def _two_listening(subject: Subject) -> AsyncIterator[tuple[Client, Callable[[], int]]]:
+    """A client with a GET stream, beside another one; and how many answers came on those streams, where none belongs.
+
+    Raises:
+        NotApplicableError: the server has no sessions, or gives no GET stream.
+    """
+    clients = await subject.with_session("asks"), await subject.with_session("listens")
+    streams = [await _open_stream(client) for client in clients]
     try:
         if any(stream.status is not None for _, stream in streams):
             raise NotApplicableError("the server gives no GET stream")
+        yield clients[0], lambda: sum("method" not in message for _, stream in streams for message in stream.messages)
+    finally:
+        for connection, _ in streams:
+            connection.abandon()
+        await close_all(*clients)
+
+
+@rule
+async def undelivered_answers_go_nowhere(subject: Subject) -> str | None:
+    """The answer to a client that has left MUST NOT come on a GET stream, its own or another session's."""
+    async with _two_listening(subject) as (leaves, strays):
         _, took_s = await subject.slowest()
         for number in range(_LEAVES):
             connection = await leaves.wire.connect(Reply())
@@ -125,32 +142,20 @@ async def undelivered_answers_go_nowhere(subject: Subject) -> str | None:
             await asyncio.sleep(min(took_s, 1.0) * number / _LEAVES)
             connection.close_abruptly()
         await asyncio.sleep(min(took_s, 1.0) + _REPLAY_S)
-    finally:
-        for connection, _ in streams:
-            connection.abandon()
-        await close_all(leaves, listens)
-    stray = [message for _, stream in streams for message in stream.messages if "method" not in message]
-    return f"{len(stray)} answers to a client that had left came on GET streams" if stray else None
+    stray = strays()
+    return f"{stray} answers to a client that had left came on GET streams" if stray else None
 
 
 @rule
 async def answers_come_on_one_stream(subject: Subject) -> str | None:
     """An answer MUST come on the stream of its request, and on no other one, nor another session's."""
-    asks, listens = await subject.with_session("asks"), await subject.with_session("listens")
-    streams = [await _open_stream(client) for client in (asks, listens)]
-    try:
-        if any(stream.status is not None for _, stream in streams):
-            raise NotApplicableError("the server gives no GET stream")
+    async with _two_listening(subject) as (asks, strays):
         reason, answer = await asks.call(subject.operation)
         if reason not in (*GOOD, Reason.SESSION_LOST):
             return f"with GET streams open, a call was answered {answer}"
         await asyncio.sleep(_QUIET_S)
-    finally:
-        for connection, _ in streams:
-            connection.abandon()
-        await close_all(asks, listens)
-    stray = [message for _, stream in streams for message in stream.messages if "method" not in message]
-    return f"the answer of a call came on {len(stray)} GET streams that did not ask for it" if stray else None
+    stray = strays()
+    return f"the answer of a call came on {stray} GET streams that did not ask for it" if stray else None
 
 
 @rule
