@@ -121,6 +121,12 @@ def test_quick_calls_leave_nothing_to_measure(serve: Serve, name: str) -> None:
     assert "only" in missing[name]
 
 
+def test_a_rule_whose_clients_wait_longer_says_how_long(serve: Serve) -> None:
+    impatient = Subject(serve(slow_s=20.0), SLOW, patience_s=1.0)
+    broken, _ = asyncio.run(check_rules(impatient, ["idle_session_is_served"]))
+    assert broken == ["idle session is served: no answer within 1 s"]
+
+
 def test_a_server_that_is_gone_breaks_a_rule_with_the_reason(serve: Serve) -> None:
     wire = Wire(serve().target.__class__("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable"), 1.0)
     broken, _ = check(wire, "ping_is_answered")

@@ -43,6 +43,10 @@ class Answer:
         return f"HTTP {self.status}" + (f" '{said}'" if said else "")
 
 
+class NoAnswerError(TimeoutError):
+    """There was no answer in time; says in which, as patient clients wait longer than others."""
+
+
 class Reply:
     """Listens on a connection for one answer: a body, or the first response of an event stream."""
 
@@ -221,6 +225,8 @@ class Client:
                 connection = await self.wire.connect(reply)
                 connection.send(request)
                 return await reply.answer()
+        except TimeoutError:
+            raise NoAnswerError(f"no answer within {self.wire.deadline_s:g} s") from None
         finally:
             if connection is not None:
                 connection.abandon()
@@ -247,6 +253,8 @@ def hang_up(connection: HttpConnection, *, reset: bool) -> None:
 
 def why_failed(error: BaseException, deadline_s: float) -> str:
     """What went wrong with an exchange, in words."""
+    if isinstance(error, NoAnswerError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return f"no answer within {deadline_s:g} s"
     if isinstance(error, LostError):
