@@ -1,6 +1,5 @@
 """Workloads from files: what is wrong with one is told in sentences, all of it at once, whatever the file holds."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,6 @@ GOOD_CALL = {"tool": "t"}
 
 def workload(*calls: Any, **user: Any) -> dict[str, Any]:
     return {"users": [{"name": "u", "calls": list(calls or [GOOD_CALL]), **user}]}
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    def written(content: Any, name: str = "w.yaml") -> str:
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return str(path)
-
-    return written
 
 
 def problems_of(*names: str) -> tuple[str, ...]:

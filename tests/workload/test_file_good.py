@@ -1,7 +1,6 @@
 """Workloads from files that are good: what they say is what is called."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,16 +8,6 @@ import pytest
 
 from mcp_chaos.workload.file import built_in, names_of, read_workload
 from tests.workload.test_file import problems_of, workload
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    def written(content: Any, name: str = "w.yaml") -> str:
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return str(path)
-
-    return written
 
 
 def test_choices_become_operations_of_equal_weight(write: Any) -> None:
