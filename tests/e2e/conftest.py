@@ -52,7 +52,7 @@ SHORT: dict[str, Any] = {
     "configuration": {},
     "runtime": {"rollbacks": {"strategy": "always"}},
     "controls": [{"name": "mcp_chaos", "provider": {"type": "python", "module": "mcp_chaos.control"}}],
-    "extensions": [{"name": "mcp_chaos", "thresholds": {"fault": ["success_fraction >= 0.9"]}}],
+    "extensions": [{"name": "mcp_chaos", "thresholds": {"fault": ["success_fraction >= 0.9", "disturbed_calls >= 1"]}}],
     "method": [],
     "rollbacks": [],
 }
