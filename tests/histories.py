@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mcp_chaos.history.calls import CALL, GOOD, Calls, Lane, Outcome, Reason
+from mcp_chaos.history.calls import CALL, Calls, Lane, Outcome, Reason
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import SCHEMA
 from mcp_chaos.history.history import History
@@ -25,7 +25,7 @@ def call(
 ) -> tuple[Any, ...]:
     """One call: intended at ``at_s``, and sent when a session was open, ``opening_ms`` later."""
     at_ns = round(at_s * S)
-    outcome = Outcome.OK if reason in GOOD else Outcome.FAIL
+    outcome = Outcome.OK if reason.record.succeeded else Outcome.FAIL
     outcome = Outcome.INFO if reason in (Reason.TIMED_OUT, Reason.CLOSED) else outcome
     sent_ns = at_ns + round(opening_ms * MS)
     return (at_ns, sent_ns, at_ns + round(took_ms * MS), 100, 0, user, 0, reason, outcome, lane, 0)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from mcp_chaos import actions, errors, probes
 from mcp_chaos.config.settings import KEYS
+from mcp_chaos.history.reasons import Reason, outcome_of
 from mcp_chaos.lab import defects
 from mcp_chaos.verdict.figures import FIGURE_NAMES, Figures
 
@@ -54,6 +55,16 @@ def _figures() -> Iterable[tuple[str, ...]]:
     return ((f"`{name}`", said[name]) for name in FIGURE_NAMES)
 
 
+def _reasons() -> Iterable[tuple[str, ...]]:
+    for reason in Reason:
+        unsent, sent = (outcome_of(reason, sent).name.lower() for sent in (False, True))
+        yield (
+            f"`{reason.key}`",
+            sent if sent == unsent else f"{sent}; {unsent} where nothing was sent",
+            reason.record.meaning,
+        )
+
+
 def _defects() -> Iterable[tuple[str, ...]]:
     (enum,) = (node for node in ast.parse(inspect.getsource(defects)).body if isinstance(node, ast.ClassDef))
     for assignment, text in zip(enum.body, enum.body[1:], strict=False):
@@ -82,6 +93,8 @@ def render() -> str:
     lines += _table(("probe", "what it reads", "arguments (defaults)"), _functions(probes))
     lines += ["## Figures of thresholds", ""]
     lines += _table(("figure", "what it counts or measures"), _figures())
+    lines += ["## Reasons of calls", ""]
+    lines += _table(("reason", "outcome", "what it says"), _reasons())
     lines += ["## Exit codes of mcp-chaos", "", "`chaos run` exits with 0 for *pass* and 1 for everything else.", ""]
     lines += _table(("code", "verdict", "meaning"), _exit_codes())
     lines += ["## Defects that can be planted in the reference server (`MCP_CHAOS_LAB_DEFECT`)", ""]

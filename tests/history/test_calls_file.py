@@ -31,7 +31,8 @@ def some_calls(total: int, seed: int = 1) -> Calls:
     calls["done_ns"] = calls["sent_ns"] + random.integers(0, 2 * S, total)
     calls["bytes"] = random.integers(0, 2**32, total)
     calls["reason"] = random.choice([int(reason) for reason in Reason] + [0] * 20, total)
-    calls["outcome"] = [outcome_of(Reason(int(reason)), sent=True) for reason in calls["reason"]]
+    reasons = list(Reason)
+    calls["outcome"] = [outcome_of(reasons[number], sent=True) for number in calls["reason"]]
     calls["user"] = np.arange(total) % 1000  # with the moments, tells them apart
     return calls[np.lexsort((calls["user"], calls["done_ns"]))]  # of a million, two may end at the same moment
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from mcp_chaos.cli import cli
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.report.charts import colours
 from mcp_chaos.report.html import render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
 from tests.report.runs import HOSTILE, write_run
@@ -85,13 +86,13 @@ def test_every_outcome_is_drawn_and_in_a_table(tmp_path: Path, reason: Reason) -
 
 
 def test_every_colour_is_there(tmp_path: Path) -> None:
-    css = (files("mcp_chaos.report") / "page" / "report.css").read_text()
+    css = (files("mcp_chaos.report") / "page" / "report.css").read_text() + colours()
     names = {
         name
         for reason in Reason
-        for name in re.findall(r'"(--[a-z0-9]+)"', str(run_page(write_run(tmp_path, reason=reason)).data))
+        for name in re.findall(r'"(--[a-z0-9_-]+)"', str(run_page(write_run(tmp_path, reason=reason)).data))
     }
-    assert {"--faulted", "--control", "--ok", "--heat"} <= names
+    assert {"--faulted", "--control", "--reason-ok", "--heat"} <= names
     for name in names - {"--heat"}:
         assert css.count(f"{name}:") == 2, name  # light and dark
 

@@ -32,8 +32,8 @@ def test_each_call_is_in_its_bucket() -> None:
     assert faulted.success_fraction[9] == 0
     assert faulted.latency_ms["p95_ms"][0] == pytest.approx(10)
     assert faulted.latency_ms["p50_ms"][9] is None
-    assert faulted.reasons["refused"][9] == 5
-    assert "refused" not in control.reasons
+    assert faulted.reasons[Reason.REFUSED][9] == 5
+    assert Reason.REFUSED not in control.reasons
 
 
 def test_quantiles_are_those_of_numpy() -> None:

@@ -34,7 +34,7 @@ class BadAnswer:
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON."""
-        return {**asdict(self), "lane": self.lane.name.lower(), "reason": self.reason.name.lower()}
+        return {**asdict(self), "lane": self.lane.name.lower(), "reason": self.reason.key}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "BadAnswer | None":

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcp_chaos.errors import HistoryError
+from mcp_chaos.history.reasons import Outcome as Outcome
+from mcp_chaos.history.reasons import Reason as Reason
+from mcp_chaos.history.reasons import outcome_of as outcome_of
 
 CALL = np.dtype(
     [
@@ -36,37 +39,6 @@ LATEST_NS = 2**62
 """No moment of a run is as late: the year 2116, so that sums of times fit 64 bits."""
 
 
-class Outcome(IntEnum):
-    """What is known of a call: it happened, it surely did not, or nobody can tell."""
-
-    OK = 0
-    FAIL = 1
-    INFO = 2
-
-
-class Reason(IntEnum):
-    """Why a call ended as it did."""
-
-    OK = 0
-    RATE_LIMITED = 1
-    HTTP_ERROR = 2
-    RPC_ERROR = 3
-    TOOL_ERROR = 4
-    WRONG_ANSWER = 5
-    SESSION_LOST = 6
-    REFUSED = 7
-    RESET = 8
-    CLOSED = 9
-    TIMED_OUT = 10
-    SERVER_ERROR = 11
-    WRONG_CONTENT = 12
-    SESSION_RENEWED = 13
-
-
-GOOD = frozenset({Reason.OK, Reason.SESSION_RENEWED})
-"""Reasons of calls that succeeded: at once, or on a session opened in place of one that the server had ended."""
-
-
 class Lane(IntEnum):
     """Which way a call took: through the proxy that is poisoned, or through the one that never is."""
 
@@ -77,39 +49,14 @@ class Lane(IntEnum):
 LANES = {lane.name.lower(): lane for lane in Lane}
 """The lanes by the names that people give them."""
 
-_BELOW = {
-    "intended_ns": LATEST_NS,
-    "sent_ns": LATEST_NS,
-    "done_ns": LATEST_NS,
-    "reason": len(Reason),
-    "outcome": len(Outcome),
-    "lane": len(Lane),
-}
-"""What fields of a call are below; none is negative."""
-
 
 def are_calls(records: Calls) -> bool:
     """Whether all records are calls: a file that lost a byte, or holds something else, has others."""
+    times = dict.fromkeys(("intended_ns", "sent_ns", "done_ns"), LATEST_NS)
+    below = {**times, "reason": len(Reason), "outcome": len(Outcome), "lane": len(Lane)}
     return not len(records) or all(
-        records[name].min() >= 0 and records[name].max() < limit for name, limit in _BELOW.items()
+        records[name].min() >= 0 and records[name].max() < limit for name, limit in below.items()
     )
-
-
-_UNKNOWN_ONCE_SENT = frozenset(
-    {Reason.RESET, Reason.CLOSED, Reason.TIMED_OUT, Reason.WRONG_ANSWER, Reason.SERVER_ERROR}
-)
-
-
-def outcome_of(reason: Reason, sent: bool) -> Outcome:
-    """What a reason says about whether the call happened.
-
-    A connection that is lost, or a deadline that passes, after the request left, says nothing about the server's
-    side of it; before that, the call surely did not happen.
-    Source: the three-valued operations of Jepsen and Maelstrom (ok, fail, info).
-    """
-    if reason in GOOD:
-        return Outcome.OK
-    return Outcome.INFO if sent and reason in _UNKNOWN_ONCE_SENT else Outcome.FAIL
 
 
 _AT_A_TIME = 65_536

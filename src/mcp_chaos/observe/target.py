@@ -121,7 +121,7 @@ def check_answers(
         client.open()
         reason = client.call(operation)
     if reason is not Reason.OK:
-        what = f"{reason.name.lower().replace('_', ' ')}{f' ({REPLICAS})' if reason is Reason.SESSION_LOST else ''}"
+        what = f"{reason.title}{f' ({REPLICAS})' if reason is Reason.SESSION_LOST else ''}"
         raise TargetError(f"{url} answered the call of '{operation.tool}' with {what}.")
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_chaos.history.reasons import Reason
 from mcp_chaos.report.series import Heat, LaneLines, TimeLine
 from mcp_chaos.verdict.spans import FaultSpan
 
@@ -12,22 +13,6 @@ Trace = dict[str, Any]
 _NS_PER_S = 1e9
 _LANE_NAMES = {"faulted": "faulted lane", "control": "control lane"}
 _STYLES = {"p50_ms": ("p50", "solid", 2.5), "p95_ms": ("p95", "dash", 1.75), "p99_ms": ("p99", "dot", 1.5)}
-_KINDS_OF_REASON = {
-    "ok": "--ok",
-    "session_renewed": "--ok",
-    "rate_limited": "--r1",
-    "http_error": "--r2",
-    "rpc_error": "--r3",
-    "tool_error": "--r4",
-    "wrong_answer": "--r5",
-    "wrong_content": "--r5",
-    "session_lost": "--r6",
-    "refused": "--r7",
-    "reset": "--r8",
-    "closed": "--r9",
-    "timed_out": "--r10",
-    "server_error": "--r11",
-}
 _LOG_MS = {
     "type": "log",
     "tickvals": [factor * 10**power for power in range(-2, 7) for factor in (1, 2, 5)],
@@ -55,6 +40,19 @@ class Chart:
     def as_dict(self) -> dict[str, Any]:
         """For the page."""
         return {"name": self.name, "traces": self.traces, "y_axis": self.y_axis}
+
+
+def reason_colour(reason: Reason) -> str:
+    """The name of a reason's colour."""
+    return f"--reason-{reason.key}"
+
+
+def colours() -> str:
+    """Styles that give the colours of reasons on light and on dark paper, for the page."""
+    light, dark = (
+        " ".join(f"{reason_colour(reason)}: {reason.record.colour[paper]};" for reason in Reason) for paper in (0, 1)
+    )
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
 
 
 def charts(line: TimeLine) -> list[Chart]:
@@ -136,15 +134,15 @@ def _bars(line: TimeLine, lane: str, lanes: LaneLines) -> list[Trace]:
     return [
         {
             "type": "bar",
-            "name": reason.replace("_", " ") + ("" if lane == "faulted" else f", {_LANE_NAMES[lane]}"),
+            "name": reason.title + ("" if lane == "faulted" else f", {_LANE_NAMES[lane]}"),
             "x": line.times_s,
             "y": counts,
             "width": line.bucket_s * 0.92,
-            "marker": {"color": _KINDS_OF_REASON.get(reason, "--r11"), "line": {"width": 0}},
+            "marker": {"color": reason_colour(reason), "line": {"width": 0}},
             "hovertemplate": "%{y} calls",
         }
         for reason, counts in lanes.reasons.items()
-        if lane == "faulted" or reason != "ok"
+        if lane == "faulted" or reason is not Reason.OK
     ]
 
 

@@ -16,11 +16,11 @@ from markupsafe import Markup
 
 from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError
-from mcp_chaos.history.calls import CALL, GOOD, LANES, Calls, Reason
+from mcp_chaos.history.calls import CALL, LANES, Calls, Reason
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History, began_ns
 from mcp_chaos.machine.printable import printable_lines
-from mcp_chaos.report.charts import Chart, bands, charts
+from mcp_chaos.report.charts import Chart, bands, charts, colours
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
@@ -160,7 +160,7 @@ def render_page(
         differences=differences,
         runs=runs,
         with_charts=any(run.charts for run in runs),
-        css=Markup((page / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # our own
+        css=Markup(colours() + (page / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # our own
         js=Markup((page / "report.js").read_text(encoding="utf-8")),  # noqa: S704  # our own
         plotly=Markup(script.read_text(encoding="utf-8")),  # noqa: S704  # the library's own
     )
@@ -233,9 +233,9 @@ def _rows(line: TimeLine, shaded: Sequence[Mapping[str, Any]]) -> list[dict[str,
                 "success": lane.success_fraction[index],
                 **{name: values[index] for name, values in lane.latency_ms.items()},
                 "not_ok": ", ".join(
-                    f"{counts[index]} {reason.replace('_', ' ')}"
+                    f"{counts[index]} {reason.title}"
                     for reason, counts in lane.reasons.items()
-                    if Reason[reason.upper()] not in GOOD and counts[index]
+                    if not reason.record.succeeded and counts[index]
                 ),
             }
             for lane in line.lanes.values()
@@ -283,8 +283,9 @@ def _outcomes(calls: Calls, verdict: Verdict) -> list[dict[str, Any]]:
         for reason in Reason:
             mine = (calls["lane"] == lane) & (calls["reason"] == reason)
             if mine.any():
-                said = reason.name.lower().replace("_", " ")
-                rows.append({"lane": name, "reason": said, "calls": mine.sum(), "touched": (mine & touched).sum()})
+                rows.append(
+                    {"lane": name, "reason": reason.title, "calls": mine.sum(), "touched": (mine & touched).sum()}
+                )
     return rows
 
 

@@ -167,9 +167,10 @@ def _metrics(meters: MeterProvider, history: History, judged: Iterable[str]) -> 
         for lane in Lane:
             where = {"experiment": experiment, "load": load, "lane": lane.name.lower()}
             mine: Calls = calls[calls["lane"] == lane]
-            for reason, count in enumerate(np.bincount(mine["reason"], minlength=len(Reason))):
+            counts = np.bincount(mine["reason"], minlength=len(Reason))
+            for reason, count in zip(Reason, counts, strict=True):
                 if count:
-                    counter.add(int(count), {**where, "reason": Reason(reason).name.lower()})
+                    counter.add(int(count), {**where, "reason": reason.key})
             ok = mine[mine["outcome"] == Outcome.OK]
             for duration_s in ((ok["done_ns"] - ok["intended_ns"]) / _NS_PER_S).tolist():
                 durations.record(duration_s, where)

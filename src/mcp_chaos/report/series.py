@@ -30,14 +30,14 @@ class LaneLines:
         calls_per_s: the same as a rate; ``None`` in a last bucket that is cut off, where few calls would make a peak.
         success_fraction: of those, 0 to 1.
         latency_ms: ``p50_ms``, ``p95_ms``, ``p99_ms`` of the successful ones, from their intended send.
-        reasons: how many ended for each reason that came up, by its name.
+        reasons: how many ended for each reason that came up.
     """
 
     calls: list[int]
     calls_per_s: Line
     success_fraction: Line
     latency_ms: dict[str, Line]
-    reasons: dict[str, list[int]]
+    reasons: dict[Reason, list[int]]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _lines(calls: Calls, where: NDArray[np.int64], count: int, bucket_s: float, 
     ok = calls["outcome"] == Outcome.OK
     good = np.bincount(where[ok], minlength=count)
     reasons = {
-        reason.name.lower(): np.bincount(where[calls["reason"] == reason], minlength=count).tolist()
+        reason: np.bincount(where[calls["reason"] == reason], minlength=count).tolist()
         for reason in Reason
         if (calls["reason"] == reason).any()
     }

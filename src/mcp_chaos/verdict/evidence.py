@@ -5,20 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mcp_chaos.history.bad_answers import BadAnswer
-from mcp_chaos.history.calls import GOOD, LANES, Calls, Reason
+from mcp_chaos.history.calls import LANES, Calls, Reason
 from mcp_chaos.history.history import History
 from mcp_chaos.verdict.measure import Measured
 
 _MOST_REASONS = 4
 _MOST_SHOWN = 120
-
-_WORDS = {
-    Reason.RATE_LIMITED: "HTTP 429",
-    Reason.RPC_ERROR: "JSON-RPC error",
-    Reason.REFUSED: "connection refused",
-    Reason.RESET: "connection reset",
-    Reason.CLOSED: "connection closed",
-}
 
 
 def shares(measured: Measured, window: str, lane: str) -> str:
@@ -29,7 +21,7 @@ def shares(measured: Measured, window: str, lane: str) -> str:
 
 def causes(measured: Measured, history: History, window: str, lane: str) -> str:
     """Why the other calls of a window and lane did not succeed, the commonest reason first; empty when all did."""
-    counts = {r: n for r, n in measured.samples[window][lane].reasons.items() if r not in GOOD}
+    counts = {r: n for r, n in measured.samples[window][lane].reasons.items() if not r.record.succeeded}
     answers = [answer for load in measured.loads for answer in history.bad_answers.get(load, [])]
     return _told(counts, _within(answers, measured, window, lane))
 
@@ -42,7 +34,7 @@ def causes_of_all(calls: Calls, answers: Sequence[BadAnswer]) -> str:
         answers: the first bad answers to them.
     """
     found = np.bincount(calls["reason"], minlength=len(Reason))
-    counts = {reason: int(found[reason]) for reason in Reason if found[reason] and reason not in GOOD}
+    counts = {reason: int(found[reason]) for reason in Reason if found[reason] and not reason.record.succeeded}
     ok = len(calls) - sum(counts.values())
     return f"{ok} of {len(calls)} calls succeeded: {_told(counts, answers)}" if counts else ""
 
@@ -71,7 +63,7 @@ def _within(answers: Sequence[BadAnswer], measured: Measured, window: str, lane:
 
 
 def _cause(reason: Reason, first: BadAnswer | None) -> str:
-    name = _WORDS.get(reason, reason.name.lower().replace("_", " "))
+    name = reason.words
     if first is None:
         return name
     if first.status is not None and first.status != 200:

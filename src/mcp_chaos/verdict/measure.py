@@ -26,17 +26,6 @@ from mcp_chaos.verdict.spans import FaultSpan, Segment, fault_spans, load_spans,
 
 STEADY_FRACTION = 0.95
 STEADY_FOR_NS = 1_000_000_000
-_CUT_OFF = (
-    Reason.CLOSED,
-    Reason.RESET,
-    Reason.REFUSED,
-    Reason.TOOL_ERROR,
-    Reason.RPC_ERROR,
-    Reason.HTTP_ERROR,
-    Reason.SERVER_ERROR,
-)
-"""What becomes of a call whose connection is cut, or the connection of the server to its backend."""
-
 _NS_PER_S = 1e9
 _QUANTILES = (0.5, 0.9)
 
@@ -83,7 +72,8 @@ def touched_by(calls: Calls, faults: Sequence[Segment]) -> NDArray[np.bool_]:
 def cut_by_heals(calls: Calls, faults: Sequence[FaultSpan]) -> NDArray[np.bool_]:
     """Which calls failed because they were under way when a proxy was made anew to heal it."""
     heals = [fault.heal for fault in faults if fault.connections_cut]
-    mask: NDArray[np.bool_] = touched_by(calls, heals) & np.isin(calls["reason"], _CUT_OFF)
+    reasons = [reason for reason in Reason if reason.record.follows_cuts]
+    mask: NDArray[np.bool_] = touched_by(calls, heals) & np.isin(calls["reason"], reasons)
     return mask
 
 

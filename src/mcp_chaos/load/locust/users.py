@@ -17,7 +17,7 @@ from locust import FastHttpUser, between, task
 from locust.contrib.fasthttp import FastResponse
 
 from mcp_chaos.config.tls import client_context
-from mcp_chaos.history.calls import GOOD, Reason
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.locust.credentials import KeptCredentials
 from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
@@ -101,14 +101,14 @@ class McpUser(FastHttpUser):
             name=operation.name,
             response_time=(done_ns - began_ns) / _NS_PER_MS,
             response_length=len(body),
-            exception=None if reason in GOOD else CallError(reason),
+            exception=None if reason.record.succeeded else CallError(reason),
             context=self.context(),
             start_time=time.time() - (done_ns - began_ns) / 1e9,
             url=self.host,
         )
 
     def _keep_bad_answer(self, times_ns: tuple[int, int], reason: Reason, operation: Operation) -> None:
-        if HISTORY and self._last is not None and reason not in GOOD:
+        if HISTORY and self._last is not None and not reason.record.succeeded:
             HISTORY.keep_bad_answer(times_ns, reason, operation.name, self._last)
 
     def _answer_in_time(self, operation: Operation) -> tuple[Reason, bytes]:
