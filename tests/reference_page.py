@@ -9,6 +9,7 @@ from types import ModuleType
 
 from mcp_chaos import actions, errors, probes
 from mcp_chaos.config.settings import KEYS
+from mcp_chaos.history.event_kinds import KINDS
 from mcp_chaos.history.reasons import Reason, outcome_of
 from mcp_chaos.lab import defects
 from mcp_chaos.verdict.figures import FIGURE_NAMES, Figures
@@ -65,6 +66,11 @@ def _reasons() -> Iterable[tuple[str, ...]]:
         )
 
 
+def _events() -> Iterable[tuple[str, ...]]:
+    for kind in KINDS.values():
+        yield f"`{kind.name}`", kind.meaning, ", ".join(f"`{name}`" for name in kind.needs), "yes" if kind.doubt else ""
+
+
 def _defects() -> Iterable[tuple[str, ...]]:
     (enum,) = (node for node in ast.parse(inspect.getsource(defects)).body if isinstance(node, ast.ClassDef))
     for assignment, text in zip(enum.body, enum.body[1:], strict=False):
@@ -95,6 +101,8 @@ def render() -> str:
     lines += _table(("figure", "what it counts or measures"), _figures())
     lines += ["## Reasons of calls", ""]
     lines += _table(("reason", "outcome", "what it says"), _reasons())
+    lines += ["## Events of a run (`events.jsonl`)", ""]
+    lines += _table(("event", "what it says", "what it carries besides `at_ns` and `kind`", "inconclusive"), _events())
     lines += ["## Exit codes of mcp-chaos", "", "`chaos run` exits with 0 for *pass* and 1 for everything else.", ""]
     lines += _table(("code", "verdict", "meaning"), _exit_codes())
     lines += ["## Defects that can be planted in the reference server (`MCP_CHAOS_LAB_DEFECT`)", ""]

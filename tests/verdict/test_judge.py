@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mcp_chaos.history.calls import Lane, Reason
-from mcp_chaos.history.events import COULD_NOT_HEAL, Event
+from mcp_chaos.history.event_kinds import COULD_NOT_HEAL
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.history import History
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, judge
 from tests.histories import a_history, call, event, every, fault

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.faults.ledger import clean_up
-from mcp_chaos.history.events import COULD_NOT_HEAL
+from mcp_chaos.history.event_kinds import COULD_NOT_HEAL
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import end_children

@@ -1,15 +1,12 @@
-"""The events of a run, and what each kind of them has to carry."""
+"""An event of a run, and what is known of a kind of them. The kinds there are: ``event_kinds.py``."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_chaos.history.calls import LATEST_NS
 
-COULD_NOT_HEAL = "the run could not heal its faults"
-"""Why a watchdog cleaned up, when the run was still there to ask it to."""
-
-PROMISES = frozenset({"run_started", "toxiproxy_ready", "proxy_created", "fault_injecting", "load_started"})
-"""Kinds that are written before what they tell of is done, or it is not done."""
+Types = type | tuple[type, ...]
 
 
 @dataclass(frozen=True)
@@ -27,53 +24,63 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it has a time, a kind, and what an event of its kind has to carry."""
-        if type(self.at_ns) is not int or not 0 <= self.at_ns < LATEST_NS or not isinstance(self.kind, str):
-            return False
-        needed = _NEEDED.get(self.kind, {})
-        return all(name in self.data and isinstance(self.data[name], kind) for name, kind in needed.items())
+    def has_time_and_kind(self) -> bool:
+        """Whether it has a moment and a kind, of whichever sort."""
+        return type(self.at_ns) is int and 0 <= self.at_ns < LATEST_NS and isinstance(self.kind, str)
 
 
-_MAYBE_TEXT = (str, type(None))
-_NUMBER = (int, float)
+def _always(event: Event) -> bool:
+    return True
 
-_NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "load_started": {"load": str, "lane": str, "judged": bool},
-    "load_step": {"load": str, "users": int},
-    "load_ended": {"load": str},
-    "load_failed": {"load": str, "error": str},
-    "worker_died": {"load": str, "worker": int, "exit_code": (int, type(None))},
-    "generator_overloaded": {"load": str, "why": _MAYBE_TEXT},
-    "machine_overloaded": {"late_ms": _NUMBER},
-    "fault_injecting": {"fault_id": str, "name": str, "proxy": str, "toxics": list},
-    "fault_injected": {"fault_id": str},
-    "fault_proven": {"fault_id": str, "proof": str},
-    "fault_unproven": {"fault_id": str, "doubt": str},
-    "fault_refused": {"fault_id": str},
-    "fault_healing": {"fault_id": str},
-    "fault_healed": {"fault_id": str},
-    "fault_disturbed": {"fault_id": str, "name": str, "proxy": str, "after_s": _NUMBER, "found": str},
-    "fault_ended": {"fault_id": str},
-    "fault_withheld": {"name": str, "load": str, "why": str},
-    "fault_skipped": {"name": str, "from_s": _NUMBER},
-    "heal_failed": {"error": str},
-    "toxiproxy_ready": {"url": str, "embedded": bool},
-    "proxy_created": {"proxy": str},
-    "proxy_removed": {"proxy": str},
-    "proxy_recreating": {"proxy": str, "listen": str, "upstream": str, "enabled": bool, "toxics": dict},
-    "proxy_recreated": {"proxy": str},
-    "proxy_disturbed": {"proxy": str, "found": str},
-    "toxiproxy_unreachable": {"error": str},
-    "toxiproxy_restarted": {"error": str},
-    "part_died": {"part": str},
-    "hypothesis_checked": {"when": str},
-    "hypothesis_missed": {"when": str, "probe": str},
-    "activity_failed": {"name": _MAYBE_TEXT, "error": str},
-    "control_failed": {"name": _MAYBE_TEXT, "error": str},
-    "control_missing": {"name": _MAYBE_TEXT},
-    "interrupted": {"why": str},
-    "dry_run": {"left_out": str},
-    "unfinished": {"why": str},
-}
-"""What an event of a kind has to carry, for those that judgements and clean-ups read."""
+
+def _never(event: Event, events: Sequence[Event]) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Why what a run missed does not count against the server.
+
+    Args:
+        why: in words.
+        only_from_then_on: whether what was missed before the event counts all the same.
+        noticed_late: whether the event comes at the end only, whenever it happened.
+        applies: to which events of the kind.
+    """
+
+    why: str
+    only_from_then_on: bool = False
+    noticed_late: bool = False
+    applies: Callable[[Event], bool] = _always
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """What is known of a kind of events.
+
+    Args:
+        name: of it.
+        meaning: for the documentation.
+        needs: what an event of it has to carry, for judgements and clean-ups to read it.
+        is_promise: whether it is written before what it tells of is done, or that is not done.
+        doubt: why a run that has such an event may prove nothing, in words with the names of ``needs``; empty where it
+            may all the same.
+        is_cause: whether other doubts follow from it, so that it is told before them.
+        stops_method: whether it explains that no fault was injected.
+        excuse: why what was missed does not count; ``None`` where it does.
+        follows: whether an event only follows from another of the run, which is told instead of it.
+    """
+
+    name: str
+    meaning: str
+    needs: Mapping[str, Types] = field(default_factory=dict)
+    is_promise: bool = False
+    doubt: str = ""
+    is_cause: bool = False
+    stops_method: bool = False
+    excuse: Excuse | None = None
+    follows: Callable[[Event, Sequence[Event]], bool] = _never
+
+    def fits(self, event: Event) -> bool:
+        """Whether an event carries what one of this kind has to."""
+        return all(name in event.data and isinstance(event.data[name], types) for name, types in self.needs.items())

@@ -31,7 +31,8 @@ from mcp_chaos.errors import HistoryError, UnwrittenError
 from mcp_chaos.history import strict_json
 from mcp_chaos.history.bad_answers import BadAnswer
 from mcp_chaos.history.calls import CALL, Calls, read_calls
-from mcp_chaos.history.events import PROMISES, Event
+from mcp_chaos.history.event_kinds import KINDS, is_valid
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.history.json_lines import JsonLines
 
@@ -170,7 +171,7 @@ class RunFolder:
             self.events_file.append({"at_ns": at_ns, "kind": kind, **data})
         except OSError as error:
             unwritten = self._unwritten(error)
-            if kind in PROMISES:
+            if kind in KINDS and KINDS[kind].is_promise:
                 raise unwritten from None
         self.recorded.append(event)
         return event
@@ -185,7 +186,7 @@ class RunFolder:
     def readable_events(self) -> list[Event]:
         """The events that can be read, in the order of their time, for whoever has to clean up after a run."""
         found = [Event(r.pop("at_ns", None), r.pop("kind", None), r) for r in self.events_file.readable()]
-        return sorted((event for event in found if event.is_whole), key=lambda event: event.at_ns)
+        return sorted((event for event in found if is_valid(event)), key=lambda event: event.at_ns)
 
     def _unwritten(self, error: OSError) -> UnwrittenError:
         self._write_error = self._write_error or (
@@ -203,7 +204,7 @@ class RunFolder:
         found = []
         for record in self.events_file.read():
             event = Event(record.pop("at_ns", None), record.pop("kind", None), record)
-            if not event.is_whole:
+            if not is_valid(event):
                 raise HistoryError(
                     f"{self.events_file.path} has an event that is not whole: {event.kind!r} at {event.at_ns!r}. "
                     "The run was left as it is."

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mcp_chaos.history.events import COULD_NOT_HEAL, Event
+from mcp_chaos.history.event_kinds import KINDS
+from mcp_chaos.history.events import Event
 from mcp_chaos.history.history import History
 from mcp_chaos.verdict.evidence import causes, shares
 from mcp_chaos.verdict.judgement import Judgement
@@ -12,32 +13,6 @@ from mcp_chaos.verdict.thresholds import Threshold
 
 MIN_CALLS = 10
 
-_DOUBTFUL = {
-    "dry_run": "it was a dry run, which leaves out {left_out}, so it proves nothing",
-    "fault_withheld": "a fault was not injected, as no call that is judged would have met it: {why}",
-    "activity_failed": "'{name}' did not do its work: {error}",
-    "control_failed": "the control '{name}' failed and Chaos Toolkit went on without it: {error}",
-    "control_missing": "the control '{name}' cannot be imported and Chaos Toolkit went on without it",
-    "interrupted": "the run was interrupted: {why}",
-    "load_failed": "the load '{load}' did not end as it should: {error}",
-    "worker_died": "worker {worker} of the load '{load}' died (exit code {exit_code}); its calls up to then count",
-    "generator_overloaded": "the load '{load}' could not keep up, so its figures are not the server's alone: {why}",
-    "machine_overloaded": "the machine was too busy to be in time: one wake-up in twenty came {late_ms:.0f} ms late",
-    "fault_skipped": "the fault '{name}' was to come after {from_s:g} s, and the load had ended by then",
-    "part_died": "the {part} went away by itself during the run",
-    "fault_disturbed": "the fault '{name}' on {proxy} was disturbed by somebody else: {after_s:.1f} s after it was "
-    "injected, {found}",
-    "proxy_disturbed": "somebody else changed the proxy '{proxy}' while no fault was in place: {found}",
-    "toxiproxy_unreachable": "Toxiproxy stopped answering during the run: {error}",
-    "heal_failed": "a fault could not be healed: {error}",
-    "unfinished": "the run ended without a word ({why}); what it left was healed",
-}
-_FIRST = ("dry_run", "toxiproxy_unreachable", "heal_failed", "fault_withheld")
-"""Causes that others follow from, so that they are told first."""
-
-_STOPS = ("dry_run", "fault_withheld", "activity_failed", "interrupted", "toxiproxy_unreachable", "heal_failed")
-"""What explains that a method injected nothing."""
-
 _BACKENDS = ("backend", "warehouse")
 _UNNEEDED = "the calls do not need this backend, or hide that it is gone"
 _UNASKED = "the fault did not do what the experiment assumes"
@@ -45,32 +20,10 @@ _UNASKED = "the fault did not do what the experiment assumes"
 
 def troubles(events: Sequence[Event]) -> list[str]:
     """What went wrong in a run besides what it tested, in words; each cause once, and a reason to doubt its result."""
-    told = [event for event in events if event.kind in _DOUBTFUL and not _follows(event, events)]
-    told.sort(key=lambda event: event.kind not in _FIRST)
-    return list(dict.fromkeys(_DOUBTFUL[event.kind].format(**event.data) for event in told))
-
-
-def _follows(event: Event, events: Sequence[Event]) -> bool:
-    """Whether an event is only what followed from another: no Toxiproxy, no heal, no load."""
-    heals = [e for e in events if e.kind == "heal_failed"]
-    causes = [e.data["error"] for e in events if e.kind in ("toxiproxy_unreachable", "heal_failed")]
-    unreachable = any(e.kind == "toxiproxy_unreachable" for e in events)
-    withheld = [e.data for e in events if e.kind == "fault_withheld"]
-    if event.kind == "heal_failed":
-        # What fails at the end of a run, proxies that cannot be removed, has the cause of the heal before it.
-        return unreachable or (event is not heals[0] and "fault_id" not in event.data)
-    if event.kind == "part_died":
-        return unreachable and event.data["part"] == "toxiproxy"
-    if event.kind == "load_failed":
-        return any(event.data["load"] == cause["load"] for cause in withheld)
-    if event.kind == "activity_failed":
-        error = event.data["error"]
-        if any(
-            cause["why"] in error or error in cause["why"] or f"load '{cause['load']}'" in error for cause in withheld
-        ):
-            return True
-        return (unreachable and "Toxiproxy at " in error) or any(cause in error for cause in causes)
-    return event.kind == "unfinished" and bool(causes) and event.data["why"] == COULD_NOT_HEAL
+    kinds = [(KINDS[event.kind], event) for event in events if event.kind in KINDS]
+    told = [(kind, event) for kind, event in kinds if kind.doubt and not kind.follows(event, events)]
+    told.sort(key=lambda one: not one[0].is_cause)
+    return list(dict.fromkeys(kind.doubt.format(**event.data) for kind, event in told))
 
 
 def lost_calls(history: History) -> list[str]:
@@ -100,7 +53,7 @@ def unfinished(events: Sequence[Event]) -> list[str]:
 def fault_doubts(events: Sequence[Event], faults: Sequence[FaultSpan]) -> list[str]:
     """Why the faults of a run may show nothing, in words."""
     if not faults:
-        explained = any(event.kind in _STOPS for event in events)
+        explained = any(event.kind in KINDS and KINDS[event.kind].stops_method for event in events)
         return [] if explained else ["no fault was injected, so the run shows nothing about one"]
     sentences = [
         f"the fault '{fault.name}' on {fault.proxy} was not felt: {fault.doubt or 'no proof was made'}"

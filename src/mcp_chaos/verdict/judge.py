@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcp_chaos.history.calls import LANES
+from mcp_chaos.history.event_kinds import excuses
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.history import History
 from mcp_chaos.verdict.doubts import (
@@ -158,23 +159,24 @@ def _held_against_the_server(
     """What was missed and counts; what was missed and may be somebody else's doing, in words; and why that may be."""
     at_first, promises = _misses(judgements, before_fault=True), _broken_promises(events)
     later = _misses(judgements, before_fault=False)
-    if any(event.kind == "dry_run" for event in events):
-        return [], _excused("it was a dry run", [*promises, *later, *at_first]), ""
-    if _could_not_keep_up(events):
-        return [], _excused("something else was too slow", [*promises, *later, *at_first]), ""
+    found = excuses(events)
+    whole = next((excuse for _, excuse in found if not excuse.only_from_then_on), None)
+    if whole is not None:
+        return [], _excused(whole.why, [*promises, *later, *at_first]), ""
     if at_first:
         said = [miss.sentence for miss in at_first]
         return [], [*said, *_excused(_NOT_STEADY, [*promises, *later])], _NOT_STEADY
     if any(fault.proof is None for fault in measured.faults):
         return [], _excused("not every fault was felt", [*promises, *later]), ""
-    failed_ns = _own_failure_ns(events)
+    moments = [(-1 if excuse.noticed_late else event.at_ns, excuse.why) for event, excuse in found]
+    failed_ns, why = min(moments, default=(math.inf, ""))
     excused: list[_Miss] = []
     if failed_ns < max((event.at_ns for event in events if event.kind == "hypothesis_missed"), default=0):
         promises, excused = [], promises
     if failed_ns < max((load.end_ns for load in measured.loads.values()), default=0):
         later, excused = [], [*excused, *later]
     counted = [miss.sentence for miss in [*promises, *later]]
-    return counted, _excused("a part of the run itself was not as it should be", excused), ""
+    return counted, _excused(why, excused), ""
 
 
 def _excused(why: str, misses: Sequence[_Miss]) -> list[str]:
@@ -184,14 +186,6 @@ def _excused(why: str, misses: Sequence[_Miss]) -> list[str]:
     labels = [miss.label for miss in misses[:_MAX_LABELS]]
     labels += [f"{len(misses) - _MAX_LABELS} more"] if len(misses) > _MAX_LABELS else []
     return [f"not held against the server, as {why}: {len(misses)} misses ({', '.join(labels)})"]
-
-
-def _own_failure_ns(events: Sequence[Event]) -> float:
-    """When the first of our own parts failed, or somebody disturbed them; infinity when all went well."""
-    moments: list[float] = [event.at_ns for event in events if event.kind in _FAILURES_OF_OURS]
-    # That a part is gone is noticed at the end only.
-    moments += [-1 for event in events if event.kind == "part_died" and event.data["part"] in _OWN_PARTS]
-    return min(moments, default=math.inf)
 
 
 def _with_never(judgement: Judgement, measured: Measured) -> Judgement:
@@ -220,15 +214,6 @@ def _misses(judgements: Sequence[Judgement], *, before_fault: bool) -> list[_Mis
     ]
 
 
-def _could_not_keep_up(events: Sequence[Event]) -> bool:
-    """Whether the machine or a generator was too busy; one that was kept waiting by the server was not."""
-    return any(
-        event.kind == "machine_overloaded"
-        or (event.kind == "generator_overloaded" and event.data.get("by_itself", True))
-        for event in events
-    )
-
-
 def _broken_promises(events: Sequence[Event]) -> list[_Miss]:
     """What fails a run besides thresholds: its steady state, seen broken after or during the method."""
     missed = [
@@ -251,15 +236,6 @@ def _broken_promises(events: Sequence[Event]) -> list[_Miss]:
         said = f"fault: the steady state was broken in {len(during)} of {checks} continuous checks ({probes})"
         missed.append(_Miss("the steady state during the method", said))
     return missed
-
-
-_FAILURES_OF_OURS = frozenset(
-    {"fault_disturbed", "proxy_disturbed", "toxiproxy_unreachable", "heal_failed", "worker_died", "load_failed"}
-)
-"""From the moment of such an event on, what the load misses may be missed for want of our own parts."""
-
-_OWN_PARTS = ("toxiproxy", "warehouse")
-"""The parts whose end is never what a run is looking for, as that of the server may be."""
 
 
 def _all_is_well(measured: Measured, judgements: Sequence[Judgement]) -> str:
