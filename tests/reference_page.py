@@ -12,7 +12,7 @@ from mcp_chaos.config.settings import KEYS
 from mcp_chaos.history.event_kinds import KINDS
 from mcp_chaos.history.reasons import Reason, outcome_of
 from mcp_chaos.lab import defects
-from mcp_chaos.verdict.figures import FIGURE_NAMES, Figures
+from mcp_chaos.verdict.figures import FIGURES
 
 PAGE = Path("docs/reference.md")
 
@@ -52,8 +52,9 @@ def _functions(module: ModuleType) -> Iterable[tuple[str, ...]]:
 
 
 def _figures() -> Iterable[tuple[str, ...]]:
-    said = dict(re.findall(r"^    (\w+): (.*)$", inspect.getdoc(Figures) or "", re.MULTILINE))
-    return ((f"`{name}`", said[name]) for name in FIGURE_NAMES)
+    for name, figure in FIGURES.items():
+        where = f", in the window `{figure.only_in.window}`" if figure.only_in is not None else ""
+        yield f"`{name}`", figure.meaning + where
 
 
 def _reasons() -> Iterable[tuple[str, ...]]:

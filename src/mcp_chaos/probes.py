@@ -17,7 +17,7 @@ from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
 from mcp_chaos.run.current import current
 from mcp_chaos.verdict.evidence import causes_of_all
-from mcp_chaos.verdict.measure import FIGURE_NAMES
+from mcp_chaos.verdict.figures import FIGURES
 
 __all__ = [
     "answers_are_not_mixed_up",
@@ -192,10 +192,10 @@ def proxy_is_clean(proxy: str = "mcp") -> bool:
 @guarded
 def load_reading(name: str = "load", figure: str = "success_fraction", seconds: float = 5.0) -> float:
     """A figure of a load over its last seconds while it runs, such as success_fraction, p95_ms or calls_per_s."""
-    if figure not in FIGURE_NAMES:
-        raise UsageError(f"There is no figure '{figure}'; there are {', '.join(FIGURE_NAMES)}.")
+    if figure not in FIGURES:
+        raise UsageError(f"There is no figure '{figure}'; there are {', '.join(FIGURES)}.")
     run = current()
-    value = getattr(run.load(name).recent(seconds), figure)
+    value = run.load(name).recent(seconds)[figure]
     if value is None:
         raise UsageError(f"The load '{name}' made no call in the last {seconds:g} s that gives its {figure}.")
     run.observe("load_reading", {"load": name, "figure": figure, "value": value})

@@ -1,6 +1,5 @@
 """Calls on their way to disk and back: of any number of workers they are as those of one, whole records only."""
 
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,7 +103,7 @@ def test_figures_and_tally_agree_on_latencies_from_the_intended_moment() -> None
 def test_a_load_without_calls_has_none(folder: RunFolder) -> None:
     assert same(folder.calls("none"), np.empty(0, dtype=CALL))
     assert Tally(StepReader(folder, "none").take()).calls == 0
-    assert all(value in (0, None) for value in dataclasses.asdict(figures(folder.calls("none"), 0)).values())
+    assert all(value in (0, None) for value in figures(folder.calls("none"), 0).as_dict().values())
 
 
 def test_the_calls_of_another_load_are_not_mixed_in(folder: RunFolder) -> None:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from mcp_chaos.history.calls import CALL
 from mcp_chaos.verdict.confidence import quantile_bounds
+from mcp_chaos.verdict.figure import Measurable
 from mcp_chaos.verdict.measure import WINDOWS, Sample
 from mcp_chaos.verdict.thresholds import Threshold
 
@@ -39,7 +40,7 @@ def outcome(text: str, **windows: NDArray[np.float64]) -> str:
         times_ms = windows.get(window, np.empty(0))
         calls = np.zeros(len(times_ms), dtype=CALL)
         calls["done_ns"] = times_ms * 1e6
-        samples[window] = {"faulted": Sample.of(calls, np.zeros(len(calls), dtype=bool), 1.0, None)}
+        samples[window] = {"faulted": Sample.of(Measurable(calls, 1.0))}
     figures = {window: {lane: one.figures for lane, one in lanes.items()} for window, lanes in samples.items()}
     times = {window: {lane: one.latencies_ms for lane, one in lanes.items()} for window, lanes in samples.items()}
     return Threshold.parse("recovery", text).judge(figures, times).outcome

@@ -3,9 +3,9 @@
 import pytest
 
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judge import judge
 from mcp_chaos.verdict.judgement import Judgement
-from mcp_chaos.verdict.measure import FIGURE_NAMES
 from mcp_chaos.verdict.wording import plainly
 from tests.histories import a_history, every, fault
 
@@ -77,7 +77,7 @@ def test_in_plain_words(window: str, text: str, left: float | None, right: float
     assert plainly(Judgement(window, text, "missed", left, right)).startswith(said)
 
 
-@pytest.mark.parametrize("figure", FIGURE_NAMES)
+@pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_has_a_sentence(figure: str) -> None:
     assert plainly(Judgement("fault", f"{figure} <= 1", "missed", 2.0, 1.0))
 

@@ -20,6 +20,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.pulse import OBSERVATION
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.measure import figures, measure, touched_by
 
 SCHEMA = 1
@@ -28,26 +29,19 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 def figures_of(folder: RunFolder) -> dict[str, float]:
-    """The figures of a run by their names, those of ``FIGURES`` among them; what it does not show is left out."""
+    """The figures of a run by their names, ``compared_figures`` among them; what it does not show is left out."""
     history = History.read(folder)
     measured = measure(history)
     parts = [history.calls[name] for name in measured.loads if name in history.calls]
     calls = np.concatenate(parts) if parts else np.empty(0, dtype=CALL)
     clean = calls[~touched_by(calls, measured.windows["fault"])]
     lanes = {lane: figures(clean[clean["lane"] == lane], 0.0) for lane in Lane}
-    found = {
-        "calls": lanes[Lane.FAULTED].calls,
-        "success_fraction": lanes[Lane.FAULTED].success_fraction,
-        "p50_ms": lanes[Lane.FAULTED].p50_ms,
-        "p95_ms": lanes[Lane.FAULTED].p95_ms,
-        "control_calls": lanes[Lane.CONTROL].calls,
-        "control_success_fraction": lanes[Lane.CONTROL].success_fraction,
-        "control_p50_ms": lanes[Lane.CONTROL].p50_ms,
-        "control_p95_ms": lanes[Lane.CONTROL].p95_ms,
-        "recovery_s": math.inf if measured.never_steady else measured.figures["recovery"]["faulted"].recovery_s,
-        "capacity_users": _capacity(folder),
-    }
-    found |= _machine(folder)
+    found: dict[str, float | None] = {"calls": lanes[Lane.FAULTED].calls, "control_calls": lanes[Lane.CONTROL].calls}
+    for name, figure in FIGURES.items():
+        if figure.regression is not None:
+            found |= {name: lanes[Lane.FAULTED][name], f"control_{name}": lanes[Lane.CONTROL][name]}
+    found["recovery_s"] = math.inf if measured.never_steady else measured.figures["recovery"]["faulted"].recovery_s
+    found |= {"capacity_users": _capacity(folder), **_machine(folder)}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mcp_chaos.gate.result import Comparison
+from mcp_chaos.verdict.figures import FIGURES
 
 ALARM_FRACTION = 0.01
 FEWEST_RUNS = 5
@@ -58,17 +59,23 @@ class Figure:
         return value / mean - 1 if self.is_time and mean > 0 else value - mean if self.is_time else mean - value
 
 
-FIGURES = {
-    "success_fraction": Figure("", False, 0.02, 0.005, counted="calls"),
-    "control_success_fraction": Figure("", False, 0.02, 0.005, counted="control_calls"),
-    "p50_ms": Figure("ms", True, 0.05, 0.015),
-    "p95_ms": Figure("ms", True, 0.10, 0.03),
-    "control_p50_ms": Figure("ms", True, 0.05, 0.015),
-    "control_p95_ms": Figure("ms", True, 0.10, 0.03),
-    "recovery_s": Figure("s", True, 0.5, 0.1, added=0.25),
-    "capacity_users": Figure("users", False, 0.5, 0.25),
-}
-"""What is compared: of calls outside of faults, on both lanes; the slowest recovery; what a ramp could hold."""
+_CAPACITY = Figure("users", False, 0.5, 0.25)
+_CONTROL = "control_"
+
+
+def compared_figures() -> dict[str, Figure]:
+    """What is compared: of calls outside of faults, on both lanes; the slowest recovery; what a ramp could hold."""
+    found = {}
+    for name, known in FIGURES.items():
+        how, unit = known.regression, "" if known.unit == "fraction" else known.unit
+        if how is None:
+            continue
+        for lane in ("", _CONTROL) if how.on_control else ("",):
+            counted = f"{lane}{how.counted}" if how.counted else ""
+            is_time = unit in ("ms", "s")
+            found[lane + name] = Figure(unit, is_time, how.least_effect, how.least_deviation, how.added, counted)
+    return {**found, "capacity_users": _CAPACITY}
+
 
 WORK, LATE = "machine_work_ms", "machine_late_ms"
 """What the machine's own pulse was."""
@@ -109,14 +116,15 @@ def regressions(earlier: Sequence[Mapping[str, float]], now: Mapping[str, float]
     Returns:
         By the name of the figure, what became of it in words.
     """
-    names = [name for name in FIGURES if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
+    figures = compared_figures()
+    names = [name for name in figures if name in now and sum(name in run for run in earlier) >= FEWEST_RUNS]
     found = {}
     for name in names:
-        figure, values = FIGURES[name], [run[name] for run in earlier if name in run]
+        figure, values = figures[name], [run[name] for run in earlier if name in run]
         limit = limit_of(figure, values, ALARM_FRACTION / len(names))
         mean = figure.original(float(np.mean([figure.scaled(value) for value in values])))
         if figure.scaled(now[name]) > limit and _tells(figure, now, now[name], mean):
-            found[name] = _sentence(name, now[name], mean, figure.original(limit), len(values))
+            found[name] = _sentence(name, figure, now[name], mean, figure.original(limit), len(values))
     return found
 
 
@@ -135,9 +143,9 @@ def limit_of(figure: Figure, values: Sequence[float], alarm_fraction: float) -> 
     return float(np.mean(scaled)) + quantile * deviation * math.sqrt(1 + 1 / len(values))
 
 
-def _sentence(name: str, now: float, mean: float, limit: float, runs: int) -> str:
-    unit = f" {FIGURES[name].unit}" if FIGURES[name].unit else ""
-    direction = "up to" if FIGURES[name].is_time else "down to"
+def _sentence(name: str, figure: Figure, now: float, mean: float, limit: float, runs: int) -> str:
+    unit = f" {figure.unit}" if figure.unit else ""
+    direction = "up to" if figure.is_time else "down to"
     return (
         f"regression: {name} is {now:.4g}{unit}, in {runs} earlier runs it was {mean:.4g}{unit}, "
         f"and {direction} {limit:.4g}{unit} was to be expected"

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos.history.reasons import Reason
-from mcp_chaos.report.series import Heat, LaneLines, TimeLine
+from mcp_chaos.report.series import Heat, LaneLines, TimeLine, latency_figures
 from mcp_chaos.verdict.spans import FaultSpan
 
 Trace = dict[str, Any]
 
 _NS_PER_S = 1e9
 _LANE_NAMES = {"faulted": "faulted lane", "control": "control lane"}
-_STYLES = {"p50_ms": ("p50", "solid", 2.5), "p95_ms": ("p95", "dash", 1.75), "p99_ms": ("p99", "dot", 1.5)}
 _LOG_MS = {
     "type": "log",
     "tickvals": [factor * 10**power for power in range(-2, 7) for factor in (1, 2, 5)],
@@ -95,8 +94,10 @@ def _success(line: TimeLine) -> Chart:
 def _latency(line: TimeLine) -> Chart:
     traces = []
     for lane, lanes in line.lanes.items():
-        for quantile, (name, dash, width) in _STYLES.items():
-            made = _line(line, lanes.latency_ms[quantile], f"{name} {_LANE_NAMES[lane]}", f"--{lane}", dash, width)
+        for figure in latency_figures():
+            name = f"{figure.heading.removesuffix(' ms')} {_LANE_NAMES[lane]}"
+            dash, width = figure.line or ("solid", 1.0)
+            made = _line(line, lanes.latency_ms[figure.name], name, f"--{lane}", dash, width)
             traces.append({**made, "hovertemplate": "%{y:.1f} ms"})
     hint = "Of successful calls, from the moment they were due. The axis is logarithmic."
     return Chart("latency", "Latency in ms", hint, traces, _LOG_MS)

@@ -23,8 +23,10 @@ from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.report.charts import Chart, bands, charts, colours
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
-from mcp_chaos.report.series import OperationRow, TimeLine, operation_rows, time_line
+from mcp_chaos.report.series import OperationRow, TimeLine, latency_figures, operation_rows, time_line
 from mcp_chaos.report.summary import RunSummary
+from mcp_chaos.verdict.figure import Shown
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judge import Verdict, judge
 from mcp_chaos.verdict.judgement import number
 from mcp_chaos.verdict.measure import end_of, figures, touched_by
@@ -158,6 +160,8 @@ def render_page(
         version=__version__,
         gate=gate,
         differences=differences,
+        figures=[figure for figure in FIGURES.values() if Shown.PAGE in figure.shown],
+        lines=latency_figures(),
         runs=runs,
         with_charts=any(run.charts for run in runs),
         css=Markup(colours() + (page / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # our own
@@ -231,7 +235,7 @@ def _rows(line: TimeLine, shaded: Sequence[Mapping[str, Any]]) -> list[dict[str,
             {
                 "calls": lane.calls[index],
                 "success": lane.success_fraction[index],
-                **{name: values[index] for name, values in lane.latency_ms.items()},
+                "latency_ms": {name: values[index] for name, values in lane.latency_ms.items()},
                 "not_ok": ", ".join(
                     f"{counts[index]} {reason.title}"
                     for reason, counts in lane.reasons.items()

@@ -12,9 +12,10 @@ from mcp_chaos.errors import HistoryError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
 from mcp_chaos.report import tables
+from mcp_chaos.verdict.figure import Shown
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 from mcp_chaos.verdict.judgement import number
-from mcp_chaos.verdict.measure import Measured
 from mcp_chaos.verdict.spans import WINDOWS
 
 UNFINISHED = "unfinished"
@@ -23,7 +24,6 @@ _STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", UNFINISHED: "yell
 _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_NAME = 50
 _NEVER, _UNMEASURED = "×", "·"
-_SHOWN = ("calls", "success_fraction", "hung_calls", "calls_per_s", "p50_ms", "p95_ms", "p99_ms", "recovery_s")
 _MOST_IN_A_TREND = 12
 
 
@@ -183,22 +183,13 @@ def differences(first: Verdict, second: Verdict) -> list[Difference]:
     """The figures of two runs side by side; those that neither has are left out."""
     one, other = first.measured, second.measured
     found = [
-        Difference(window, lane, name, _of(one, window, lane, name), _of(other, window, lane, name))
+        Difference(window, lane, name, one.value(window, lane, name), other.value(window, lane, name))
         for window in WINDOWS
         for lane in one.figures[window]
-        for name in _SHOWN
+        for name, figure in FIGURES.items()
+        if Shown.COMPARISON in figure.shown
     ]
     return [d for d in found if d.first is not None or d.second is not None]
-
-
-def _of(measured: Measured, window: str, lane: str, name: str) -> float | None:
-    figures = measured.figures[window][lane]
-    if not figures.calls:
-        return None
-    if (window, name) == ("recovery", "recovery_s"):
-        return measured.slowest_recovery_s(lane)
-    value: float | None = getattr(figures, name)
-    return value
 
 
 def compare(first: RunFolder, second: RunFolder, *, colour: bool, width: int) -> str:

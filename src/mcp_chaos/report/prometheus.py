@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.report.summary import RunSummary
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 from mcp_chaos.verdict.measure import Figures
 
@@ -81,6 +82,6 @@ def _set(calls: Gauge, success: Gauge, latency: Gauge, where: tuple[str, ...], f
     if figures.success_fraction is not None:
         success.labels(*where).set(figures.success_fraction)
     # A label named quantile is a summary's own.
-    for percentile, time_ms in {"50": figures.p50_ms, "95": figures.p95_ms, "99": figures.p99_ms}.items():
-        if time_ms is not None:
-            latency.labels(*where, percentile).set(time_ms / _MS_PER_S)
+    for name, figure in FIGURES.items():
+        if figure.quantile is not None and figure.quantile < 1 and figures[name] is not None:
+            latency.labels(*where, f"{100 * figure.quantile:g}").set(figures[name] / _MS_PER_S)

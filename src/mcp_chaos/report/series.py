@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcp_chaos.history.calls import Calls, Lane, Outcome, Reason
+from mcp_chaos.verdict.figure import Figure
+from mcp_chaos.verdict.figures import FIGURES
 
 MOST_BUCKETS = 240
 _SHORT_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Buckets of runs of a few seconds, which are to have ten; of longer runs they would have few calls, and draw noise."""
 _BUCKETS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
-_QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 _HEAT_ROWS = 28
 _NS_PER_S = 1e9
 _NS_PER_MS = 1e6
@@ -29,7 +31,7 @@ class LaneLines:
         calls: how many were intended in it.
         calls_per_s: the same as a rate; ``None`` in a last bucket that is cut off, where few calls would make a peak.
         success_fraction: of those, 0 to 1.
-        latency_ms: ``p50_ms``, ``p95_ms``, ``p99_ms`` of the successful ones, from their intended send.
+        latency_ms: quantiles of the successful ones, from their intended send, see ``latency_figures``.
         reasons: how many ended for each reason that came up.
     """
 
@@ -75,6 +77,11 @@ class TimeLine:
     def until_s(self) -> float:
         """The end of the last bucket."""
         return round(self.times_s[-1] + self.bucket_s / 2, 3)
+
+
+def latency_figures() -> list[Figure[Any]]:
+    """The figures that are lines in the chart of latencies."""
+    return [figure for figure in FIGURES.values() if figure.line is not None and figure.quantile is not None]
 
 
 def time_line(
@@ -137,9 +144,10 @@ def _quantiles(latencies_ms: NDArray[np.float64], where: NDArray[np.int64], coun
     ordered = latencies_ms[order]
     ends = np.cumsum(np.bincount(where, minlength=count))
     starts = np.concatenate(([0], ends[:-1]))
-    lines: dict[str, Line] = {name: [] for name in _QUANTILES}
+    quantiles = {figure.name: figure.quantile or 0.0 for figure in latency_figures()}
+    lines: dict[str, Line] = {name: [] for name in quantiles}
     for start, end in zip(starts, ends, strict=True):
-        for name, quantile in _QUANTILES.items():
+        for name, quantile in quantiles.items():
             at = start + quantile * (end - start - 1)
             low = int(at)
             high = min(low + 1, end - 1)

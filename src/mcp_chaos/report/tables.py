@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.style import Style, StyleType
@@ -11,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.verdict.measure import Figures, Measured
+from mcp_chaos.verdict.figure import Figure, Shown
+from mcp_chaos.verdict.figures import FIGURES
+from mcp_chaos.verdict.measure import Measured
 from mcp_chaos.verdict.spans import WINDOWS, FaultSpan
 
 WIDTH = 120
 _MAX_PERCENT_DIGITS = 6
-_FIGURES = ("calls", "success", "p50 ms", "p95 ms", "p99 ms", "recovery s")
+_DIGITS = {"": 0, "s": 2}
 
 
 def console(*, colour: bool, width: int) -> Console:
@@ -71,20 +74,21 @@ def percent(fraction: float) -> str:
 
 def windows(measured: Measured) -> Table:
     """The windows and their figures; the control lane only where it had calls."""
-    made = table("Windows", "window", "lane", "seconds", *_FIGURES, left=(0, 1))
+    shown = [figure for figure in FIGURES.values() if Shown.TERMINAL in figure.shown]
+    made = table("Windows", "window", "lane", "seconds", *(figure.heading for figure in shown), left=(0, 1))
     for window in WINDOWS:
         seconds = sum(segment.seconds for segment in measured.windows[window])
         for lane, figures in measured.figures[window].items():
             if lane == "faulted" or figures.calls:
-                recovery_s = measured.slowest_recovery_s(lane) if window == "recovery" else None
-                made.add_row(window, lane, f"{seconds:.1f}", *_cells(figures), number(recovery_s, 2))
+                cells = (_cell(figure, measured.value(window, lane, figure.name)) for figure in shown)
+                made.add_row(window, lane, f"{seconds:.1f}", *cells)
     return made
 
 
-def _cells(figures: Figures) -> list[str]:
-    success = "–" if figures.success_fraction is None else percent(figures.success_fraction)
-    times = (number(time_ms) for time_ms in (figures.p50_ms, figures.p95_ms, figures.p99_ms))
-    return [str(figures.calls), success, *times]
+def _cell(figure: Figure[Any], value: float | None) -> str:
+    if figure.unit == "fraction":
+        return "–" if value is None else percent(value)
+    return number(value, _DIGITS.get(figure.unit, 1))
 
 
 def faults(measured: Measured) -> Table:

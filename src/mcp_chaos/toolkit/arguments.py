@@ -13,7 +13,7 @@ from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.load.shape import check_load, number_problems
 from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
-from mcp_chaos.verdict.measure import FIGURE_NAMES
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.workload.file import names_of, read_workload
 
 _PARTS = ("server", "warehouse")
@@ -91,7 +91,7 @@ def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
     if key in ("proxy", "where"):
         return _proxy_problems(name, key, value, known)
     if key == "figure":
-        return _choice(key, value, FIGURE_NAMES)
+        return _choice(key, value, list(FIGURES))
     if key == "part":
         return _choice(key, value, known.parts) if known.parts else [_NO_PART]
     if name in _LOADS:  # check_load() looked at all else

@@ -18,7 +18,8 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.load.shape import Constant, Ramp, Sustained, check_load
 from mcp_chaos.toolkit.arguments import STARTS
-from mcp_chaos.verdict.thresholds import LATENCIES, Threshold
+from mcp_chaos.verdict.figures import FIGURES
+from mcp_chaos.verdict.thresholds import Threshold
 
 _MS_PER_S = 1000.0
 _STEADY_S = 1.0
@@ -158,9 +159,10 @@ def deadline_problems(method: Sequence[Played], thresholds: Sequence[Threshold])
     if not deadlines_s:
         return []
     deadline_ms = max(deadlines_s) * _MS_PER_S
+    latencies = [name for name, figure in FIGURES.items() if figure.quantile is not None]
     return [
         f"{threshold.window}: '{threshold.text}' cannot be missed: calls are given up after their deadline of "
         f"{deadline_ms:g} ms. Lower the limit, or raise deadline_s"
         for threshold in thresholds
-        if (limit := _limit(threshold, LATENCIES)) is not None and limit >= deadline_ms
+        if (limit := _limit(threshold, latencies)) is not None and limit >= deadline_ms
     ]

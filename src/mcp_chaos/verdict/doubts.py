@@ -104,7 +104,7 @@ def _too_few_disturbed(
     measured: Measured, thresholds: Sequence[Threshold], judgements: Sequence[Judgement]
 ) -> list[str]:
     """Network faults that hardly a call met; an experiment that has an assumption of its own about it knows better."""
-    if any("disturbed_calls" in threshold.text for threshold in thresholds):
+    if any(name == "disturbed_calls" for threshold in thresholds for _, _, name in threshold.places()):
         return []
     figures = measured.figures["fault"]["faulted"]
     met = figures.disturbed_calls

@@ -1,129 +1,146 @@
-"""Pure: from a set of calls to its figures.
+"""Pure: the figures of a set of calls, each with all that is known of it in one place.
 
-The time that opening a session takes is no part of the latency of the call that had to wait for it: the first call of
-each client would make a baseline look slow, and with it whatever is compared with the baseline.
+The grammar of thresholds, the words of a missed one, tables, charts, exports, comparisons with earlier runs and the
+table in ``docs/reference.md`` follow from what a figure says of itself.
 """
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcp_chaos.history.calls import Calls, Outcome, Reason
+from mcp_chaos.verdict.figure import FIGURES as FIGURES
+from mcp_chaos.verdict.figure import Figure, FigureValues, Measurable, OnlyIn, Regression, Shown
 
-_NS_PER_MS = 1e6
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a set of calls looked like. Latencies are of successful calls, in milliseconds, see ``latencies_ms``.
-
-    ``None`` stands for a figure that the calls do not give: no call, or no successful one.
-
-    Args:
-        calls: that were made.
-        ok_calls: that succeeded.
-        failed_calls: that surely did not happen, or were answered by an error.
-        unknown_calls: that were sent and lost: nobody knows whether they happened.
-        hung_calls: that had no answer before their deadline.
-        rate_limited_calls: that were refused by a rate limit (HTTP 429), which is a server's right.
-        sessions_lost: sessions that ended and could not be opened anew at once.
-        sessions_renewed: sessions that were answered 404 and opened anew at once, as the specification says.
-        wrong_answers: that answer another request, or are no answer of the protocol.
-        success_fraction: ok_calls of all but rate_limited_calls.
-        calls_per_s: answered calls per second.
-        p50_ms: of successful calls.
-        p95_ms: of successful calls.
-        p99_ms: of successful calls.
-        max_ms: of successful calls.
-        recovery_s: from the first call after a heal until the service is steady; of the slowest heal.
-        disturbed_calls: that a fault met: in flight when it struck, not successful, or slower than before.
-    """
-
-    calls: int
-    ok_calls: int
-    failed_calls: int
-    unknown_calls: int
-    hung_calls: int
-    rate_limited_calls: int
-    sessions_lost: int
-    sessions_renewed: int
-    wrong_answers: int
-    success_fraction: float | None
-    calls_per_s: float | None
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    max_ms: float | None
-    recovery_s: float | None = None
-    disturbed_calls: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """All figures by name."""
-        return asdict(self)
+Value = float | None
 
 
-FIGURE_NAMES = tuple(Figures.__dataclass_fields__)
-
-
-def opening(calls: Calls) -> NDArray[np.bool_]:
-    """Which calls of one load had to open a session first, or may have had to.
-
-    Those are the first of each client, those that follow one that failed, and those whose session was renewed.
-    """
-    order = np.lexsort((calls["intended_ns"], calls["user"], calls["worker"]))
-    ordered = calls[order]
-    failed = ordered["outcome"] != Outcome.OK
-    first = np.ones(len(calls), dtype=bool)
-    first[1:] = (ordered["user"][1:] != ordered["user"][:-1]) | (ordered["worker"][1:] != ordered["worker"][:-1])
-    after_failure = np.concatenate(([False], failed[:-1])) if len(calls) else first
-    result = np.zeros(len(calls), dtype=bool)
-    result[order] = first | after_failure | (ordered["reason"] == Reason.SESSION_RENEWED)
-    return result
-
-
-def latencies_ms(calls: Calls, opening: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """The latencies of the successful calls, sorted.
-
-    Args:
-        calls: any.
-        opening: which of them may have had to open a session. Their time runs from when they were sent; that of the
-            others from when they were intended.
-    """
-    ok = calls["outcome"] == Outcome.OK
-    began_ns = calls["intended_ns"] if opening is None else np.where(opening, calls["sent_ns"], calls["intended_ns"])
-    times_ms: NDArray[np.float64] = np.sort((calls["done_ns"] - began_ns)[ok] / _NS_PER_MS)
-    return times_ms
-
-
-def figures(
-    calls: Calls, seconds: float, recovery_s: float | None = None, opening: NDArray[np.bool_] | None = None
-) -> Figures:
-    """The figures of some calls made in ``seconds`` of time.
-
-    Percentiles are by linear interpolation between order statistics (numpy's default, type 7 of Hyndman and Fan 1996).
-    """
-    times_ms = latencies_ms(calls, opening)
-    p50, p95, p99, longest = (
-        [float(q) for q in np.quantile(times_ms, [0.5, 0.95, 0.99, 1.0])] if len(times_ms) else [None] * 4
+def _latency(name: str, quantile: float, meaning: str, *, words: str, difference: str, **more: Any) -> Figure[Value]:
+    return Figure(
+        meaning,
+        lambda made: made.quantile_ms(quantile),
+        unit="ms",
+        heading=f"{name} ms",
+        words=words,
+        difference=difference,
+        quantile=quantile,
+        **more,
     )
-    reasons = np.bincount(calls["reason"], minlength=len(Reason))
-    return Figures(
-        calls=len(calls),
-        ok_calls=len(times_ms),
-        failed_calls=int(np.count_nonzero(calls["outcome"] == Outcome.FAIL)),
-        unknown_calls=int(np.count_nonzero(calls["outcome"] == Outcome.INFO)),
-        hung_calls=int(reasons[Reason.TIMED_OUT]),
-        rate_limited_calls=int(reasons[Reason.RATE_LIMITED]),
-        sessions_lost=int(reasons[Reason.SESSION_LOST]),
-        sessions_renewed=int(reasons[Reason.SESSION_RENEWED]),
-        wrong_answers=int(reasons[Reason.WRONG_ANSWER] + reasons[Reason.WRONG_CONTENT]),
-        success_fraction=len(times_ms) / served if (served := len(calls) - int(reasons[Reason.RATE_LIMITED])) else None,
-        calls_per_s=len(calls) / seconds if seconds > 0 else None,
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-        max_ms=longest,
-        recovery_s=recovery_s,
+
+
+def _success_fraction(made: Measurable) -> Value:
+    served = len(made.calls) - made.ended(Reason.RATE_LIMITED)
+    return len(made.latencies_ms) / served if served else None
+
+
+class Figures(FigureValues):
+    """What a set of calls looked like, the most telling figures first; ``None`` for one that they do not give."""
+
+    calls = Figure("calls that were made", lambda made: len(made.calls), shown=Shown.EVERYWHERE)
+    success_fraction = Figure(
+        "the part of the calls that succeeded, without those that a rate limit refused",
+        _success_fraction,
+        unit="fraction",
+        heading="success",
+        shown=Shown.EVERYWHERE,
+        words="{} of the calls succeeded",
+        regression=Regression(0.02, 0.005, counted="calls"),
     )
+    hung_calls = Figure(
+        "calls that had no answer before their deadline",
+        lambda made: made.ended(Reason.TIMED_OUT),
+        heading="hung",
+        shown=Shown.PAGE | Shown.COMPARISON,
+        words="{} of the calls hung until their deadline",
+    )
+    calls_per_s = Figure[Value](
+        "calls that were made per second",
+        lambda made: len(made.calls) / made.seconds if made.seconds > 0 else None,
+        unit="calls/s",
+        shown=Shown.COMPARISON,
+    )
+    p50_ms = _latency(
+        "p50",
+        0.5,
+        "the latency that half of the successful calls were not above",
+        words="half of the calls took longer than {}",
+        difference="a call took typically",
+        shown=Shown.EVERYWHERE,
+        line=("solid", 2.5),
+        regression=Regression(0.05, 0.015),
+    )
+    p95_ms = _latency(
+        "p95",
+        0.95,
+        "the same of 95 % of them",
+        words="one call in twenty took longer than {}",
+        difference="the slowest call in twenty took",
+        shown=Shown.EVERYWHERE,
+        line=("dash", 1.75),
+        regression=Regression(0.10, 0.03),
+    )
+    p99_ms = _latency(
+        "p99",
+        0.99,
+        "the same of 99 % of them",
+        words="one call in a hundred took longer than {}",
+        difference="the slowest call in a hundred took",
+        shown=Shown.EVERYWHERE,
+        line=("dot", 1.5),
+    )
+    max_ms = _latency(
+        "longest",
+        1.0,
+        "the longest latency of a successful call",
+        words="the slowest call took {}",
+        difference="the slowest call took",
+        shown=Shown.PAGE,
+    )
+    recovery_s = Figure[Value](
+        "from the first call after a heal until the service was steady again; of the slowest heal",
+        lambda made: made.recovery_s,
+        unit="s",
+        shown=Shown.TERMINAL | Shown.COMPARISON,
+        words="the service took {} to become steady again",
+        only_in=OnlyIn("recovery", "a recovery comes after a heal"),
+        regression=Regression(0.5, 0.1, added=0.25, on_control=False),
+    )
+    ok_calls = Figure("calls that succeeded", lambda made: made.with_outcome(Outcome.OK))
+    failed_calls = Figure(
+        "calls that surely did not happen, or were answered by an error",
+        lambda made: made.with_outcome(Outcome.FAIL),
+        words="{} of the calls failed",
+    )
+    unknown_calls = Figure(
+        "calls that were sent and lost: nobody knows whether they happened",
+        lambda made: made.with_outcome(Outcome.INFO),
+        words="{} of the calls ended without anybody knowing whether they had happened",
+    )
+    rate_limited_calls = Figure(
+        "calls that a rate limit refused (HTTP 429), which is a server's right",
+        lambda made: made.ended(Reason.RATE_LIMITED),
+        words="{} of the calls got HTTP 429",
+    )
+    sessions_lost = Figure(
+        "sessions that ended and could not be opened anew at once",
+        lambda made: made.ended(Reason.SESSION_LOST),
+        words="{} of the calls found their session lost",
+    )
+    sessions_renewed = Figure(
+        "sessions that were answered 404 and opened anew at once, as the specification says",
+        lambda made: made.ended(Reason.SESSION_RENEWED),
+        words="{} of the calls had to open a session anew",
+    )
+    wrong_answers = Figure(
+        "answers to another request, or that are none of the protocol, or lack what the workload expects",
+        lambda made: made.ended(Reason.WRONG_ANSWER, Reason.WRONG_CONTENT),
+        words="{} of the calls got a wrong answer",
+    )
+    disturbed_calls = Figure[int | None](
+        "calls that a fault met: in flight when it struck, not successful, or slower than before",
+        lambda made: made.disturbed_calls,
+        is_of_fault=True,
+    )
+
+
+def figures(calls: Calls, seconds: float, recovery_s: float | None = None) -> Figures:
+    """The figures of some calls made in ``seconds`` of time."""
+    return Figures.of(Measurable(calls, seconds, recovery_s))

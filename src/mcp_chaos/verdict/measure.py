@@ -10,17 +10,18 @@ service was steady again: the time until then is ``recovery_s``, and is not held
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcp_chaos.history.calls import CALL, Calls, Lane, Outcome, Reason
 from mcp_chaos.history.history import History
-from mcp_chaos.verdict.figures import FIGURE_NAMES as FIGURE_NAMES
+from mcp_chaos.verdict.figure import Measurable
+from mcp_chaos.verdict.figures import FIGURES as FIGURES
 from mcp_chaos.verdict.figures import Figures as Figures
 from mcp_chaos.verdict.figures import figures as figures
-from mcp_chaos.verdict.figures import latencies_ms, opening
+from mcp_chaos.verdict.latencies import opening
 from mcp_chaos.verdict.spans import WINDOWS as WINDOWS
 from mcp_chaos.verdict.spans import FaultSpan, Segment, fault_spans, load_spans, times_until_healed, windows
 
@@ -178,11 +179,10 @@ class Sample:
     reasons: dict[Reason, int]
 
     @classmethod
-    def of(cls, calls: Calls, opened: NDArray[np.bool_], seconds: float, recovery_s: float | None) -> "Sample":
-        """A sample from its calls; see ``figures``."""
-        counts = np.bincount(calls["reason"], minlength=len(Reason))
-        reasons = {reason: int(counts[reason]) for reason in Reason if counts[reason]}
-        return cls(figures(calls, seconds, recovery_s, opened), latencies_ms(calls, opened), reasons)
+    def of(cls, made: Measurable) -> "Sample":
+        """A sample from its calls."""
+        reasons = {reason: count for reason in Reason if (count := made.ended(reason))}
+        return cls(Figures.of(made), made.latencies_ms, reasons)
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,14 @@ class Measured:
         """
         return self.slowest_recovery_s("faulted") == math.inf
 
+    def value(self, window: str, lane: str, name: str) -> float | None:
+        """A figure by its name; infinity for a recovery that never came, ``None`` where it was not measured."""
+        found = self.figures[window][lane]
+        if (window, name) == ("recovery", "recovery_s"):
+            return self.slowest_recovery_s(lane)
+        value: float | None = found[name] if found.calls else None
+        return value
+
     def slowest_recovery_s(self, lane: str) -> float | None:
         """The slowest recovery that calls of a lane show; infinity when one never came, ``None`` when none is seen."""
         return slowest(self.recoveries[lane])
@@ -254,12 +262,12 @@ def measure(history: History) -> Measured:
             mask = mask & (calls["lane"] == lane)
             slow = _finite(slowest(times[lane.name.lower()])) if window == "recovery" else None
             seconds = sum(segment.seconds for segment in kept)
-            samples[window][lane.name.lower()] = Sample.of(calls[mask], opened[mask], seconds, slow)
-    for lane in Lane if spans["fault"] else ():
-        usual = calls[~touched & is_within(calls, spans["baseline"]) & (calls["lane"] == lane)]
-        felt = disturbed(calls[touched & (calls["lane"] == lane)], spans["fault"], usual)
-        sample = samples["fault"][lane.name.lower()]
-        samples["fault"][lane.name.lower()] = replace(sample, figures=replace(sample.figures, disturbed_calls=felt))
+            felt = None
+            if window == "fault" and segments:
+                usual = calls[~touched & is_within(calls, spans["baseline"]) & (calls["lane"] == lane)]
+                felt = disturbed(calls[touched & (calls["lane"] == lane)], segments, usual)
+            made = Measurable(calls[mask], seconds, slow, opened[mask], felt)
+            samples[window][lane.name.lower()] = Sample.of(made)
     return Measured(
         faults,
         loads,

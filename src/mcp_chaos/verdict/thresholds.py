@@ -1,7 +1,7 @@
 """Thresholds are data: one comparison each, per window, checked before anything is touched.
 
 A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
-from ``figures.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
+from ``figures.FIGURES``, of its own window and the faulted lane unless it says otherwise:
 ``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
 
 A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its
@@ -12,7 +12,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from mcp_chaos.history.calls import LANES
 from mcp_chaos.machine.spelling import hint
 from mcp_chaos.verdict.confidence import quantile_bounds
 from mcp_chaos.verdict.judgement import Judgement, told_apart
-from mcp_chaos.verdict.measure import FIGURE_NAMES, WINDOWS, Figures
+from mcp_chaos.verdict.measure import FIGURES, WINDOWS, Figures
 
 _LONGEST = 300
 _LARGEST = 1e15
@@ -42,11 +42,6 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-
-_QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
-LATENCIES = (*_QUANTILES, "max_ms")
-"""The figures that are latencies of successful calls, none of which is above their deadline."""
-
 
 AllFigures = Mapping[str, Mapping[str, Figures]]
 """Figures by window, then lane."""
@@ -108,19 +103,21 @@ class Threshold:
     @property
     def is_assumption(self) -> bool:
         """Whether it is about what the fault did, not about the server."""
-        return self.assumed or "disturbed_calls" in self.text
+        return self.assumed or any(FIGURES[name].is_of_fault for _, _, name in self.places())
 
     def names(self) -> list[tuple[str, str]]:
         """The windows and lanes whose figures it names."""
-        nodes = [n for n in ast.walk(self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
-        places = [_place(ast.unparse(node), self.window) for node in nodes]
-        return [(window, lane) for window, lane, name in places if name in FIGURE_NAMES]
+        return [(window, lane) for window, lane, _ in self.places()]
 
     def subject(self) -> tuple[str, str, str] | None:
         """Window, lane and name of the first figure on its left side."""
-        nodes = [n for n in ast.walk(self.comparison.left) if isinstance(n, ast.Name | ast.Attribute)]
+        return next(iter(self.places(self.comparison.left)), None)
+
+    def places(self, part: ast.expr | None = None) -> list[tuple[str, str, str]]:
+        """Window, lane and name of each figure in a part of it, or in all of it."""
+        nodes = [n for n in ast.walk(part or self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
         places = [_place(ast.unparse(node), self.window) for node in nodes]
-        return next((place for place in places if place[2] in FIGURE_NAMES), None)
+        return [place for place in places if place[2] in FIGURES]
 
     def upper_limit(self) -> tuple[str, float] | None:
         """The figure that it bounds from above and by how much, where that is a number known without any run."""
@@ -166,11 +163,12 @@ class Threshold:
     def _is_met_at(self, deadline_ms: float, figures: AllFigures) -> bool:
         """Whether the latency that it bounds from above, if it has one, could be the deadline."""
         subject = self.subject()
-        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None or subject[2] not in LATENCIES:
+        if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None:
             return False
         window, lane, name = subject
-        latency: dict[str, Any] = {name: deadline_ms}
-        at_deadline = replace(figures[window][lane], **latency)
+        if FIGURES[name].quantile is None:
+            return False
+        at_deadline = figures[window][lane].replaced(**{name: deadline_ms})
         changed = {**figures, window: {**figures[window], lane: at_deadline}}
         left = _value(self.comparison.left, self.window, changed)
         right = _value(self.comparison.comparators[0], self.window, changed)
@@ -246,14 +244,15 @@ def _problems(node: ast.expr, window: str) -> list[str]:
 def _name_problems(dotted: str, window: str) -> list[str]:
     *prefixes, name = dotted.split(".")
     problems = []
-    if name not in FIGURE_NAMES:
-        problems.append(f"there is no figure '{name}'{hint(name, FIGURE_NAMES)}")
+    if name not in FIGURES:
+        problems.append(f"there is no figure '{name}'{hint(name, list(FIGURES))}")
     if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in WINDOWS or prefixes[1] not in LANES)):
         problems.append(f"'{dotted}' is not window.lane.figure")
     elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
         problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*WINDOWS, *LANES))}")
-    if not problems and name == "recovery_s" and _place(dotted, window)[0] != "recovery":
-        problems.append(f"'{dotted}' is never measured: a recovery comes after a heal, in the window 'recovery'")
+    only_in = FIGURES[name].only_in if not problems else None
+    if only_in is not None and _place(dotted, window)[0] != only_in.window:
+        problems.append(f"'{dotted}' is never measured: {only_in.why}, in the window '{only_in.window}'")
     return problems
 
 
@@ -286,8 +285,9 @@ def _interval(node: ast.expr, window: str, figures: AllFigures, latencies: AllLa
         return -high, -low
     if isinstance(node, ast.Name | ast.Attribute):
         of_window, of_lane, name = _place(ast.unparse(node), window)
-        if name in _QUANTILES:
-            return quantile_bounds(latencies[of_window][of_lane], _QUANTILES[name])
+        quantile = FIGURES[name].quantile
+        if quantile is not None:
+            return quantile_bounds(latencies[of_window][of_lane], quantile)
     value = _value(node, window, figures)
     return value, value
 
@@ -310,7 +310,7 @@ def _place(dotted: str, window: str) -> tuple[str, str, str]:
 def _figure(dotted: str, window: str, figures: AllFigures) -> float:
     of_window, of_lane, name = _place(dotted, window)
     measured = figures[of_window][of_lane]
-    value = getattr(measured, name)
+    value = measured[name]
     if value is None or measured.calls == 0:
         raise NoDataError(f"{of_window}.{of_lane}.{name}")
     return float(value)

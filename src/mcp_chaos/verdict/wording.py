@@ -1,8 +1,11 @@
 """A missed threshold as a sentence that a person understands who has never seen one."""
 
 import re
+from typing import Any
 
 from mcp_chaos.history.calls import LANES
+from mcp_chaos.verdict.figure import Figure
+from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judgement import Judgement
 
 _WHEN = {
@@ -10,30 +13,9 @@ _WHEN = {
     "fault": "While a fault was in place",
     "recovery": "After the faults were gone",
 }
-_COUNTS = {
-    "hung_calls": "hung until their deadline",
-    "sessions_lost": "found their session lost",
-    "sessions_renewed": "had to open a session anew",
-    "wrong_answers": "got a wrong answer",
-    "rate_limited_calls": "got HTTP 429",
-    "failed_calls": "failed",
-    "unknown_calls": "ended without anybody knowing whether they had happened",
-}
-_TIMES = {
-    "p50_ms": "half of the calls took longer than",
-    "p95_ms": "one call in twenty took longer than",
-    "p99_ms": "one call in a hundred took longer than",
-    "max_ms": "the slowest call took",
-}
-_SLOW = {
-    "p50_ms": "a call took typically",
-    "p95_ms": "the slowest call in twenty took",
-    "p99_ms": "the slowest call in a hundred took",
-    "max_ms": "the slowest call took",
-}
 _OTHERS = "for clients that the faults did not touch"
 _COMPARISON = re.compile(r"([\w.]+)\s*(<=|<|>=|>|==)\s*[^=]")
-_DIFFERENCE = re.compile(r"(p50_ms|p95_ms|p99_ms|max_ms)\s*-\s*control\.\1\s*<=?\s*[^=]")
+_DIFFERENCE = re.compile(r"(\w+)\s*-\s*control\.\1\s*<=?\s*[^=]")
 
 
 def plainly(judgement: Judgement) -> str:
@@ -47,11 +29,13 @@ def plainly(judgement: Judgement) -> str:
 def _difference(judgement: Judgement) -> str:
     """Of a threshold that takes the control lane's latency off."""
     found = _DIFFERENCE.match(judgement.text.removeprefix(f"{judgement.window}."))
-    if found is None or judgement.left is None or judgement.right is None:
+    figure = FIGURES.get(found[1]) if found is not None else None
+    if figure is None or not figure.difference or judgement.left is None or judgement.right is None:
         return ""
     more, allowed = _apart(judgement.left, judgement.right)
     return (
-        f"{_WHEN[judgement.window]}, {_SLOW[found[1]]} {more} ms longer than {_OTHERS}, and {allowed} ms were allowed"
+        f"{_WHEN[judgement.window]}, {figure.difference} {more} {figure.unit} longer than {_OTHERS}, "
+        f"and {allowed} {figure.unit} were allowed"
     )
 
 
@@ -63,36 +47,37 @@ def _comparison(judgement: Judgement) -> str:
     *prefixes, figure = compared[1].split(".")
     window = next((prefix for prefix in prefixes if prefix in _WHEN), judgement.window)
     aside = f", {_OTHERS}," if LANES.keys() & set(prefixes) == {"control"} else ","
-    said = _said(figure, compared[2], judgement.left, judgement.right)
+    said = _said(FIGURES[figure], compared[2], judgement.left, judgement.right) if figure in FIGURES else ""
     return f"{_WHEN[window]}{aside} {said}" if said else ""
 
 
-def _said(figure: str, operator: str, left: float | None, right: float | None) -> str:
+def _said(figure: Figure[Any], operator: str, left: float | None, right: float | None) -> str:
     """What was measured and what was asked for; nothing where a threshold is the other way round than usual."""
     upwards = operator in (">", ">=")
-    if figure == "recovery_s" and not upwards:
-        return "the service never became steady again" if left is None else _recovery(left, right)
-    if left is None or right is None:
+    if figure.name == "recovery_s" and left is None and not upwards:
+        return "the service never became steady again"
+    if left is None or right is None or not figure.words:
         return ""
-    if figure == "success_fraction" and upwards:
-        more = "more than " if operator == ">" else ""
-        got, asked = _apart(100 * left, 100 * right)
-        return f"{got} % of the calls succeeded, and {more}{asked} % were asked for"
-    if figure in _COUNTS and (operator in ("<", "<=") or (operator == "==" and right == 0)):
-        got, asked = _apart(left, right)
-        most = "none" if right == 0 else f"fewer than {asked}" if operator == "<" else f"{asked} at most"
-        return f"{got} of the calls {_COUNTS[figure]}, and {most} may"
-    if figure in _TIMES and operator in ("<", "<="):
-        took, allowed = _apart(left, right)
-        return f"{_TIMES[figure]} {took} ms, and {allowed} ms were allowed"
-    return ""
+    if figure.unit == "fraction":
+        return _too_few(figure, operator, left, right) if upwards else ""
+    if not figure.unit:
+        return _too_many(figure, operator, left, right)
+    got, allowed = (f"{value} {figure.unit}" for value in _apart(left, right))
+    return f"{figure.words.format(got)}, and {allowed} were allowed" if operator in ("<", "<=") else ""
 
 
-def _recovery(left: float, right: float | None) -> str:
-    if right is None:
-        return f"the service took {left:.3g} s to become steady again"
-    took, allowed = _apart(left, right)
-    return f"the service took {took} s to become steady again, and {allowed} s were allowed"
+def _too_few(figure: Figure[Any], operator: str, left: float, right: float) -> str:
+    got, asked = _apart(100 * left, 100 * right)
+    more = "more than " if operator == ">" else ""
+    return f"{figure.words.format(f'{got} %')}, and {more}{asked} % were asked for"
+
+
+def _too_many(figure: Figure[Any], operator: str, left: float, right: float) -> str:
+    if operator not in ("<", "<=") and (operator != "==" or right != 0):
+        return ""
+    got, asked = _apart(left, right)
+    most = "none" if right == 0 else f"fewer than {asked}" if operator == "<" else f"{asked} at most"
+    return f"{figure.words.format(got)}, and {most} may"
 
 
 def _apart(left: float, right: float) -> tuple[str, str]:
