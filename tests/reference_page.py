@@ -12,6 +12,7 @@ from mcp_chaos.config.settings import KEYS
 from mcp_chaos.history.event_kinds import KINDS
 from mcp_chaos.history.reasons import Reason, outcome_of
 from mcp_chaos.lab import defects
+from mcp_chaos.load.shapes import SHAPES
 from mcp_chaos.verdict.figures import FIGURES
 
 PAGE = Path("docs/reference.md")
@@ -67,6 +68,12 @@ def _reasons() -> Iterable[tuple[str, ...]]:
         )
 
 
+def _shapes() -> Iterable[tuple[str, ...]]:
+    for kind, shape in SHAPES.items():
+        values = {name: " or ".join(one.choices) or f"{one.default:g}" for name, one in shape.numbers().items()}
+        yield f"`{kind}`", shape.summary, ", ".join(f"`{name}` {value}" for name, value in values.items())
+
+
 def _events() -> Iterable[tuple[str, ...]]:
     for kind in KINDS.values():
         yield f"`{kind.name}`", kind.meaning, ", ".join(f"`{name}`" for name in kind.needs), "yes" if kind.doubt else ""
@@ -98,6 +105,8 @@ def render() -> str:
     lines += _table(("action", "what it does", "arguments (defaults)"), _functions(actions))
     lines += ["## Probes (`mcp_chaos.probes`)", ""]
     lines += _table(("probe", "what it reads", "arguments (defaults)"), _functions(probes))
+    lines += ["## Load shapes", "", "The numbers are the specification's by default.", ""]
+    lines += _table(("load", "what it is", "numbers"), _shapes())
     lines += ["## Figures of thresholds", ""]
     lines += _table(("figure", "what it counts or measures"), _figures())
     lines += ["## Reasons of calls", ""]

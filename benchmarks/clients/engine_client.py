@@ -15,7 +15,8 @@ import uvloop
 
 from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.load.main import lead
-from mcp_chaos.load.shape import MAX_REQUESTS, Burst
+from mcp_chaos.load.shape import MAX_REQUESTS
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import Workload

@@ -5,15 +5,17 @@ direction (upstream: towards the server), and the fraction of connections it hit
 where, and what the canary felt.
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, TypeVar
 
 from mcp_chaos.clients.fault import behaviour_names
 from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.guard import guarded
-from mcp_chaos.load.shape import check_load, make_shape
+from mcp_chaos.load.checks import check_load, make_shape, shape_numbers
 from mcp_chaos.run.current import current
 from mcp_chaos.workload.file import names_of, read_workload
 
@@ -37,6 +39,8 @@ __all__ = [
     "stop_load",
     "wait_for_load",
 ]
+
+R = TypeVar("R")
 
 
 @guarded
@@ -161,46 +165,33 @@ def restart(part: str = "server") -> Dict[str, Any]:
     return current().process_faults.restart(part)
 
 
+def _with_numbers_of_shapes(action: Callable[..., R]) -> Callable[..., R]:
+    """An action that shows Chaos Toolkit the numbers of all load shapes as arguments of its own."""
+    signature = inspect.signature(action)
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    own = [one for one in signature.parameters.values() if one.kind is positional]
+    numbers = [
+        inspect.Parameter(name, positional, default=None, annotation=Optional[kind])
+        for name, (kind, _) in shape_numbers().items()
+    ]
+    action.__signature__ = signature.replace(parameters=[*own, *numbers])  # type: ignore[attr-defined]
+    return action
+
+
 @guarded
+@_with_numbers_of_shapes
 def start_load(
     name: str = "load",
     shape: str = "sustained",
     lane: str = "faulted",
     deadline_s: float = 10.0,
     users_from: Optional[str] = None,
-    users: Optional[int] = None,
-    duration_s: Optional[float] = None,
-    cycle_s: Optional[float] = None,
-    requests_per_user: Optional[int] = None,
-    max_users: Optional[int] = None,
-    step_users: Optional[int] = None,
-    pause_s: Optional[float] = None,
-    stop_below_fraction: Optional[float] = None,
-    requests: Optional[int] = None,
-    concurrency: Optional[int] = None,
-    rate_per_s: Optional[float] = None,
-    arrivals: Optional[str] = None,
-    spawn_rate_per_s: Optional[float] = None,
     workload: Optional[str] = None,
     workers: int = 1,
+    **numbers: Any,
 ) -> Dict[str, Any]:
     """Start a burst, ramp, sustained or constant load beside this process; other numbers are the specification's."""
     run = current()
-    numbers = {
-        "users": users,
-        "duration_s": duration_s,
-        "cycle_s": cycle_s,
-        "requests_per_user": requests_per_user,
-        "max_users": max_users,
-        "step_users": step_users,
-        "pause_s": pause_s,
-        "stop_below_fraction": stop_below_fraction,
-        "requests": requests,
-        "concurrency": concurrency,
-        "rate_per_s": rate_per_s,
-        "arrivals": arrivals,
-        "spawn_rate_per_s": spawn_rate_per_s,
-    }
     given = {key: value for key, value in numbers.items() if value is not None}
     with run.judged_loads.starting(name):
         made = check_load(name, shape, lane, deadline_s, users_from, given, workers)

@@ -12,7 +12,7 @@ from mcp_chaos.clients.tally import SessionTally, fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.guard import guarded
 from mcp_chaos.history.calls import LANES, Lane
-from mcp_chaos.load.shape import check_load
+from mcp_chaos.load.checks import check_load
 from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
 from mcp_chaos.run.current import current

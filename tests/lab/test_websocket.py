@@ -19,7 +19,8 @@ from mcp_chaos.config.settings import KEYS
 from mcp_chaos.history.calls import CALL, Reason
 from mcp_chaos.lab import parts
 from mcp_chaos.load.engine import Engine
-from mcp_chaos.load.shape import Burst, Step
+from mcp_chaos.load.shape import Step
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import MARKER

@@ -17,7 +17,8 @@ from mcp_chaos.errors import PartError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.crew import part_of
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import AnyShape, Burst, Constant, CycleStep, OpenStep, Ramp, Step, Sustained
+from mcp_chaos.load.shape import CycleStep, OpenStep, Shape, Step
+from mcp_chaos.load.shapes import Burst, Constant, Ramp, Sustained
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import children_of_run, end_children
@@ -38,7 +39,7 @@ def server() -> Iterator[SocketServer]:
 def start(server: SocketServer, folder: RunFolder, clock: Clock) -> Iterator[Callable[..., LoadProcess]]:
     """Start a load with several workers; what is left of it is ended after the test."""
 
-    def begin(shape: AnyShape, workers: int = 3, **changes: Any) -> LoadProcess:
+    def begin(shape: Shape, workers: int = 3, **changes: Any) -> LoadProcess:
         target = Target("127.0.0.1", server.port, f"127.0.0.1:{server.port}", "/mcp", "jsonrpc")
         spec = LoadSpec("test", target, shape, Workload.of(Operation("list_databases")), 5.0, seed=1, workers=workers)
         load = LoadProcess(replace(spec, clock_offset_ns=clock.offset_ns, **changes), folder)

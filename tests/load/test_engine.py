@@ -14,7 +14,8 @@ import pytest
 from mcp_chaos.history.calls import CALL, Calls, Outcome, Reason
 from mcp_chaos.load.clients import http_connection
 from mcp_chaos.load.engine import Engine
-from mcp_chaos.load.shape import Burst, Step
+from mcp_chaos.load.shape import Step
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation

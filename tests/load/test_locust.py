@@ -7,7 +7,7 @@ import pytest
 
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import Locust
+from mcp_chaos.load.shapes import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import end_children

@@ -8,7 +8,7 @@ from mcp_chaos.errors import PartError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load import process
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import Burst, Locust
+from mcp_chaos.load.shapes import Burst, Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.processes import Child
 from mcp_chaos.mcp import Operation

@@ -3,18 +3,9 @@
 import pytest
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.load.shape import (
-    AnyShape,
-    Burst,
-    Constant,
-    CycleStep,
-    OpenStep,
-    Ramp,
-    Step,
-    Sustained,
-    make_shape,
-    shape_to_json,
-)
+from mcp_chaos.load.checks import make_shape
+from mcp_chaos.load.shape import CycleStep, OpenStep, Shape, Step
+from mcp_chaos.load.shapes import Burst, Constant, Ramp, Sustained
 
 
 def test_the_burst_is_50_requests_at_10() -> None:
@@ -54,8 +45,8 @@ def test_cycles_without_a_length_are_closed_steps() -> None:
 
 
 @pytest.mark.parametrize("shape", [Burst(1, 2), Ramp(max_users=9), Sustained(3), Constant(20.5, 3, "poisson")])
-def test_a_shape_survives_its_way_through_json(shape: AnyShape) -> None:
-    data = shape_to_json(shape)
+def test_a_shape_survives_its_way_through_json(shape: Shape) -> None:
+    data = shape.to_json()
     assert make_shape(data.pop("kind"), **data) == shape
 
 

@@ -13,7 +13,8 @@ import trustme
 from mcp_chaos.config.tls import CA_FILE, ca_problems
 from mcp_chaos.history.calls import CALL, Outcome, Reason
 from mcp_chaos.load.engine import Engine
-from mcp_chaos.load.shape import Burst, Step
+from mcp_chaos.load.shape import Step
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import Operation

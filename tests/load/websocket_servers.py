@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from mcp_chaos.history.calls import Calls
-from mcp_chaos.load.shape import Burst
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.workload import UserKind, Workload

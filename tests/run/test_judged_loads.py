@@ -9,7 +9,7 @@ import pytest
 from mcp_chaos.errors import PartError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import Burst
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.processes import Child
 from mcp_chaos.mcp import Operation

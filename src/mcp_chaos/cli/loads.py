@@ -1,6 +1,7 @@
 """``mcp-chaos load``."""
 
 import os
+import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,37 +15,40 @@ from mcp_chaos.commands.load_report import Report
 from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INCONCLUSIVE, EXIT_PASS, UsageError
 from mcp_chaos.history.files import to_json, write_atomically
-from mcp_chaos.load.shape import SHAPES
+from mcp_chaos.load.checks import shape_numbers
+from mcp_chaos.load.shapes import SHAPES
 from mcp_chaos.machine.streams import has_colours, tell, width
 from mcp_chaos.report.load import render_load
 from mcp_chaos.run.preconditions import machine_problems
 
 T = TypeVar("T")
 
-_NUMBERS = {
-    "requests": (int, "burst: how many calls"),
-    "concurrency": (int, "burst: how many users at a time"),
-    "users": (int, "sustained, locust: how many users"),
-    "max_users": (int, "ramp: the last step's users; constant: the most calls under way"),
-    "step_users": (int, "ramp: how many users a step adds"),
-    "requests_per_user": (int, "ramp, sustained: calls per user and step or cycle"),
-    "pause_s": (float, "ramp: seconds between steps"),
-    "stop_below_fraction": (float, "ramp: the success below which it ends"),
-    "cycle_s": (float, "sustained: seconds from one cycle to the next"),
-    "duration_s": (float, "sustained, constant, locust: how long"),
-    "rate_per_s": (float, "constant: calls due in a second"),
-    "arrivals": (str, "constant: constant or poisson"),
-    "spawn_rate_per_s": (float, "locust: users added in a second"),
-}
+_HELP_WIDTH = 78
 
 
 def _number_options(command: Callable[..., None]) -> Callable[..., None]:
-    for name, (kind, text) in reversed(_NUMBERS.items()):
+    for name, (kind, text) in reversed(shape_numbers().items()):
         command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
     return command
 
 
-@click.command()
+def _help() -> str:
+    known = {
+        SPEC: "the specification's script: burst, ramp, and a sustained load at the ramp's last step, if that held"
+    }
+    known |= {kind: shape.summary for kind, shape in SHAPES.items()}
+    lines = "\n".join(
+        textwrap.fill(summary, _HELP_WIDTH, initial_indent=f"{kind:<11}", subsequent_indent=" " * 11)
+        for kind, summary in known.items()
+    )
+    return (
+        f"Load a server and say how it did.\n\n\b\n{lines}\n\n"
+        "Numbers not given are the specification's. Exit code: 0 when the load was made, 3 when its result says little "
+        "(the generator could not keep up, a fault was not felt, ...), 4 when it was interrupted."
+    )
+
+
+@click.command(help=_help())
 @click.argument("shape", type=click.Choice([SPEC, *SHAPES]))
 @click.option("--url", help="The MCP endpoint to load (or MCP_URL); without one, the embedded reference server.")
 @click.option("--dialect", help="How to speak to it (or MCP_DIALECT).")
@@ -73,20 +77,7 @@ def load(
     out: Path | None,
     **numbers: Any,
 ) -> None:
-    """Load a server and say how it did.
-
-    \b
-    spec       the specification's script: burst, ramp, and a sustained load at
-               the ramp's last step, if that held
-    burst      so many calls by so many users
-    ramp       users step by step, until fewer than 95 % of the calls succeed
-    sustained  cycles of calls for a time
-    constant   an open loop: a rate held whatever the server does
-    locust     Locust's users, if it is installed
-
-    Numbers not given are the specification's. Exit code: 0 when the load was made, 3 when its result says little
-    (the generator could not keep up, a fault was not felt, ...), 4 when it was interrupted.
-    """  # noqa: D301  # the backspace keeps the lines after it as they are
+    """Load a server and say how it did; ``_help`` says it to people."""
     settings: dict[str, Any] = {
         "mcp_url": url,
         "mcp_dialect": dialect,

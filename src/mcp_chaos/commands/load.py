@@ -11,7 +11,8 @@ from mcp_chaos.commands.load_plan import SPEC, Plan
 from mcp_chaos.commands.load_report import KIND, Report
 from mcp_chaos.config.command_line import command_line
 from mcp_chaos.config.settings import Settings
-from mcp_chaos.load.shape import AnyShape, make_shape
+from mcp_chaos.load.checks import make_shape
+from mcp_chaos.load.shape import Shape
 from mcp_chaos.run.run import Run
 
 _HELD_FRACTION = 0.95
@@ -88,7 +89,7 @@ class _Player:
             self._keep_time()
         return load.stop()  # one that has ended stays as it is
 
-    def _start(self, name: str, shape: AnyShape) -> None:
+    def _start(self, name: str, shape: Shape) -> None:
         self._run.start_load(self._run.spec(name, shape, "faulted", self._plan.deadline_s, workers=self._plan.workers))
 
     def _keep_time(self) -> None:

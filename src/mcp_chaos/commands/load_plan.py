@@ -9,7 +9,8 @@ from typing import Any
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.faults.kinds import FAULTS
-from mcp_chaos.load.shape import check_load, number_problems
+from mcp_chaos.load.checks import check_load
+from mcp_chaos.load.shape import number_problems
 from mcp_chaos.machine.spelling import hint, unknown_keys
 from mcp_chaos.run.proxies import CONTROL_PROXY
 
@@ -85,7 +86,7 @@ class Plan:
     """What ``mcp-chaos load`` is asked for.
 
     Args:
-        shape: a name from ``load.shape.SHAPES``, or ``spec``.
+        shape: a name from ``load.shapes.SHAPES``, or ``spec``.
         numbers: of the shape; those of ``spec`` are of all its three loads.
         faults: while it runs.
         deadline_s: of each call.

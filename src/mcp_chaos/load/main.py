@@ -22,8 +22,8 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.crew import Alone, Crew, Team, serve
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.member import Member
-from mcp_chaos.load.results import Tally, burst_result, ramp_result, summary, sustained_result
-from mcp_chaos.load.shape import Burst, Constant, Locust, Ramp, Step, Sustained
+from mcp_chaos.load.results import Tally, burst_result, summary
+from mcp_chaos.load.shape import Step
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 
@@ -103,20 +103,11 @@ class Conductor:
         if not health["kept_up"] and not health["lost_workers"]:
             self.event("generator_overloaded", why=health["why_not"], by_itself=health["by_itself"])
         result = {
-            **self._result(everything, seconds),
+            **self.spec.shape.result(self._steps, everything, seconds),
             "stopped_early": self._stop.is_set(),
             "summary": summary(everything, self._busy_s, health),
         }
         self.folder.write(f"result-{self.spec.name}.json", result)
-
-    def _result(self, everything: Tally, seconds: float) -> dict[str, Any]:
-        match self.spec.shape:
-            case Ramp() as ramp:
-                return ramp_result(self._steps, ramp.stop_below_fraction)
-            case Sustained() as sustained:
-                return sustained_result(self._steps, sustained.users, seconds)
-            case Burst(concurrency=most) | Constant(max_users=most) | Locust(users=most):
-                return burst_result(everything, most, seconds)
 
 
 async def lead(spec: LoadSpec, spec_path: Path, folder: RunFolder) -> None:

@@ -13,7 +13,7 @@ from mcp_chaos.errors import PartError
 from mcp_chaos.history.calls import CALL, Calls, read_calls
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.main import STARTED
-from mcp_chaos.load.shape import Locust
+from mcp_chaos.load.shapes import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import Child, last_lines

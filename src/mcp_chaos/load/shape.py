@@ -1,24 +1,22 @@
-"""Pure: when a load sends, and how much: the specification's three shapes with exactly its numbers, and others.
+"""Pure: what all load shapes have in common; the shapes themselves are in ``shapes/``, one file each.
 
-A shape is a row of steps. A step is ``total_requests`` calls made by ``users`` clients that each send as soon as their
-last call ended and they have thought; what comes after a step depends on how it went. In an open step calls are due at
-moments of their own, whatever the server does.
+A shape says when a load sends, and how much. It is a row of steps. A step is ``total_requests`` calls made by ``users``
+clients that each send as soon as their last call ended and they have thought; what comes after a step depends on how it
+went. In an open step calls are due at moments of their own, whatever the server does.
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
-from mcp_chaos.errors import UsageError
-from mcp_chaos.history.calls import LANES
-from mcp_chaos.history.folder import can_name_a_load
+from mcp_chaos.load.results import Tally, burst_result
 
 MAX_USERS = 10_000
-MAX_WORKERS = 64
 MAX_REQUESTS = 10_000_000
 MAX_RATE_PER_S = 100_000.0
 MAX_DURATION_S = 24 * 3600.0
-MAX_DEADLINE_S = 3600.0
+MAX_PAUSE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,66 @@ class CycleStep(Step):
     all_users: int
 
 
-class Shape(Protocol):
-    """When a load sends."""
+@dataclass(frozen=True)
+class Number:
+    """What is known of a number of a shape, or of a word that stands in its place.
+
+    Args:
+        default: what it is by itself, and with it whether it is whole.
+        meaning: for people; shapes whose number means the same say it in the same words.
+        low, high: the least and the greatest it may be.
+        choices: the words that it may be.
+    """
+
+    default: Any
+    meaning: str
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> type:
+        """Its type."""
+        return type(self.default)
+
+    def problems(self, name: str, value: Any) -> list[str]:
+        """What is wrong with a value of it, in words; empty when nothing is."""
+        if self.choices:
+            return [] if value in self.choices else [f"{name}: {' or '.join(self.choices)} is needed, not {value!r}"]
+        return number_problems(name, value, self.low, self.high, whole=self.kind is int)
+
+
+def number(default: float, low: float, high: float, meaning: str) -> Any:
+    """A field of a shape that is a number."""
+    return field(default=default, metadata={"number": Number(default, meaning, low, high)})
+
+
+def choice(default: str, choices: tuple[str, ...], meaning: str) -> Any:
+    """A field of a shape that is one of some words."""
+    return field(default=default, metadata={"number": Number(default, meaning, choices=choices)})
+
+
+@dataclass(frozen=True)
+class Shape:
+    """When a load sends. Its fields are made by :func:`number` and :func:`choice`."""
+
+    kind: ClassVar[str]
+    """The name that people give it."""
+
+    summary: ClassVar[str]
+    """What it is, for people."""
+
+    takes_capacity: ClassVar[bool] = False
+    """Whether its ``users`` may be what a ramp could hold."""
 
     def first(self) -> Step:
         """The step to begin with."""
+        raise NotImplementedError
 
     def following(
         self, done: int, elapsed_s: float, took_s: float, success_fraction: float
     ) -> tuple[float, Step] | None:
-        """What to do after a step.
+        """What to do after a step; without more, one step is all.
 
         Args:
             done: how many steps were made.
@@ -80,181 +128,34 @@ class Shape(Protocol):
         Returns:
             Seconds to wait and the next step, or ``None`` at the end.
         """
-
-
-@dataclass(frozen=True)
-class Burst:
-    """``requests`` calls at ``concurrency`` at once: the specification's basic test."""
-
-    requests: int = 50
-    concurrency: int = 10
-
-    def first(self) -> Step:
-        """All of it."""
-        return Step(self.concurrency, self.requests)
-
-    def following(
-        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
-    ) -> tuple[float, Step] | None:
-        """One step is all."""
         return None
 
+    def problems(self) -> list[str]:
+        """What is wrong with its numbers together, each of which is right by itself."""
+        return []
 
-@dataclass(frozen=True)
-class Ramp:
-    """Users up to ``max_users`` by ``step_users``; ends below ``stop_below_fraction``, the breaking point."""
+    def result(self, steps: Sequence[dict[str, Any]], everything: Tally, seconds: float) -> dict[str, Any]:
+        """The result in the specification's fields.
 
-    max_users: int = 50
-    step_users: int = 5
-    requests_per_user: int = 10
-    pause_s: float = 30.0
-    stop_below_fraction: float = 0.95
+        Args:
+            steps: the result of each.
+            everything: all calls.
+            seconds: from the first call to the end.
+        """
+        return burst_result(everything, self.first().users, seconds)
 
-    def first(self) -> Step:
-        """The smallest step."""
-        return self._step(1)
+    def longest_s(self, call_s: float) -> float:
+        """When its last call is made at the latest, from its start, if each takes ``call_s``; infinity if unknown."""
+        return math.inf
 
-    def following(
-        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
-    ) -> tuple[float, Step] | None:
-        """The next step after a pause, unless this one broke or was the last."""
-        if success_fraction < self.stop_below_fraction or (done + 1) * self.step_users > self.max_users:
-            return None
-        return self.pause_s, self._step(done + 1)
+    @classmethod
+    def numbers(cls) -> dict[str, Number]:
+        """What is known of its numbers, by their names."""
+        return {one.name: one.metadata["number"] for one in fields(cls)}
 
-    def _step(self, number: int) -> Step:
-        users = number * self.step_users
-        return Step(users, users * self.requests_per_user)
-
-
-@dataclass(frozen=True)
-class Sustained:
-    """``requests_per_user`` calls per user every ``cycle_s``, for ``duration_s``; 10 minutes by itself.
-
-    Users do not begin their cycles at the same moment, so that a short fault meets some of them, and never all or none.
-    """
-
-    users: int = 10
-    duration_s: float = 600.0
-    cycle_s: float = 10.0
-    requests_per_user: int = 5
-
-    def first(self) -> Step:
-        """The first cycle."""
-        total = self.users * self.requests_per_user
-        return CycleStep(self.users, total, self.cycle_s, self.users) if self.cycle_s else Step(self.users, total)
-
-    def following(
-        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
-    ) -> tuple[float, Step] | None:
-        """The next cycle when its time has come; a cycle that ran over is followed at once."""
-        wait_s = max(0.0, self.cycle_s - took_s)
-        if elapsed_s + wait_s >= self.duration_s:
-            return None
-        return wait_s, self.first()
-
-
-@dataclass(frozen=True)
-class Constant:
-    """``rate_per_s`` calls a second for ``duration_s``, whatever the server does: an open loop.
-
-    A call that is due while ``max_users`` others are under way is dropped and counted.
-    """
-
-    rate_per_s: float = 10.0
-    duration_s: float = 60.0
-    arrivals: str = "constant"
-    max_users: int = 1_000
-
-    def first(self) -> OpenStep:
-        """All of it."""
-        total = max(1, round(self.rate_per_s * self.duration_s))
-        return OpenStep(self.max_users, total, self.rate_per_s, self.arrivals == "poisson")
-
-    def following(
-        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
-    ) -> tuple[float, Step] | None:
-        """One step is all."""
-        return None
-
-
-@dataclass(frozen=True)
-class Locust:
-    """Locust makes the load: ``users`` of them, ``spawn_rate_per_s`` more each second, for ``duration_s``."""
-
-    users: int = 10
-    spawn_rate_per_s: float = 10.0
-    duration_s: float = 60.0
-
-    def first(self) -> Step:
-        """All of it; how many calls that is, Locust decides."""
-        return Step(self.users, 0)
-
-    def following(
-        self, done: int, elapsed_s: float, took_s: float, success_fraction: float
-    ) -> tuple[float, Step] | None:
-        """One step is all."""
-        return None
-
-
-AnyShape = Burst | Ramp | Sustained | Constant | Locust
-
-SHAPES: dict[str, type[AnyShape]] = {
-    "burst": Burst,
-    "ramp": Ramp,
-    "sustained": Sustained,
-    "constant": Constant,
-    "locust": Locust,
-}
-"""Every shape by the name a person gives it."""
-
-ARRIVALS = ("constant", "poisson")
-"""How the calls of an open load are spread over time."""
-
-_TYPES: dict[Any, Any] = {int: int, float: float, str: str}
-_LIMITS: dict[str, tuple[float, float]] = {
-    "requests": (1, MAX_REQUESTS),
-    "concurrency": (1, MAX_USERS),
-    "users": (1, MAX_USERS),
-    "max_users": (1, MAX_USERS),
-    "step_users": (1, MAX_USERS),
-    "requests_per_user": (1, MAX_REQUESTS),
-    "pause_s": (0, 3600),
-    "cycle_s": (0, 3600),
-    "duration_s": (0.1, MAX_DURATION_S),
-    "rate_per_s": (0.001, MAX_RATE_PER_S),
-    "spawn_rate_per_s": (0.001, MAX_RATE_PER_S),
-    "stop_below_fraction": (0, 1),
-}
-
-
-def make_shape(kind: str, **numbers: Any) -> AnyShape:
-    """A shape from its name and numbers; what is not given takes the specification's number.
-
-    Raises:
-        UsageError: with every problem at once.
-    """
-    if not isinstance(kind, str) or kind not in SHAPES:
-        raise UsageError(f"there is no load shape {kind!r}; there are {', '.join(SHAPES)}")
-    shape = SHAPES[kind]
-    known = {field.name: field.type for field in fields(shape)}
-    problems = [f"the {kind} load has no '{name}'; it has {', '.join(known)}" for name in numbers if name not in known]
-    for name, value in numbers.items():
-        if name == "arrivals" and name in known:
-            problems += [] if value in ARRIVALS else [f"arrivals: {' or '.join(ARRIVALS)} is needed, not {value!r}"]
-        elif name in known:
-            problems += number_problems(name, value, *_LIMITS[name], whole=known[name] is int)
-    if problems:
-        raise UsageError(problems)
-    typed: dict[str, Any] = {name: _TYPES[known[name]](value) for name, value in numbers.items()}
-    made = shape(**typed)
-    if isinstance(made, Ramp) and made.step_users > made.max_users:
-        raise UsageError(
-            f"step_users ({made.step_users}) is more than max_users ({made.max_users}): the ramp would have no step"
-        )
-    if isinstance(made, Constant) and made.first().total_requests > MAX_REQUESTS:
-        raise UsageError(f"rate_per_s × duration_s is {made.first().total_requests} calls, more than {MAX_REQUESTS}")
-    return made
+    def to_json(self) -> dict[str, Any]:
+        """It as JSON, for the file a worker reads."""
+        return {"kind": self.kind, **asdict(self)}
 
 
 def number_problems(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> list[str]:
@@ -266,52 +167,3 @@ def number_problems(name: str, value: Any, low: float, high: float, *, whole: bo
     if not low <= value <= high:
         return [f"{name}: {value!r} is not between {low:g} and {high:g}"]
     return []
-
-
-def check_load(
-    name: Any,
-    shape: Any,
-    lane: Any,
-    deadline_s: Any,
-    users_from: str | None,
-    numbers: dict[str, Any],
-    workers: Any = 1,
-) -> AnyShape:
-    """Check all that a person says of a load.
-
-    Args:
-        name: of the load; names its files.
-        shape: a name from ``SHAPES``.
-        lane: a name from ``calls.LANES``.
-        deadline_s: of each call.
-        users_from: a ramp whose capacity will be the number of users, or ``None``.
-        numbers: of the shape.
-        workers: how many processes share it.
-
-    Returns:
-        The shape.
-
-    Raises:
-        UsageError: with every problem at once; nothing was changed.
-    """
-    problems = []
-    if not can_name_a_load(name):
-        problems.append(f"name: letters, digits, '-' and '_', at most 200, as it names files, not {str(name)[:80]!r}")
-    if not isinstance(lane, str) or lane not in LANES:
-        problems.append(f"lane: there is no {lane!r}; there are {', '.join(LANES)}")
-    problems += number_problems("deadline_s", deadline_s, 0.0001, MAX_DEADLINE_S)
-    problems += number_problems("workers", workers, 1, MAX_WORKERS, whole=True)
-    if users_from is not None and shape != "sustained":
-        problems.append("users_from is for the sustained load only")
-    try:
-        made = make_shape(shape, **numbers)
-    except UsageError as error:
-        problems += error.problems
-    if problems:
-        raise UsageError(problems, f"The load {name!r} cannot be started, and nothing was changed")
-    return made
-
-
-def shape_to_json(shape: AnyShape) -> dict[str, Any]:
-    """A shape as JSON, for the file a worker reads."""
-    return {"kind": type(shape).__name__.lower(), **asdict(shape)}

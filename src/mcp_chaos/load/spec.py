@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mcp_chaos.history.calls import Lane
-from mcp_chaos.load.shape import AnyShape, make_shape, shape_to_json
+from mcp_chaos.load.checks import make_shape
+from mcp_chaos.load.shape import Shape
 from mcp_chaos.workload.workload import Workload
 
 
@@ -57,7 +58,7 @@ class LoadSpec:
 
     name: str
     target: Target
-    shape: AnyShape
+    shape: Shape
     workload: Workload
     deadline_s: float
     seed: int
@@ -69,7 +70,7 @@ class LoadSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON."""
-        return {**asdict(self), "shape": shape_to_json(self.shape), "lane": int(self.lane)}
+        return {**asdict(self), "shape": self.shape.to_json(), "lane": int(self.lane)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "LoadSpec":

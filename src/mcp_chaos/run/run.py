@@ -21,7 +21,7 @@ from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.history.folder import SCHEMA, RunFolder
 from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import AnyShape
+from mcp_chaos.load.shape import Shape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
@@ -201,13 +201,13 @@ class Run:
     def spec(
         self,
         name: str,
-        shape: AnyShape,
+        shape: Shape,
         lane: str,
         deadline_s: float,
         workload: Workload | None = None,
         workers: int = 1,
     ) -> LoadSpec:
-        """The record of a load of this run, from what ``load.shape.check_load`` let pass; the run's own workload."""
+        """The record of a load of this run, from what ``load.checks.check_load`` let pass; the run's own workload."""
         return LoadSpec(
             name=name,
             target=self.environment.target(LANES[lane]),

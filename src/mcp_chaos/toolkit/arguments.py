@@ -11,7 +11,8 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.history.calls import LANES
-from mcp_chaos.load.shape import check_load, number_problems
+from mcp_chaos.load.checks import check_load, shape_numbers
+from mcp_chaos.load.shape import number_problems
 from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.workload.file import names_of, read_workload
@@ -30,7 +31,6 @@ _LOADS = {
 """The activities that start a load."""
 
 _LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from", "workers")
-_OTHER_OPTIONS = ("workload", "processes")
 _SECONDS = ("deadline_s", "timeout_s", "seconds")
 _LONGEST_S = 24 * 3600.0
 
@@ -110,7 +110,7 @@ def _make(name: str, arguments: dict[str, Any]) -> None:
         given |= {**_defaults(_LOADS[name]), **arguments}
         if name == "start_locust":
             given |= {"shape": "locust", "workers": given["processes"]}
-        numbers = {key: value for key, value in arguments.items() if key not in (*_LOAD_OPTIONS, *_OTHER_OPTIONS)}
+        numbers = {key: value for key, value in arguments.items() if key in shape_numbers()}
         check_load(**{option: given[option] for option in _LOAD_OPTIONS}, numbers=numbers)
 
 

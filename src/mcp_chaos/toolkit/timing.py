@@ -16,7 +16,7 @@ from chaoslib import substitute
 from mcp_chaos import actions
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.kinds import FAULTS
-from mcp_chaos.load.shape import Constant, Ramp, Sustained, check_load
+from mcp_chaos.load.checks import check_load, shape_numbers
 from mcp_chaos.toolkit.arguments import STARTS
 from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.thresholds import Threshold
@@ -25,7 +25,6 @@ _MS_PER_S = 1000.0
 _STEADY_S = 1.0
 _FAULTS = (*FAULTS, "pause", "kill")
 _OTHERS = {"users_from": None, "workload": None}
-_NO_NUMBERS = ("name", "shape", "lane", "deadline_s", "users_from", "workload", "workers", "processes")
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def _takes_s(one: Played) -> float:
 def _longest_s(load: Played, *, thinks: bool) -> float:
     """When the last call of a load is made at the latest, from its start; infinity where its numbers do not say."""
     given = {**_OTHERS, **load.arguments}
-    numbers = {key: value for key, value in given.items() if key not in _NO_NUMBERS and value is not None}
+    numbers = {key: given[key] for key in shape_numbers() if given.get(key) is not None}
     try:
         kind = "locust" if load.func == "start_locust" else given["shape"]
         shape = check_load(given["name"], kind, given["lane"], given["deadline_s"], given["users_from"], numbers)
@@ -133,11 +132,7 @@ def _longest_s(load: Played, *, thinks: bool) -> float:
         return math.inf
     # Each call may have to open a session first, and each of the two may take until its deadline.
     call_s = 2 * float(given["deadline_s"]) if given["workload"] is None and not thinks else math.inf
-    if isinstance(shape, Sustained):
-        return shape.duration_s + shape.requests_per_user * call_s
-    if isinstance(shape, Ramp):
-        return shape.max_users // shape.step_users * (shape.requests_per_user * call_s + shape.pause_s)
-    return shape.duration_s if isinstance(shape, Constant) and shape.arrivals == "constant" else math.inf
+    return shape.longest_s(call_s)
 
 
 def _limit(threshold: Threshold, figures: Sequence[str]) -> float | None:

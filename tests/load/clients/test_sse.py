@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_chaos.history.calls import Calls
-from mcp_chaos.load.shape import Burst
+from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import Child

@@ -18,8 +18,8 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.health import generator
 from mcp_chaos.load.locust.history import RUN_VARIABLE, SPEC_VARIABLE
 from mcp_chaos.load.main import STARTED
-from mcp_chaos.load.results import Tally, burst_result, summary
-from mcp_chaos.load.shape import Locust
+from mcp_chaos.load.results import Tally, summary
+from mcp_chaos.load.shapes import Locust
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 
@@ -63,7 +63,7 @@ def main() -> None:
     if code and not stopped:
         raise SystemExit(code)
     tally = Tally(StepReader(folder, spec.name).take())
-    result = burst_result(tally, spec.shape.first().users, seconds)
+    result = spec.shape.result([], tally, seconds)
     unmeasured = {**generator([]), "kept_up": None, "why_not": "Locust does not tell how late it sends"}
     told = summary(tally, seconds, unmeasured)
     folder.write(f"result-{spec.name}.json", {**result, "stopped_early": bool(stopped), "summary": told})
