@@ -196,11 +196,11 @@ def start_load(
     with run.judged_loads.starting(name):
         made = check_load(name, shape, lane, deadline_s, users_from, given, workers)
         if users_from is not None:
-            made = make_shape(shape, **{**given, "users": run.capacity_of(users_from)})
+            made = make_shape(shape, **{**given, "users": run.loads.capacity_of(users_from)})
         calls = read_workload(*names_of(workload)) if workload else None
         if calls is not None:
             calls = run.environment.check_workload(calls)
-        spec = replace(run.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
+        spec = replace(run.loads.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
         run.start_load(spec)
     return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
 
@@ -239,7 +239,7 @@ def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> Dict[str, An
 @guarded
 def stop_load(name: str = "load") -> Dict[str, Any]:
     """End a load early: no new call, those under way until their deadline; return its result."""
-    return current().load(name).stop()
+    return current().loads.get(name).stop()
 
 
 def _hurt(part: str, kind: str) -> Dict[str, Any]:

@@ -195,7 +195,7 @@ def load_reading(name: str = "load", figure: str = "success_fraction", seconds: 
     if figure not in FIGURES:
         raise UsageError(f"There is no figure '{figure}'; there are {', '.join(FIGURES)}.")
     run = current()
-    value = run.load(name).recent(seconds)[figure]
+    value = run.loads.get(name).recent(seconds)[figure]
     if value is None:
         raise UsageError(f"The load '{name}' made no call in the last {seconds:g} s that gives its {figure}.")
     run.observe("load_reading", {"load": name, "figure": figure, "value": value})
@@ -225,9 +225,9 @@ def _lane(name: str) -> Lane:
 def _burst(requests: int, concurrency: int, deadline_s: float, lane: str) -> Dict[str, Any]:
     run = current()
     numbers = {"requests": requests, "concurrency": concurrency}
-    name = run.new_load_name("burst")
-    spec = run.spec(name, check_load(name, "burst", lane, deadline_s, None, numbers), lane, deadline_s)
-    result = run.run_load(replace(spec, judged=False))
+    name = run.loads.new_name("burst")
+    spec = run.loads.spec(name, check_load(name, "burst", lane, deadline_s, None, numbers), lane, deadline_s)
+    result = run.loads.run(replace(spec, judged=False))
     why = causes_of_all(run.folder.calls(name), run.folder.bad_answers(name))
     run.observe("burst", {**result, "why": why})
     return result

@@ -55,7 +55,7 @@ def _is_found(path: Path, root: Path, patterns: Iterable[str]) -> bool:
 
 
 def _is_experiment(path: Path) -> bool:
-    from mcp_chaos.gate.plan import is_experiment
+    from mcp_chaos.gate.plan_file import is_experiment
 
     return is_experiment(path)
 
@@ -89,7 +89,7 @@ def _run(request: pytest.FixtureRequest) -> None:
         DidNotPassError: it failed, or proves nothing.
     """
     from mcp_chaos.errors import EXIT_PASS, McpChaosError, UsageError
-    from mcp_chaos.gate.plan import make_plan
+    from mcp_chaos.gate.plan_file import make_plan
     from mcp_chaos.gate.result import ABORTED, Comparison
     from mcp_chaos.gate.runner import run_plan
     from mcp_chaos.toolkit.given import Given, Profile

@@ -8,7 +8,8 @@ import pytest
 from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.applies import why_not_applicable
-from mcp_chaos.gate.plan import Item, Plan
+from mcp_chaos.gate.item import Item
+from mcp_chaos.gate.plan import Plan
 from mcp_chaos.gate.result import NOT_APPLICABLE, Attempt, ExperimentResult, GateResult
 
 BACKEND = {"extensions": [{"name": "other"}, {"name": "mcp_chaos", "needs": ["backend_proxy"]}]}

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from mcp_chaos.errors import UsageError
-from mcp_chaos.gate.plan import ExpectedFailure, Item, Plan, Window, make_plan
+from mcp_chaos.gate.item import ExpectedFailure, Item
+from mcp_chaos.gate.plan import Plan, Window
+from mcp_chaos.gate.plan_file import make_plan
 from mcp_chaos.toolkit.experiment_keys import HYPOTHESIS
 from tests.e2e.conftest import EXPERIMENTS, short_experiment
 

@@ -10,7 +10,8 @@ from jsonschema import validate
 from junitparser import JUnitXml, Properties
 
 from mcp_chaos.gate import formats
-from mcp_chaos.gate.plan import ExpectedFailure, Plan
+from mcp_chaos.gate.item import ExpectedFailure
+from mcp_chaos.gate.plan import Plan
 from mcp_chaos.gate.result import Attempt, Comparison, ExperimentResult, GateResult
 
 TODAY = datetime(2026, 11, 24, 12)

@@ -23,7 +23,8 @@ from mcp_chaos.errors import (
     UsageError,
 )
 from mcp_chaos.gate import runner
-from mcp_chaos.gate.plan import Item, Plan, Window
+from mcp_chaos.gate.item import Item
+from mcp_chaos.gate.plan import Plan, Window
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import run_plan
 from tests.e2e.conftest import short_experiment

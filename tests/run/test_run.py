@@ -41,19 +41,19 @@ def test_there_is_one_run_at_a_time(run: Run, tmp_path: Path) -> None:
 
 def test_a_load_is_started_read_and_stopped(run: Run) -> None:
     actions.start_load("a", **LIGHT)
-    assert [load.spec.name for load in run.running_loads()] == ["a"]
+    assert [load.spec.name for load in run.loads.running()] == ["a"]
     with pytest.raises(UsageError, match="a load 'a' in this run already"):
         actions.start_load("a", **LIGHT)
     with pytest.raises(PartError, match=r"did not end within 0\.1 s. It runs on"):
         actions.wait_for_load("a", timeout_s=0.1)
-    while run.load("a").recent(60).calls < 3:
-        assert run.load("a").running
+    while run.loads.get("a").recent(60).calls < 3:
+        assert run.loads.get("a").running
     assert probes.load_reading("a", "success_fraction", 60) == 1.0
-    assert run.load("a").users_now() == 1
+    assert run.loads.get("a").users_now() == 1
     result = actions.stop_load("a")
     assert result["stopped_early"]
     assert actions.stop_load("a") == result
-    assert run.running_loads() == []
+    assert run.loads.running() == []
 
 
 def test_a_reading_of_nothing_is_refused(run: Run) -> None:
@@ -94,13 +94,13 @@ def test_running_loads_can_be_asked_for_while_others_start(run: Run, monkeypatch
             return True
 
     loads["first"] = Starting()
-    monkeypatch.setattr(run, "_loads", loads)
-    assert len(run.running_loads()) == 1
+    monkeypatch.setattr(run.loads, "_loads", loads)
+    assert len(run.loads.running()) == 1
 
 
 def test_a_load_that_dies_is_told_with_its_last_words(run: Run) -> None:
     actions.start_load("dies", **LIGHT)
-    child = run.load("dies")._child
+    child = run.loads.get("dies")._child
     assert child is not None
     child.signal(signal.SIGKILL)
     with pytest.raises(PartError, match=r"The load 'dies' died \(exit code -9\)"):

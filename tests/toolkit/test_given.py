@@ -10,7 +10,8 @@ import yaml
 
 from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import UsageError
-from mcp_chaos.gate.plan import Item, make_plan
+from mcp_chaos.gate.item import Item
+from mcp_chaos.gate.plan_file import make_plan
 from mcp_chaos.toolkit.given import Given, Profile, shipped_numbers
 from tests.e2e.conftest import EXPERIMENTS, short_experiment
 

@@ -13,7 +13,8 @@ import yaml
 
 from mcp_chaos.commands.load_plan import PlannedFault
 from mcp_chaos.errors import UsageError
-from mcp_chaos.gate.plan import Item, make_plan
+from mcp_chaos.gate.item import Item
+from mcp_chaos.gate.plan_file import make_plan
 from mcp_chaos.toolkit.given import Given, Profile
 from mcp_chaos.workload.file import read_workload
 

@@ -18,7 +18,8 @@ from mcp_chaos.cli.loads import collected
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import Plan, is_experiment, make_plan
+from mcp_chaos.gate.plan import Plan
+from mcp_chaos.gate.plan_file import is_experiment, make_plan
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history.files import to_json

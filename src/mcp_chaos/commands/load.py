@@ -83,14 +83,16 @@ class _Player:
             return {}
         shape, given = self._plan.load(name)
         self._start(name, make_shape(shape, **{**given, **numbers}))
-        load = self._run.load(name)
+        load = self._run.loads.get(name)
         self._began = self._began or time.monotonic()
         while load.running and not self._interrupted.wait(_POLL_S):
             self._keep_time()
         return load.stop()  # one that has ended stays as it is
 
     def _start(self, name: str, shape: Shape) -> None:
-        self._run.start_load(self._run.spec(name, shape, "faulted", self._plan.deadline_s, workers=self._plan.workers))
+        self._run.start_load(
+            self._run.loads.spec(name, shape, "faulted", self._plan.deadline_s, workers=self._plan.workers)
+        )
 
     def _keep_time(self) -> None:
         assert self._began is not None

@@ -15,7 +15,8 @@ from mcp_chaos.errors import (
     EXIT_PASS,
     EXIT_USAGE,
 )
-from mcp_chaos.gate.plan import ExpectedFailure, Plan
+from mcp_chaos.gate.item import ExpectedFailure
+from mcp_chaos.gate.plan import Plan
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 
 ABORTED = "aborted"

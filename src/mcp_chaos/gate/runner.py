@@ -24,7 +24,8 @@ from chaoslib.types import Dry, Schedule, Strategy
 
 from mcp_chaos import control
 from mcp_chaos.errors import EXIT_ABORTED, EXIT_INTERNAL, McpChaosError
-from mcp_chaos.gate.plan import Item, Plan
+from mcp_chaos.gate.item import Item
+from mcp_chaos.gate.plan import Plan
 from mcp_chaos.gate.result import ABORTED, ERROR, Attempt, Comparison, ExperimentResult, GateResult
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 

@@ -4,7 +4,6 @@ import atexit
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from typing import Any
 
 from mcp_chaos.clients.exchange import Wire
@@ -18,10 +17,7 @@ from mcp_chaos.faults.kinds import Flap
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history.calls import LANES
 from mcp_chaos.history.folder import SCHEMA, RunFolder
-from mcp_chaos.load.process import LoadProcess
-from mcp_chaos.load.shape import Shape
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
@@ -30,9 +26,9 @@ from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.run.environment import Environment
 from mcp_chaos.run.judged_loads import JudgedLoads
+from mcp_chaos.run.loads import Loads
 from mcp_chaos.run.progress import Progress
 from mcp_chaos.run.proxies import CONTROL_PROXY
-from mcp_chaos.workload.workload import Workload
 
 Say = Callable[[str], None]
 
@@ -64,9 +60,8 @@ class Run:
         self._say = say
         self.environment = Environment(settings, self.folder, self.clock, self.say, direct, loaded)
         self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
-        self._loads: dict[str, LoadProcess] = {}
+        self.loads = Loads(self.environment, self.folder, self.clock)
         self.judged_loads = JudgedLoads()
-        self._seen_ended: set[str] = set()
         self._watchdog: Watchdog | None = None
         self._injector: Injector | None = None
         self._process_faults: ProcessFaults | None = None
@@ -110,7 +105,7 @@ class Run:
             self._injector = Injector(env.toxiproxy, env.ways, self.folder, self.clock, env.restart_toxiproxy)
             self._injector.start()
             self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
-        self._progress = Progress(self.running_loads, self.say)
+        self._progress = Progress(self.loads.running, self.say)
         self._pulse = Pulse()
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
@@ -198,42 +193,6 @@ class Run:
         assert self._process_faults is not None
         return self._process_faults
 
-    def spec(
-        self,
-        name: str,
-        shape: Shape,
-        lane: str,
-        deadline_s: float,
-        workload: Workload | None = None,
-        workers: int = 1,
-    ) -> LoadSpec:
-        """The record of a load of this run, from what ``load.checks.check_load`` let pass; the run's own workload."""
-        return LoadSpec(
-            name=name,
-            target=self.environment.target(LANES[lane]),
-            shape=shape,
-            workload=workload or self.environment.workload,
-            deadline_s=float(deadline_s),
-            seed=self.environment.settings.seed,
-            lane=LANES[lane],
-            clock_offset_ns=self.clock.offset_ns,
-            workers=int(workers),
-        )
-
-    def capacity_of(self, ramp: str) -> int:
-        """How many users a ramp that ended could hold.
-
-        Raises:
-            UsageError: there is no such ramp.
-            PartError: it has not ended, it died, or it held at no step.
-        """
-        result = self.load(ramp).result()
-        if "capacity_users" not in result:
-            raise UsageError(f"users_from: the load '{ramp}' is no ramp, so it has no capacity.")
-        if not result["capacity_users"]:
-            raise PartError(f"The ramp '{ramp}' held at no step: the server cannot carry even its smallest load.")
-        return int(result["capacity_users"])
-
     def start_load(self, spec: LoadSpec) -> None:
         """Start a load and wait until it makes calls.
 
@@ -243,43 +202,9 @@ class Run:
         """
         if spec.judged and self.server_before is None:
             self.server_before = self.server_sample()
-        if spec.name in self._loads:
-            raise UsageError(f"There is a load '{spec.name}' in this run already; give this one another name.")
-        load = LoadProcess(spec, self.folder)
-        self._loads[spec.name] = load
-        load.start()
+        load = self.loads.start(spec)
         if spec.judged:
             self.judged_loads.started(load)
-
-    def load(self, name: str) -> LoadProcess:
-        """A load by its name.
-
-        Raises:
-            UsageError: there is none.
-        """
-        if name not in self._loads:
-            raise UsageError(
-                f"There is no load '{name}' in this run; there are {', '.join(self._loads) or 'none yet'}."
-            )
-        return self._loads[name]
-
-    def new_load_name(self, stem: str) -> str:
-        """A name that no load of this run has."""
-        return next(name for name in (f"{stem}-{n}" for n in count(1)) if name not in self._loads)
-
-    def run_load(self, spec: LoadSpec) -> dict[str, Any]:
-        """Run a load to its end and return its result.
-
-        Raises:
-            PartError: it does not start, died, or took longer than its calls may.
-        """
-        self.start_load(spec)
-        longest_s = spec.deadline_s * (spec.shape.first().total_requests + 1)
-        return self.load(spec.name).wait(longest_s)
-
-    def running_loads(self) -> list[LoadProcess]:
-        """The loads that still make calls."""
-        return [load for load in list(self._loads.values()) if load.running]  # others may start one meanwhile
 
     def wait_for_load(self, name: str, timeout_s: float) -> dict[str, Any]:
         """Wait for a load's end and return its result; a signal to the run ends the waiting.
@@ -288,7 +213,7 @@ class Run:
             UsageError: there is none of that name.
             PartError: it did not end in time, or it died.
         """
-        return self.load(name).wait(timeout_s, lambda: self._hurried)
+        return self.loads.get(name).wait(timeout_s, lambda: self._hurried)
 
     def hurry(self) -> None:
         """End what goes on in background activities; only sets flags, so a signal handler may call it."""
@@ -296,17 +221,6 @@ class Run:
         if self._injector is not None:
             self._injector.stop_flapping()
         self.client_faults.stop()
-
-    def stop_loads(self) -> None:
-        """End all loads properly; one that died is put on record."""
-        for name, load in self._loads.items():
-            if name in self._seen_ended:
-                continue
-            self._seen_ended.add(name)
-            try:
-                load.stop()
-            except McpChaosError as error:
-                self.event("load_failed", load=name, error=str(error))
 
     def close(self) -> None:
         """End the run: faults, loads, parts, watchdog, in this order, whatever becomes of one of them. May be repeated.
@@ -318,7 +232,7 @@ class Run:
                 return
             self._closed = True
         atexit.unregister(self.close)
-        for end in (self._heal_at_the_end, self._stop_watching, self.stop_loads, self._end_parts):
+        for end in (self._heal_at_the_end, self._stop_watching, self.loads.stop_all, self._end_parts):
             try:
                 end()
             except Exception as error:
