@@ -165,7 +165,7 @@ def restart(part: str = "server") -> Dict[str, Any]:
     return current().process_faults.restart(part)
 
 
-def _with_numbers_of_shapes(action: Callable[..., R]) -> Callable[..., R]:
+def with_numbers_of_shapes(action: Callable[..., R]) -> Callable[..., R]:
     """An action that shows Chaos Toolkit the numbers of all load shapes as arguments of its own."""
     signature = inspect.signature(action)
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -179,7 +179,7 @@ def _with_numbers_of_shapes(action: Callable[..., R]) -> Callable[..., R]:
 
 
 @guarded
-@_with_numbers_of_shapes
+@with_numbers_of_shapes
 def start_load(
     name: str = "load",
     shape: str = "sustained",

@@ -26,13 +26,15 @@ T = TypeVar("T")
 _HELP_WIDTH = 78
 
 
-def _number_options(command: Callable[..., None]) -> Callable[..., None]:
+def number_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with an option for each number of each load shape."""
     for name, (kind, text) in reversed(shape_numbers().items()):
         command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(command)
     return command
 
 
-def _help() -> str:
+def load_help() -> str:
+    """What ``mcp-chaos load --help`` says, with all load shapes."""
     known = {
         SPEC: "the specification's script: burst, ramp, and a sustained load at the ramp's last step, if that held"
     }
@@ -48,7 +50,7 @@ def _help() -> str:
     )
 
 
-@click.command(help=_help())
+@click.command(help=load_help())
 @click.argument("shape", type=click.Choice([SPEC, *SHAPES]))
 @click.option("--url", help="The MCP endpoint to load (or MCP_URL); without one, the embedded reference server.")
 @click.option("--dialect", help="How to speak to it (or MCP_DIALECT).")
@@ -62,7 +64,7 @@ def _help() -> str:
 @click.option("--fault", "faults", multiple=True, help="Such as 'add_latency latency_ms=200 from_s=3 for_s=5'.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the result as JSON to a file.")
-@_number_options
+@number_options
 def load(
     shape: str,
     url: str | None,
@@ -77,7 +79,7 @@ def load(
     out: Path | None,
     **numbers: Any,
 ) -> None:
-    """Load a server and say how it did; ``_help`` says it to people."""
+    """Load a server and say how it did: see ``load_help``."""
     settings: dict[str, Any] = {
         "mcp_url": url,
         "mcp_dialect": dialect,
