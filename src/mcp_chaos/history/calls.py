@@ -50,12 +50,16 @@ LANES = {lane.name.lower(): lane for lane in Lane}
 """The lanes by the names that people give them."""
 
 
+def below() -> dict[str, int]:
+    """What fields of a call are below, where that is less than they have room for; none is negative."""
+    times = dict.fromkeys(("intended_ns", "sent_ns", "done_ns"), LATEST_NS)
+    return {**times, "reason": len(Reason), "outcome": len(Outcome), "lane": len(Lane)}
+
+
 def are_calls(records: Calls) -> bool:
     """Whether all records are calls: a file that lost a byte, or holds something else, has others."""
-    times = dict.fromkeys(("intended_ns", "sent_ns", "done_ns"), LATEST_NS)
-    below = {**times, "reason": len(Reason), "outcome": len(Outcome), "lane": len(Lane)}
     return not len(records) or all(
-        records[name].min() >= 0 and records[name].max() < limit for name, limit in below.items()
+        records[name].min() >= 0 and records[name].max() < limit for name, limit in below().items()
     )
 
 
