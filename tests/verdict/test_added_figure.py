@@ -36,7 +36,6 @@ def slow_calls() -> Figure[int]:
         shown=Shown.EVERYWHERE,
         words="{} of the calls were slow",
         only_in=OnlyIn("fault", "only a fault makes calls slow"),
-        regression=Regression(0.0, 0.1),
     )
 
 

@@ -6,6 +6,7 @@ went. In an open step calls are due at moments of their own, whatever the server
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
@@ -98,7 +99,7 @@ def choice(default: str, choices: tuple[str, ...], meaning: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(ABC):
     """When a load sends. Its fields are made by :func:`number` and :func:`choice`."""
 
     kind: ClassVar[str]
@@ -110,9 +111,9 @@ class Shape:
     takes_capacity: ClassVar[bool] = False
     """Whether its ``users`` may be what a ramp could hold."""
 
+    @abstractmethod
     def first(self) -> Step:
         """The step to begin with."""
-        raise NotImplementedError
 
     def following(
         self, done: int, elapsed_s: float, took_s: float, success_fraction: float

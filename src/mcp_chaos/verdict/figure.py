@@ -75,7 +75,9 @@ class Shown(Flag):
 
 @dataclass(frozen=True)
 class Regression:
-    """How a figure is compared with those of earlier runs; see ``gate.regression``.
+    """How a time, of which more is worse, or a fraction, of which less is, is compared with earlier runs.
+
+    The method is that of ``gate.regression``.
 
     Args:
         least_effect: by how much it has to be worse: as a fraction for times, else in its own unit.
