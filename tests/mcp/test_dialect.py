@@ -6,7 +6,7 @@ import pytest
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import DIALECTS, Operation, Streamable
-from mcp_chaos.mcp.dialect import error_text, text_of
+from mcp_chaos.mcp.message import error_text, text_of
 from mcp_chaos.mcp.tools import is_read_only
 
 

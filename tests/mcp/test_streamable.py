@@ -6,7 +6,7 @@ import pytest
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import DialectError, Operation, Streamable
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp.message import Message, parse_message
 from tests.mcp.recordings import FILES, Exchange, exchanges, message_of
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, Wire, hang_up
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import Operation
-from mcp_chaos.mcp.dialect import text_of
+from mcp_chaos.mcp.message import text_of
 
 _MAX_TRIALS = 8
 _LEAVE_FRACTION = 0.2

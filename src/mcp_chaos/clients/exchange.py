@@ -15,7 +15,8 @@ from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnect
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
 from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
+from mcp_chaos.mcp.dialect import Headers
+from mcp_chaos.mcp.message import Message, error_text, is_answer, parse_message
 
 DIALECTS_OVER_HTTP = ("streamable", "modern", "jsonrpc")
 """The dialects whose every message is a POST; the others keep a stream of their own."""
@@ -77,7 +78,7 @@ class Reply:
         message = parse_message(data)
         if message is not None:
             self.messages.append(message)
-            if "method" not in message:
+            if is_answer(message):
                 self._settle(Answer(head.status, message, head.session_id))
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
@@ -186,8 +187,7 @@ class Client:
     def call_request(self, operation: Operation, call_id: int | None = None) -> tuple[int, bytes]:
         """A call as bytes, and its id."""
         call_id = self.next_id() if call_id is None else call_id
-        body = self.dialect.call_body(call_id, self.dialect.params_of(operation))
-        return call_id, self.request(body, self.dialect.headers_of(operation.rpc_method, operation.tool))
+        return call_id, self.request(*self.dialect.ask(call_id, operation))
 
     async def call(self, operation: Operation) -> tuple[Reason, Answer]:
         """Make a call and class its answer.

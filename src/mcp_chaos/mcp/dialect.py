@@ -3,15 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
+from typing import Any, NamedTuple
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.machine.printable import printable
+from mcp_chaos.mcp.message import Message, is_answer_to, text_of
 
 Headers = list[tuple[str, str]]
-Message = dict[str, Any]
 
 _MAY_HAVE_HAPPENED = frozenset({500, 502, 504})
 
@@ -66,6 +63,18 @@ class Operation:
 
 ANY_CALL = Operation("")
 """Stands for any call of a tool, where only the form of its answer matters."""
+
+
+class Asked(NamedTuple):
+    """A call as a message.
+
+    Args:
+        body: the JSON-RPC request.
+        headers: that it has besides those of every request.
+    """
+
+    body: bytes
+    headers: Headers
 
 
 class Dialect(ABC):
@@ -143,6 +152,11 @@ class Dialect(ABC):
         method, params = encoded
         return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (call_id, method, params)
 
+    def ask(self, call_id: int, operation: Operation) -> Asked:
+        """A call as a message; :meth:`judge` classes what is answered to it."""
+        headers = self.headers_of(operation.rpc_method, operation.tool)
+        return Asked(self.call_body(call_id, self.params_of(operation)), headers)
+
     def judge(self, call_id: int, status: int, message: Message | None, operation: Operation = ANY_CALL) -> Reason:
         """Class an answer: transport status first, then JSON-RPC, then the tool's own word, then what it says.
 
@@ -161,6 +175,10 @@ class Dialect(ABC):
             return Reason.WRONG_CONTENT
         expect = operation.expect
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
+
+    def renews_after(self, reason: Reason, status: int) -> bool:
+        """Whether a call that was answered so is made again, once, on a new session in place of one that was lost."""
+        return reason is Reason.SESSION_LOST and status == 404 and self.renews_sessions
 
     def judge_page(self, status: int, body: bytes, expect: str = "") -> Reason:
         """Class the answer to a GET of a page, which knows nothing of a session."""
@@ -197,36 +215,3 @@ def judge_list(result: Any, operation: Operation) -> Reason:
     missing = [name for name in operation.offers if name not in names]
     few_enough = len(missing) < len(operation.offers) if result.get("nextCursor") else not missing
     return Reason.OK if few_enough or not operation.offers else Reason.WRONG_CONTENT
-
-
-def parse_message(data: bytes) -> Message | None:
-    """A JSON-RPC message, or ``None`` where there is none: not JSON, not UTF-8, not an object."""
-    try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return message if isinstance(message, dict) else None
-
-
-def is_answer_to(call_id: int, message: Message) -> bool:
-    """Whether a message is a JSON-RPC response with this id; JSON's ``true`` and ``1.0`` are not 1."""
-    found = message.get("id")
-    return type(found) is int and found == call_id and message.get("jsonrpc") == "2.0"
-
-
-def text_of(result: Any) -> str:
-    """All that a result says: the text of its content and what is structured; a result of any other form as JSON."""
-    content = result.get("content") if isinstance(result, dict) else None
-    if not isinstance(content, list):
-        return orjson.dumps(result).decode()
-    said = [str(part["text"]) for part in content if isinstance(part, dict) and "text" in part]
-    if "structuredContent" in result:
-        said.append(orjson.dumps(result["structuredContent"]).decode())
-    return "\n".join(said)
-
-
-def error_text(message: Message | None) -> str:
-    """What a JSON-RPC error says, shortened and fit for a terminal; empty when it says nothing."""
-    error = (message or {}).get("error")
-    text = error.get("message", "") if isinstance(error, dict) else error or ""
-    return printable(str(text))[:200]

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import Dialect, Headers, Message, Operation
+from mcp_chaos.mcp.dialect import Dialect, Headers, Operation
+from mcp_chaos.mcp.message import Message
 
 
 class JsonRpc(Dialect):

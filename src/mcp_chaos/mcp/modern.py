@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import Dialect, Headers, Message, Operation
+from mcp_chaos.mcp.dialect import Dialect, Headers, Operation
+from mcp_chaos.mcp.message import Message
 from mcp_chaos.mcp.streamable import judge_tool_result
 
 PROTOCOL_VERSION = "2026-07-28"

@@ -9,7 +9,8 @@ Source: modelcontextprotocol.io, specification 2024-11-05, basic/transports, "HT
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import DialectError, Headers, Message
+from mcp_chaos.mcp.dialect import DialectError, Headers
+from mcp_chaos.mcp.message import Message
 from mcp_chaos.mcp.streamable import State, Streamable
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Message, Operation, error_text, is_answer_to
+from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Operation
+from mcp_chaos.mcp.message import Message, error_text, is_answer, is_answer_to
 
 PROTOCOL_VERSION = "2025-11-25"
 SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
@@ -89,7 +90,7 @@ class Streamable(Dialect):
 
     def reply(self, message: Message) -> bytes | None:
         """A ping is answered, as it must be; for anything else there is no such method in this client."""
-        if "method" not in message or not isinstance(message.get("id"), int | str):
+        if is_answer(message) or not isinstance(message.get("id"), int | str):
             return None
         said = {"result": {}} if message["method"] == "ping" else {"error": _NO_SUCH_METHOD}
         return orjson.dumps({"jsonrpc": "2.0", "id": message["id"], **said})

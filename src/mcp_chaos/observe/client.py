@@ -101,8 +101,7 @@ class McpClient:
             TargetError: the server is not there, or did not answer in time.
         """
         self._last_id += 1
-        body = self._dialect.call_body(self._last_id, self._dialect.params_of(operation))
-        answer = self._exchange("POST", body, self._dialect.headers_of(operation.rpc_method, operation.tool))
+        answer = self._exchange("POST", *self._dialect.ask(self._last_id, operation))
         return self._dialect.judge(self._last_id, answer.status, answer.message, operation)
 
     def discover(self) -> dict[str, Any] | Refusal:

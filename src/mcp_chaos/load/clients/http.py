@@ -13,7 +13,7 @@ from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnect
 from mcp_chaos.load.clients.notification import deliver
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp.message import Message, answer_in, is_answer, parse_message
 from mcp_chaos.workload.workload import Choices
 
 _FAREWELL_S = 1.0
@@ -106,7 +106,7 @@ class User(Awaiting):
     def got_event(self, connection: Connection, head: Head, data: bytes) -> None:
         """A message on a stream. The server's own requests and notifications are not the answer."""
         message = parse_message(data)
-        if message is not None and "method" in message:
+        if message is not None and not is_answer(message):
             self._reply(message)
             return
         if self._awaited is not None:
@@ -122,17 +122,19 @@ class User(Awaiting):
         if not head.keep_alive:
             self._forget_connection(connection)
         if self._awaited is not None:
-            message = parse_message(body) if head.content_type == "application/json" else None
+            message = answer_in(head.content_type, body)
             self._settle(self._early or (head, message))
         elif self._in_flight:
             self._size_bytes = size_bytes
             if self._verdict is None:
-                message = parse_message(body) if head.content_type == "application/json" else None
+                message = answer_in(head.content_type, body)
                 self._verdict = self._judge(head, body, message)
                 self._done_ns = self._engine.now_ns()
             if self._verdict is Reason.WRONG_ANSWER:
                 self._drop_connection()  # another's answer, or none: this connection is out of step
-            if self._verdict is not Reason.SESSION_LOST or not self._renew(head.status):
+            if not self._renewed and self.dialect.renews_after(self._verdict, head.status):
+                self._renew()
+            else:
                 self._end_call(self._verdict)
         else:
             self._drop_connection()  # nobody asked: whatever comes next would be one answer off
@@ -182,19 +184,13 @@ class User(Awaiting):
             name = self._operations[self._operation].name
             engine.bad_answers.keep((self.intended_ns, engine.now_ns()), reason, name, status, body, message)
 
-    def _renew(self, status: int) -> bool:
-        """Open a session in place of one that the server does not know any more, and make the call again, once.
-
-        The specification has it so for HTTP 404; the call's deadline stays what it was.
-        """
-        if self._renewed or status != 404 or not self.dialect.renews_sessions:
-            return False
+    def _renew(self) -> None:
+        """Make the call again on a new session; its deadline stays what it was."""
         self._renewed = True
         self.dialect.forget()
         self._verdict = None
         self._sent_ns = self._done_ns = self._size_bytes = 0
         self._preparing = self._engine.loop.create_task(self._prepare())
-        return True
 
     async def _prepare(self) -> None:
         try:

@@ -6,11 +6,11 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http import User
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError, header_lines
-from mcp_chaos.mcp.dialect import parse_message
+from mcp_chaos.mcp.message import EVENT_STREAM, JSON, is_answer, parse_message
 from mcp_chaos.mcp.sse import Sse, endpoint_path
 
-_MESSAGE = Head(200, "application/json", None, keep_alive=True)
-_STREAM_HEADERS = header_lines([("Accept", "text/event-stream"), ("Cache-Control", "no-store")])
+_MESSAGE = Head(200, JSON, None, keep_alive=True)
+_STREAM_HEADERS = header_lines([("Accept", EVENT_STREAM), ("Cache-Control", "no-store")])
 
 
 class SseUser(User):
@@ -36,7 +36,7 @@ class SseUser(User):
         message = parse_message(data)
         if message is None:
             return
-        if "method" in message:
+        if not is_answer(message):
             self._reply(message)
             return
         if self._awaited is not None:
@@ -82,7 +82,7 @@ class SseUser(User):
     def _why_it_ended(self, head: Head) -> Reason:
         if head.status != 200:
             return self.dialect.judge_status(head.status, None)
-        return Reason.CLOSED if head.content_type == "text/event-stream" else Reason.WRONG_ANSWER
+        return Reason.CLOSED if head.content_type == EVENT_STREAM else Reason.WRONG_ANSWER
 
     def _go_on_when_posted(self) -> None:
         if not self._posted:

@@ -5,7 +5,7 @@ from mcp_chaos.load.clients.http import User
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.load.clients.websocket_connection import RefusedError, WebSocketConnection
-from mcp_chaos.mcp.dialect import parse_message
+from mcp_chaos.mcp.message import is_answer, parse_message
 
 
 class WebSocketUser(User):
@@ -20,7 +20,7 @@ class WebSocketUser(User):
             super().got_response(connection, head, body, size_bytes)
             return
         message = parse_message(body)
-        if message is not None and "method" in message:
+        if message is not None and not is_answer(message):
             reply = self.dialect.reply(message)
             if reply is not None:
                 connection.send(reply)

@@ -23,8 +23,8 @@ from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Headers, Message, parse_message
-from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.mcp.dialect import Asked, Headers
+from mcp_chaos.mcp.message import Message, answer_in, is_answer, media_type, parse_message
 from mcp_chaos.workload.file import read_workload
 from mcp_chaos.workload.workload import Choices, UserKind, Workload
 
@@ -137,15 +137,14 @@ class McpUser(FastHttpUser):
             return self._dialect.judge_page(status, body, operation.expect), body
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
-        call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
-        own_headers = self._dialect.headers_of(operation.rpc_method, operation.tool)
-        status, _, body, message = self._post(call, own_headers)
+        asked = self._dialect.ask(self._call_id, operation)
+        status, _, body, message = self._post(*asked)
         reason = self._judge(status, body, message, operation)
-        if reason is Reason.SESSION_LOST and status == 404 and self._dialect.renews_sessions:
-            return self._answer_on_new_session(call, own_headers, operation)
+        if self._dialect.renews_after(reason, status):
+            return self._answer_on_new_session(asked, operation)
         return reason, body
 
-    def _answer_on_new_session(self, call: bytes, own_headers: Headers, operation: Operation) -> tuple[Reason, bytes]:
+    def _answer_on_new_session(self, asked: Asked, operation: Operation) -> tuple[Reason, bytes]:
         """Make a call again, once, whose session the server does not know any more."""
         self._dialect.forget()
         self._sent_ns = 0
@@ -155,7 +154,7 @@ class McpUser(FastHttpUser):
             self._last = LastAnswer(None, str(error).encode())
             return Reason.SESSION_LOST, b""
         self._sent_ns = CLOCK.now_ns()
-        status, _, body, message = self._post(call, own_headers)
+        status, _, body, message = self._post(*asked)
         reason = self._judge(status, body, message, operation)
         return Reason.SESSION_RENEWED if reason is Reason.OK else reason, body
 
@@ -173,8 +172,8 @@ class McpUser(FastHttpUser):
     ) -> tuple[int, str | None, bytes, Message | None]:
         """Status, session id, body and message of the answer to a POST."""
         status, headers, answer = self._http("POST", self.path, body, [*self._dialect.headers(), *own_headers])
-        kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
-        return status, headers.get("mcp-session-id"), answer, _message(kind, answer)
+        kind = media_type(str(headers.get("content-type", "")))
+        return status, headers.get("mcp-session-id"), answer, answer_in(kind, answer)
 
     def _http(self, method: str, path: str, body: bytes | None, given: Headers) -> tuple[int, Any, bytes]:
         headers = dict([*CREDENTIALS.headers(), *given])
@@ -231,7 +230,7 @@ class McpWebSocketUser(McpUser):
         while True:
             answer = self._socket.receive()
             message = parse_message(answer)
-            if message is None or "method" not in message:
+            if message is None or is_answer(message):
                 return 200, None, answer, message
             reply = self._dialect.reply(message)
             if reply is not None:
@@ -272,15 +271,6 @@ def built_in(name: str) -> dict[str, Any]:
     """What a user class needs to be one of the specification's."""
     (kind,) = read_workload(name).kinds
     return {"kind": kind, "wait_time": between(*kind.wait_s)}
-
-
-def _message(kind: str, body: bytes) -> Message | None:
-    if kind == "application/json":
-        return parse_message(body)
-    if kind != "text/event-stream":
-        return None
-    messages = (parse_message(data) for data in EventStream().feed(body))
-    return next((message for message in messages if message is not None and "method" not in message), None)
 
 
 def _reason_of(error: BaseException | None) -> Reason:
