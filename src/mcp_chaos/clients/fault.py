@@ -10,7 +10,7 @@ from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import McpCall
 
 ALL = "all"
 
@@ -58,9 +58,7 @@ class ClientFaults:
         self._storm: Storm | None = None
         self.last: StormResult | None = None
 
-    def run(
-        self, wire: Wire, operation: Operation, names: tuple[str, ...], clients: int, for_s: float, seed: int
-    ) -> Any:
+    def run(self, wire: Wire, operation: McpCall, names: tuple[str, ...], clients: int, for_s: float, seed: int) -> Any:
         """Let clients misbehave for ``for_s`` seconds; returns a receipt when they have gone.
 
         Raises:

@@ -12,7 +12,7 @@ from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
@@ -129,14 +129,14 @@ def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
     return f"calls {_chosen(settings).tool}"
 
 
-def _first(settings: Settings, tools: list[dict[str, Any]]) -> Operation:
+def _first(settings: Settings, tools: list[dict[str, Any]]) -> ToolCall:
     """A call that a load would make."""
     workload = settings.workload or (auto_workload(tools)[0] if settings.auto_workload and tools else None)
-    calls = [operation for operation in workload.operations if operation.tool] if workload is not None else []
+    calls = workload.tool_calls if workload is not None else ()
     return calls[0] if calls else _chosen(settings)
 
 
-def _chosen(settings: Settings) -> Operation:
+def _chosen(settings: Settings) -> ToolCall:
     return choose_operation(settings.mcp_url or "", settings.dialect, settings.tool, settings.arguments, _DEADLINE_S)
 
 

@@ -4,9 +4,10 @@ A dialect knows what to say and how to read the answer; it never opens a socket.
 connections, ``observe`` over httpx.
 """
 
-from mcp_chaos.mcp.dialect import Dialect, DialectError, Operation
+from mcp_chaos.mcp.dialect import Dialect, DialectError
 from mcp_chaos.mcp.jsonrpc import JsonRpc
 from mcp_chaos.mcp.modern import Modern
+from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, Operation, ToolCall
 from mcp_chaos.mcp.sse import Sse
 from mcp_chaos.mcp.streamable import Streamable
 from mcp_chaos.mcp.websocket import WebSocket
@@ -20,4 +21,18 @@ DIALECTS: dict[str, type[Dialect]] = {
 }
 """Every dialect by the name a person gives it."""
 
-__all__ = ["DIALECTS", "Dialect", "DialectError", "JsonRpc", "Modern", "Operation", "Sse", "Streamable", "WebSocket"]
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "DialectError",
+    "GetRequest",
+    "JsonRpc",
+    "ListCall",
+    "McpCall",
+    "Modern",
+    "Operation",
+    "Sse",
+    "Streamable",
+    "ToolCall",
+    "WebSocket",
+]

@@ -1,12 +1,11 @@
-"""What every dialect has in common: operations, the state of a session, and how an answer is classed."""
+"""What every dialect has in common: the state of a session, how a call is asked, and how its answer is classed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.message import Message, is_answer_to, text_of
+from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, ToolCall
 
 Headers = list[tuple[str, str]]
 
@@ -26,42 +25,7 @@ class DialectError(Exception):
         super().__init__(text)
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One call that a load may make: of a tool, a list that the server gives, or a page that is read beside MCP.
-
-    Args:
-        tool: the name of the tool; empty for anything else.
-        arguments: what it is given, JSON.
-        weight: how often it is chosen, relative to the others.
-        expect: a text that a good answer contains; empty when any will do.
-        page: the path of a page such as ``/health``, read with GET; empty for anything else.
-        says_something: whether a good answer has a text at all; an empty one is then not good.
-        method: a JSON-RPC method without arguments such as ``tools/list``; empty for anything else.
-        offers: the names that a good list of tools has; empty where any will do.
-    """
-
-    tool: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    weight: float = 1.0
-    expect: str = ""
-    page: str = ""
-    method: str = ""
-    says_something: bool = False
-    offers: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What it is called in reports."""
-        return f"GET {self.page}" if self.page else self.method or self.tool
-
-    @property
-    def rpc_method(self) -> str:
-        """The JSON-RPC method of a call that is no page."""
-        return self.method or "tools/call"
-
-
-ANY_CALL = Operation("")
+ANY_CALL = ToolCall("")
 """Stands for any call of a tool, where only the form of its answer matters."""
 
 
@@ -98,7 +62,7 @@ class Dialect(ABC):
     def headers(self) -> Headers:
         """The headers of the next request. They change only when ``headers_version`` does."""
 
-    def headers_of(self, method: str, name: str = "") -> Headers:
+    def headers_of(self, method: str, tool: str = "") -> Headers:
         """Headers that a request has besides, for what it asks: a JSON-RPC method, and the name of a tool."""
         return []
 
@@ -119,8 +83,8 @@ class Dialect(ABC):
         return True
 
     @abstractmethod
-    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
-        """The JSON-RPC method and its params, encoded once per operation and client."""
+    def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
+        """The JSON-RPC method and its params, encoded once per call and client."""
 
     def list_params(self) -> bytes:
         """The params of ``tools/list``."""
@@ -152,12 +116,15 @@ class Dialect(ABC):
         method, params = encoded
         return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (call_id, method, params)
 
-    def ask(self, call_id: int, operation: Operation) -> Asked:
-        """A call as a message; :meth:`judge` classes what is answered to it."""
-        headers = self.headers_of(operation.rpc_method, operation.tool)
-        return Asked(self.call_body(call_id, self.params_of(operation)), headers)
+    def call_headers(self, call: McpCall) -> Headers:
+        """The headers that a call has besides those of every request."""
+        return self.headers_of(call.method, call.tool if isinstance(call, ToolCall) else "")
 
-    def judge(self, call_id: int, status: int, message: Message | None, operation: Operation = ANY_CALL) -> Reason:
+    def ask(self, call_id: int, call: McpCall) -> Asked:
+        """A call as a message; :meth:`judge` classes what is answered to it."""
+        return Asked(self.call_body(call_id, self.params_of(call)), self.call_headers(call))
+
+    def judge(self, call_id: int, status: int, message: Message | None, call: McpCall = ANY_CALL) -> Reason:
         """Class an answer: transport status first, then JSON-RPC, then the tool's own word, then what it says.
 
         A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
@@ -170,21 +137,24 @@ class Dialect(ABC):
         if "error" in message:
             return Reason.RPC_ERROR
         result = message.get("result")
-        reason = judge_list(result, operation) if operation.method else self.judge_result(result)
-        if operation.says_something and reason is Reason.OK and not text_of(result).strip():
-            return Reason.WRONG_CONTENT
-        expect = operation.expect
+        if isinstance(call, ListCall):
+            reason = judge_list(result, call)
+        else:
+            reason = self.judge_result(result)
+            if call.says_something and reason is Reason.OK and not text_of(result).strip():
+                return Reason.WRONG_CONTENT
+        expect = call.expect
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
 
     def renews_after(self, reason: Reason, status: int) -> bool:
         """Whether a call that was answered so is made again, once, on a new session in place of one that was lost."""
         return reason is Reason.SESSION_LOST and status == 404 and self.renews_sessions
 
-    def judge_page(self, status: int, body: bytes, expect: str = "") -> Reason:
-        """Class the answer to a GET of a page, which knows nothing of a session."""
+    def judge_get(self, status: int, body: bytes, request: GetRequest) -> Reason:
+        """Class the answer to a GET request, which knows nothing of a session."""
         if status != 200:
             return Dialect.judge_status(self, status, None)
-        return Reason.OK if expect.encode() in body else Reason.WRONG_CONTENT
+        return Reason.OK if request.expect.encode() in body else Reason.WRONG_CONTENT
 
     def judge_status(self, status: int, message: Message | None) -> Reason:
         """Class an HTTP status that is not 200."""
@@ -199,19 +169,19 @@ class Dialect(ABC):
         """Class the ``result`` of a JSON-RPC response."""
 
 
-def judge_list(result: Any, operation: Operation) -> Reason:
+def judge_list(result: Any, call: ListCall) -> Reason:
     """Class the result of a method that lists something: an object; of ``tools/list``, one that names the tools.
 
     Only the first page is asked for: where there are more, it has to have some of the names, else all of them.
     """
     if not isinstance(result, dict):
         return Reason.WRONG_ANSWER
-    if operation.method != "tools/list":
+    if call.method != "tools/list":
         return Reason.OK
     tools = result.get("tools")
     if not isinstance(tools, list):
         return Reason.WRONG_ANSWER
     names = {str(tool.get("name")) for tool in tools if isinstance(tool, dict)}
-    missing = [name for name in operation.offers if name not in names]
-    few_enough = len(missing) < len(operation.offers) if result.get("nextCursor") else not missing
-    return Reason.OK if few_enough or not operation.offers else Reason.WRONG_CONTENT
+    missing = [name for name in call.offers if name not in names]
+    few_enough = len(missing) < len(call.offers) if result.get("nextCursor") else not missing
+    return Reason.OK if few_enough or not call.offers else Reason.WRONG_CONTENT

@@ -27,7 +27,7 @@ from mcp_chaos.load.spec import Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.machine.parts import LOOPBACK, Part
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import GetRequest, McpCall, ToolCall
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
@@ -70,7 +70,7 @@ class Environment:
     ways: dict[str, Route] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
-    operation: Operation = field(default_factory=lambda: Operation("list_databases"))
+    operation: McpCall = field(default_factory=lambda: ToolCall("list_databases"))
     toxiproxy_version: str = ""
     _own: Address = ("", 0)
     _proxies: Proxies | None = None
@@ -169,7 +169,7 @@ class Environment:
         """The server itself, without a proxy before it."""
         return replace(self.target(Lane.CONTROL), connect_host=self._own[0], connect_port=self._own[1])
 
-    def callable_tools(self) -> list[tuple[Mapping[str, Any], Operation]]:
+    def callable_tools(self) -> list[tuple[Mapping[str, Any], ToolCall]]:
         """The tools that may be called, each with a call of it whose arguments come from its schema.
 
         Raises:
@@ -289,7 +289,7 @@ class Environment:
         if not self.loaded:
             return
         self._choose_workload()
-        self.operation = next(operation for operation in self.workload.operations if not operation.page)
+        self.operation = next(one for one in self.workload.operations if not isinstance(one, GetRequest))
         check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)
         self._expect_a_text(url)
         hints = self.settings.tool or self.settings.workload or self.settings.auto_workload
@@ -298,6 +298,8 @@ class Environment:
 
     def _expect_a_text(self, url: str) -> None:
         """A call that is answered with a text now has to be answered with one always; an empty answer is no success."""
+        if not isinstance(self.operation, ToolCall):
+            return
         says = replace(self.operation, says_something=True)
         with suppress(TargetError):
             check_answers(url, self.settings.dialect, says, DEADLINE_S)

@@ -14,7 +14,7 @@ from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import McpCall
 from mcp_chaos.mcp.message import is_answer, parse_message
 
 _AGAIN_WITHIN_S = 5.0
@@ -209,7 +209,7 @@ async def resumed_streams_replay_their_own(subject: Subject) -> str | None:
     return None
 
 
-async def _first_event_id(client: Client, operation: Operation) -> tuple[str, int]:
+async def _first_event_id(client: Client, operation: McpCall) -> tuple[str, int]:
     """The id of the first event in answer to a call, and the call's own id.
 
     Raises:

@@ -12,7 +12,7 @@ from mcp_chaos.load.clients.context import Context
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.notification import deliver
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
-from mcp_chaos.mcp import DIALECTS, DialectError, Operation
+from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall
 from mcp_chaos.mcp.message import Message, answer_in, is_answer, parse_message
 from mcp_chaos.workload.workload import Choices
 
@@ -84,7 +84,7 @@ class User(Awaiting):
 
     def _tell_nobody_waits(self) -> None:
         """Have the server told that the current call is given up, where hanging up does not say so."""
-        if self._in_flight and self._verdict is None and not self._operations[self._operation].page:
+        if self._in_flight and self._verdict is None and not self._is_get:
             body = self.dialect.cancellation(self._call_id)
             if body is not None:
                 self._engine.run_errand(deliver(self._engine, self._request(body)))
@@ -158,9 +158,14 @@ class User(Awaiting):
     def _in_flight(self) -> bool:
         return self.calling and self._sent_ns > 0
 
+    @property
+    def _is_get(self) -> bool:
+        """Whether the chosen operation is a GET request, which needs no session."""
+        return isinstance(self._operations[self._operation], GetRequest)
+
     def _is_ready(self) -> bool:
-        """Whether the chosen operation can be sent at once, given a connection; a page needs no session."""
-        return self.dialect.opening() is None or bool(self._operations[self._operation].page)
+        """Whether the chosen operation can be sent at once, given a connection."""
+        return self.dialect.opening() is None or self._is_get
 
     def _carries_the_call(self, connection: Connection) -> bool:
         return True
@@ -170,8 +175,8 @@ class User(Awaiting):
 
     def _judge(self, head: Head, body: bytes, message: Message | None) -> Reason:
         operation = self._operations[self._operation]
-        if operation.page:
-            reason = self.dialect.judge_page(head.status, body, operation.expect)
+        if isinstance(operation, GetRequest):
+            reason = self.dialect.judge_get(head.status, body, operation)
         else:
             reason = self.dialect.judge(self._call_id, head.status, message, operation)
         if reason is not Reason.OK:
@@ -215,7 +220,7 @@ class User(Awaiting):
 
     async def _open_way(self) -> None:
         """Get ready to send the chosen operation."""
-        if not self._operations[self._operation].page:
+        if not self._is_get:
             await self._open_session()
         elif self._connection is None:
             self._connection = await self._connect()
@@ -255,8 +260,8 @@ class User(Awaiting):
 
     def _send_call(self) -> None:
         operation = self._operations[self._operation]
-        if operation.page:
-            sent = self._send_page(operation.page)
+        if isinstance(operation, GetRequest):
+            sent = self._send_get(operation)
         else:
             encoded, own_headers = self._encoded.get(self._operation) or self._encode(operation)
             body = self.dialect.call_body(self._call_id, encoded)
@@ -266,23 +271,23 @@ class User(Awaiting):
             self._sent_ns = 0
             self._end_call(Reason.CLOSED)
 
-    def _encode(self, operation: Operation) -> tuple[tuple[bytes, bytes], bytes]:
+    def _encode(self, call: McpCall) -> tuple[tuple[bytes, bytes], bytes]:
         """What is the same in every call of an operation, made once."""
-        own_headers = header_lines(self.dialect.headers_of(operation.rpc_method, operation.tool))
-        made = self._encoded[self._operation] = self.dialect.params_of(operation), own_headers
+        own_headers = header_lines(self.dialect.call_headers(call))
+        made = self._encoded[self._operation] = self.dialect.params_of(call), own_headers
         return made
 
-    def _send_page(self, page: str) -> bool:
-        return self._get(self._connection, page)
+    def _send_get(self, request: GetRequest) -> bool:
+        return self._get(self._connection, request)
 
-    def _get(self, connection: Connection | None, page: str) -> bool:
-        """Ask for a page; whether there was a connection to ask on."""
+    def _get(self, connection: Connection | None, request: GetRequest) -> bool:
+        """Send a GET request; whether there was a connection to send it on."""
         self._sent_ns = self._engine.now_ns()
         if connection is None:
             return False
         host = self._engine.target.host_header.encode()
-        request = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (page.encode(), host, self._engine.credentials)
-        connection.send(request)
+        head = request.page.encode(), host, self._engine.credentials
+        connection.send(b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % head)
         return True
 
     def _send(self, body: bytes, own_headers: bytes = b"") -> bool:

@@ -43,16 +43,16 @@ class SseUser(User):
             if self._early is None:
                 self._early = _MESSAGE, message
                 self._go_on_when_posted()
-        elif self._in_flight and self._verdict is None and not self._operations[self._operation].page:
+        elif self._in_flight and self._verdict is None and not self._is_get:
             self._verdict = self._judge(_MESSAGE, data, message)
             self._size_bytes, self._done_ns = len(data), self._engine.now_ns()
             self._go_on_when_posted()
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
-        """What was posted was accepted or not; a page was read; or the stream has ended."""
+        """What was posted was accepted or not; a GET request was answered; or the stream has ended."""
         if connection is self._stream:
             self.got_lost(connection, self._why_it_ended(head))
-        elif not 200 <= head.status < 300 or (self._in_flight and self._operations[self._operation].page):
+        elif not 200 <= head.status < 300 or (self._in_flight and self._is_get):
             super().got_response(connection, head, body, size_bytes)
         else:
             if not head.keep_alive:
@@ -75,7 +75,7 @@ class SseUser(User):
             self._endpoint.exception()  # whoever waited may have gone, and asyncio would call that an error of ours
         if self._awaited is not None:
             self._settle(reason)
-        elif self._in_flight and not self._operations[self._operation].page:
+        elif self._in_flight and not self._is_get:
             self._drop_connection()
             self._end_call(self._verdict if self._verdict is not None else reason)
 
@@ -95,7 +95,7 @@ class SseUser(User):
             self._end_call(self._verdict)
 
     def _is_ready(self) -> bool:
-        return super()._is_ready() and (self._stream is not None or bool(self._operations[self._operation].page))
+        return super()._is_ready() and (self._stream is not None or self._is_get)
 
     async def _open_session(self) -> None:
         if self._stream is None:
@@ -125,8 +125,8 @@ class SseUser(User):
         return self._path
 
     def _drop_connection(self) -> None:
-        if not (self.calling and self._operations[self._operation].page):
-            self._drop_stream()  # what befell a page says nothing of the session
+        if not (self.calling and self._is_get):
+            self._drop_stream()  # what befell a GET request says nothing of the session
         super()._drop_connection()
 
     def _drop_stream(self) -> None:

@@ -22,7 +22,7 @@ from mcp_chaos.load.locust.credentials import KeptCredentials
 from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import DIALECTS, DialectError, Operation
+from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall, Operation
 from mcp_chaos.mcp.dialect import Asked, Headers
 from mcp_chaos.mcp.message import Message, answer_in, is_answer, media_type, parse_message
 from mcp_chaos.workload.file import read_workload
@@ -130,11 +130,11 @@ class McpUser(FastHttpUser):
             return error.reason, b""
 
     def _answer(self, operation: Operation) -> tuple[Reason, bytes]:
-        if operation.page:
+        if isinstance(operation, GetRequest):
             self._sent_ns = CLOCK.now_ns()
             status, _, body = self._http("GET", operation.page, None, [])
             self._last = LastAnswer(status, body)
-            return self._dialect.judge_page(status, body, operation.expect), body
+            return self._dialect.judge_get(status, body, operation), body
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
         asked = self._dialect.ask(self._call_id, operation)
@@ -144,7 +144,7 @@ class McpUser(FastHttpUser):
             return self._answer_on_new_session(asked, operation)
         return reason, body
 
-    def _answer_on_new_session(self, asked: Asked, operation: Operation) -> tuple[Reason, bytes]:
+    def _answer_on_new_session(self, asked: Asked, operation: McpCall) -> tuple[Reason, bytes]:
         """Make a call again, once, whose session the server does not know any more."""
         self._dialect.forget()
         self._sent_ns = 0
@@ -158,7 +158,7 @@ class McpUser(FastHttpUser):
         reason = self._judge(status, body, message, operation)
         return Reason.SESSION_RENEWED if reason is Reason.OK else reason, body
 
-    def _judge(self, status: int, body: bytes, message: Message | None, operation: Operation) -> Reason:
+    def _judge(self, status: int, body: bytes, message: Message | None, operation: McpCall) -> Reason:
         self._last = LastAnswer(status, body, message)
         return self._dialect.judge(self._call_id, status, message, operation)
 
