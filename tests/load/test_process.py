@@ -22,7 +22,7 @@ SPEC = LoadSpec("test", HERE, Locust(), Workload.of(ToolCall("x")), 1.0, seed=1)
     ("target", "said"),
     [
         (replace(HERE, tls=True), "over TLS by its own name only"),
-        (replace(HERE, dialect="sse"), "do not speak the dialect 'sse', only streamable, modern, jsonrpc"),
+        (replace(HERE, dialect="sse"), "do not speak the dialect 'sse', only jsonrpc, streamable, modern"),
         (replace(HERE, dialect="websocket"), "do not speak the dialect 'websocket'"),
     ],
 )

@@ -18,9 +18,6 @@ from mcp_chaos.mcp import DIALECTS, DialectError, McpCall
 from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.message import Message, error_text, is_answer, parse_message
 
-DIALECTS_OVER_HTTP = ("streamable", "modern", "jsonrpc")
-"""The dialects whose every message is a POST; the others keep a stream of their own."""
-
 _SMALL_SEGMENT_BYTES = 536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -121,7 +121,7 @@ class Storm:
             async with asyncio.timeout(for_s):
                 if number < _HALF_REQUESTS:
                     connection = await never_finish_the_request(client, in_body=number % 2 == 0)
-                elif self._wire.target.dialect != "jsonrpc":
+                elif self._wire.target.lists_tools:
                     await client.open()
                     connection = await never_read(client, ListCall(), _UNREAD_REQUESTS)
                 self.result.held += connection is not None

@@ -64,7 +64,7 @@ class SessionTally:
 
         async def use() -> tuple[Reason, Answer]:
             await client.open()
-            if wire.target.dialect != "jsonrpc":
+            if wire.target.lists_tools:
                 await client.call(ListCall())
             return await client.call(operation)
 

@@ -16,7 +16,7 @@ import yaml
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
-from mcp_chaos.mcp import ToolCall
+from mcp_chaos.mcp import DIALECTS, ToolCall
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import check_workload, choose_workload
 from mcp_chaos.run.reachable import reachable
@@ -70,8 +70,8 @@ def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) 
         settings = replace(settings, command=_started_above(settings.command, len(where.parts)))
     # The command that the experiments will have is tried where they will be run.
     with _inside(where) if settings.command else nullcontext(), reachable(settings) as there:
-        if there.dialect == "jsonrpc":
-            there = replace(there, auto_workload=False)  # it has no list of tools to choose from
+        if not DIALECTS[there.dialect].lists_tools:
+            there = replace(there, auto_workload=False)  # there is no list of tools to choose from
         workload = choose_workload(there, there.mcp_url or "", said.append)
         check_workload(there, there.mcp_url or "", workload)
         workload = _answered_in_time(workload, there, said)

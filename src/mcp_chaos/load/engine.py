@@ -199,12 +199,9 @@ class Engine:
             while self._numbers <= wanted:
                 kind = next(self._kinds)
                 self._numbers += 1
-            made = self._kind_of_user(kind)
-            self._users.append(made(self, wanted, self._choices[kind]))
+            made, dialect = client_of(self.target.dialect, websocket=self.workload.kinds[kind].websocket)
+            self._users.append(made(self, wanted, self._choices[kind], dialect))
         return self._users[number]
-
-    def _kind_of_user(self, kind: int) -> type[User]:
-        return client_of(self.target.dialect, websocket=self.workload.kinds[kind].websocket)
 
     def ended(self, user: User, done_ns: int) -> None:
         """A user's call ended: its next one, now or when it has thought, or one user less to wait for."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_chaos.history.calls import Lane
 from mcp_chaos.load.shape import AnyShape, make_shape, shape_to_json
+from mcp_chaos.mcp import DIALECTS
 from mcp_chaos.workload.workload import Workload
 
 
@@ -29,6 +30,11 @@ class Target:
     dialect: str
     websocket_path: str = "/ws"
     tls: bool = False
+
+    @property
+    def lists_tools(self) -> bool:
+        """Whether the server can be asked which tools it has."""
+        return DIALECTS[self.dialect].lists_tools
 
     @property
     def server_name(self) -> str:

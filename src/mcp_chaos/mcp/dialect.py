@@ -1,7 +1,8 @@
 """What every dialect has in common: the state of a session, how a call is asked, and how its answer is classed."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.message import Message, is_answer_to, text_of
@@ -41,18 +42,44 @@ class Asked(NamedTuple):
     headers: Headers
 
 
+class TransportKind(Enum):
+    """How the messages of a dialect travel."""
+
+    POST = "each message is a POST, and its answer the response"
+    SSE = "each message is a POST, and its answer an event of a stream that was opened first"
+    WEBSOCKET = "each message is a frame"
+
+
+DIALECTS: dict[str, "type[Dialect]"] = {}
+"""Every dialect by the name a person gives it."""
+
+
 class Dialect(ABC):
     """One client's side of a conversation: a state machine that is told what arrived and says what to send.
 
-    Every request is a POST of :meth:`headers` and a body to the server's path, but for :meth:`closing`.
+    A subclass with a name is registered in :data:`DIALECTS`; settings, loads, the observer and Locust then know it.
 
     Args:
         client_id: who is speaking; servers that limit rates per client go by it.
     """
 
-    name: str
-    renews_sessions = False
+    name: ClassVar[str]
+    transport: ClassVar[TransportKind] = TransportKind.POST
+    embedded_path: ClassVar[str] = "/mcp"
+    """Where the embedded server speaks it; over WebSockets that is a setting."""
+
+    known_by_path: ClassVar[str] = ""
+    """How the path of a server ends that is known to speak it without being asked; empty where none is."""
+
+    lists_tools: ClassVar[bool] = True
+    """Whether a server can be asked which tools it has."""
+
+    renews_sessions: ClassVar[bool] = False
     """Whether HTTP 404 for a session asks for a new one, on which the call is made again."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls):
+            DIALECTS[cls.name] = cls
 
     def __init__(self, client_id: str = "mcp_chaos") -> None:
         self.client_id = client_id
@@ -167,6 +194,19 @@ class Dialect(ABC):
     @abstractmethod
     def judge_result(self, result: Any) -> Reason:
         """Class the ``result`` of a JSON-RPC response."""
+
+
+def dialects_over(transport: TransportKind) -> tuple[str, ...]:
+    """The names of the dialects whose messages travel so."""
+    return tuple(name for name, dialect in DIALECTS.items() if dialect.transport is transport)
+
+
+def dialect_of_path(path: str) -> str | None:
+    """The name of the dialect that a server speaks at a path, where the path alone tells."""
+    known = (
+        name for name, dialect in DIALECTS.items() if dialect.known_by_path and path.endswith(dialect.known_by_path)
+    )
+    return next(known, None)
 
 
 def judge_list(result: Any, call: ListCall) -> Reason:

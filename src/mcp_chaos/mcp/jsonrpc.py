@@ -17,6 +17,9 @@ class JsonRpc(Dialect):
     """The specification's dialect."""
 
     name = "jsonrpc"
+    embedded_path = "/mcp/tools/call"
+    known_by_path = "/tools/call"
+    lists_tools = False
 
     def headers(self) -> Headers:
         """JSON both ways."""

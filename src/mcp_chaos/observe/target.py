@@ -12,7 +12,7 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp import McpCall, ToolCall
+from mcp_chaos.mcp import DIALECTS, McpCall, ToolCall
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.advice import REPLICAS
 from mcp_chaos.observe.client import McpClient
@@ -76,7 +76,7 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
     Raises:
         TargetError: the server does not answer, does not offer the tool, or offers none that can be chosen.
     """
-    if dialect == "jsonrpc":
+    if not DIALECTS[dialect].lists_tools:
         return ToolCall(tool or "list_databases", arguments)
     tools = list_tools(url, dialect, deadline_s)
     if tool:

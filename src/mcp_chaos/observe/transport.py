@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import client_context, context_for
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Dialect, DialectError
+from mcp_chaos.mcp import Dialect, DialectError, TransportKind
 from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.event_stream import EventStream
 from mcp_chaos.mcp.message import EVENT_STREAM, JSON, Message, first_answer, is_answer, media_type, parse_message
@@ -206,8 +206,12 @@ class WebSocketTransport:
 
 def transport_for(dialect: Dialect, url: str, host_header: str | None) -> Transport:
     """The transport of a dialect."""
-    made: dict[str, type[Transport]] = {"sse": SseTransport, "websocket": WebSocketTransport}
-    return made.get(dialect.name, HttpTransport)(url, dialect, host_header)
+    made: dict[TransportKind, type[Transport]] = {
+        TransportKind.POST: HttpTransport,
+        TransportKind.SSE: SseTransport,
+        TransportKind.WEBSOCKET: WebSocketTransport,
+    }
+    return made[dialect.transport](url, dialect, host_header)
 
 
 def server_name(host_header: str | None) -> dict[str, str]:

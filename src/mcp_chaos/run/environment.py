@@ -27,7 +27,7 @@ from mcp_chaos.load.spec import Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.machine.parts import LOOPBACK, Part
-from mcp_chaos.mcp import GetRequest, McpCall, ToolCall
+from mcp_chaos.mcp import DIALECTS, Dialect, GetRequest, McpCall, ToolCall, TransportKind
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
@@ -129,9 +129,15 @@ class Environment:
         if not self.settings.embedded:
             where = urlsplit(self.settings.mcp_url or "")
             return (where.path or "/") + (f"?{where.query}" if where.query else "")
-        return {"jsonrpc": "/mcp/tools/call", "websocket": self.settings.websocket_path}.get(
-            self.settings.dialect, "/mcp"
-        )
+        return self.settings.websocket_path if self._over_websocket else self._dialect.embedded_path
+
+    @property
+    def _dialect(self) -> type[Dialect]:
+        return DIALECTS[self.settings.dialect]
+
+    @property
+    def _over_websocket(self) -> bool:
+        return self._dialect.transport is TransportKind.WEBSOCKET
 
     @property
     def _target_name(self) -> str:
@@ -161,7 +167,7 @@ class Environment:
         """Where a load of a lane goes."""
         host, port = self.address(lane)
         settings = self.settings
-        websocket_path = self.path if settings.dialect == "websocket" else settings.websocket_path
+        websocket_path = self.path if self._over_websocket else settings.websocket_path
         return Target(host, port, self.host_header, self.path, settings.dialect, websocket_path, tls=settings.tls)
 
     @property
@@ -175,7 +181,7 @@ class Environment:
         Raises:
             TargetError: the server does not list its tools.
         """
-        if self.settings.dialect == "jsonrpc":
+        if not self._dialect.lists_tools:
             return []
         return callable_tools(self.settings, self._own_url)
 

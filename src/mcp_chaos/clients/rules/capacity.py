@@ -30,7 +30,7 @@ _FULL_BYTES = 200_000
 
 async def _slow_call(subject: Subject) -> tuple[McpCall, float, int]:
     """A call that takes long enough to be noticed, how long in seconds, and how many fill some seconds one by one."""
-    if subject.wire.target.dialect == "jsonrpc":
+    if not subject.wire.target.lists_tools:
         raise NotApplicableError("the dialect has no list of tools and no cancellation")
     operation, took_s = await subject.slowest()
     if took_s < _SHORTEST_S:

@@ -63,7 +63,7 @@ class Subject:
             client = Client(self.wire, "mcp_chaos-tries")
             with suppress(*FAILURES):
                 await client.open()
-                listing = [ListCall()] if self.wire.target.dialect != "jsonrpc" else []
+                listing = [ListCall()] if self.wire.target.lists_tools else []
                 for operation in [self.operation, *listing, *self.others[:_MOST_TRIALS]]:
                     began = time.monotonic()
                     with suppress(*FAILURES):

@@ -12,7 +12,7 @@ from mcp_chaos.load.clients.context import Context
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.notification import deliver
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
-from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall
+from mcp_chaos.mcp import Dialect, DialectError, GetRequest, McpCall
 from mcp_chaos.mcp.message import Message, answer_in, is_answer, parse_message
 from mcp_chaos.workload.workload import Choices
 
@@ -27,15 +27,14 @@ class User(Awaiting):
         engine: told of each call that ended.
         number: which user this is, from 0.
         choices: what it calls, and how long it waits.
+        dialect: what it speaks.
     """
 
-    dialect_name: str | None = None
-
-    def __init__(self, engine: Context["User"], number: int, choices: Choices) -> None:
+    def __init__(self, engine: Context["User"], number: int, choices: Choices, dialect: type[Dialect]) -> None:
         super().__init__(engine)
         self.number = number
         self.choices = choices
-        self.dialect = DIALECTS[self.dialect_name or engine.target.dialect](f"client_{number}")
+        self.dialect = dialect(f"client_{number}")
         self._operations = engine.workload.operations
         self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
         self._head = b""

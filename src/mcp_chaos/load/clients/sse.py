@@ -19,7 +19,6 @@ class SseUser(User):
     A call has ended when its answer came on the stream *and* its POST was accepted, in whichever order.
     """
 
-    dialect_name = "sse"
     dialect: Sse
     _stream: HttpConnection | None = None
     _endpoint: asyncio.Future[bytes] | None = None

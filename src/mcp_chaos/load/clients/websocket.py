@@ -12,7 +12,6 @@ from mcp_chaos.mcp.message import is_answer, parse_message
 class WebSocketUser(User):
     """A client whose calls go over a WebSocket; a GET request goes over HTTP, on a connection of its own."""
 
-    dialect_name = "websocket"
     _get_connection: HttpConnection | None = None
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:

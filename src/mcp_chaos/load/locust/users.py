@@ -22,7 +22,7 @@ from mcp_chaos.load.locust.credentials import KeptCredentials
 from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall, Operation
+from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall, Operation, dialect_of_path
 from mcp_chaos.mcp.dialect import Asked, Headers
 from mcp_chaos.mcp.message import Message, answer_in, is_answer, media_type, parse_message
 from mcp_chaos.workload.file import read_workload
@@ -50,7 +50,7 @@ class McpUser(FastHttpUser):
     """One client over HTTP.
 
     ``kind`` says what it calls and how long it waits. The server is ``--host`` with the path of the MCP endpoint, or
-    ``MCP_URL``; its dialect is ``MCP_DIALECT``, else ``jsonrpc`` where the path ends in ``/tools/call``.
+    ``MCP_URL``; its dialect is ``MCP_DIALECT``, else that of the path, else ``streamable``.
     """
 
     abstract = True
@@ -75,7 +75,7 @@ class McpUser(FastHttpUser):
         if HISTORY:
             target = HISTORY.spec.target
             self.path, name = target.path, self.dialect_name or target.dialect
-        guessed = "jsonrpc" if self.path.endswith("/tools/call") else "streamable"
+        guessed = dialect_of_path(self.path) or "streamable"
         self._dialect = DIALECTS[name or guessed](f"client_{process}_{self._number}")
         seed = HISTORY.spec.seed if HISTORY else os.environ.get("MCP_CHAOS_SEED", "1")
         self._choices = Choices(self.kind, self.first_operation, f"{seed}/{process}/{self._number}")
