@@ -243,8 +243,8 @@ class Engine:
         now_ns = self.now_ns()
         earliest_ns = now_ns + self._deadline_ns
         for user in self._users:
-            if user.calling:
-                due = user.intended_ns + self._deadline_ns
+            if user.call.is_under_way:
+                due = user.call.intended_ns + self._deadline_ns
                 if due <= now_ns:
                     user.expire()
                 elif due < earliest_ns:
@@ -276,7 +276,7 @@ class Engine:
                 self.credential_headers = await asyncio.to_thread(credential_headers)
                 self.credentials = header_lines(self.credential_headers)
                 for user in self._users:
-                    user.forget_head()
+                    user.requests.forget_head()
 
     async def close(self) -> None:
         """End all sessions and connections."""

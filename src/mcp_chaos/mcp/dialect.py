@@ -75,7 +75,7 @@ class Dialect(ABC):
     """Whether a server can be asked which tools it has."""
 
     renews_sessions: ClassVar[bool] = False
-    """Whether HTTP 404 for a session asks for a new one, on which the call is made again."""
+    """Whether a session that is lost may be followed by another one, see :meth:`renews_after`."""
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls):
@@ -173,9 +173,9 @@ class Dialect(ABC):
         expect = call.expect
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
 
-    def renews_after(self, reason: Reason, status: int) -> bool:
-        """Whether a call that was answered so is made again, once, on a new session in place of one that was lost."""
-        return reason is Reason.SESSION_LOST and status == 404 and self.renews_sessions
+    def renews_after(self, status: int) -> bool:
+        """Whether a call whose session is lost is made again on a new one, once; the specification wants it for 404."""
+        return status == 404 and self.renews_sessions
 
     def judge_get(self, status: int, body: bytes, request: GetRequest) -> Reason:
         """Class the answer to a GET request, which knows nothing of a session."""

@@ -22,7 +22,6 @@ class SseUser(User):
     dialect: Sse
     _stream: HttpConnection | None = None
     _endpoint: asyncio.Future[bytes] | None = None
-    _path = ""
     _posted = False
 
     def got_event(self, connection: Connection, head: Head, data: bytes) -> None:
@@ -42,16 +41,16 @@ class SseUser(User):
             if self._early is None:
                 self._early = _MESSAGE, message
                 self._go_on_when_posted()
-        elif self._in_flight and self._verdict is None and not self._is_get:
-            self._verdict = self._judge(_MESSAGE, data, message)
-            self._size_bytes, self._done_ns = len(data), self._engine.now_ns()
+        elif self.call.in_flight and self.call.verdict is None and not self.call.is_get:
+            self.call.judge(_MESSAGE.status, data, message)
+            self.call.size_bytes = len(data)
             self._go_on_when_posted()
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
         """What was posted was accepted or not; a GET request was answered; or the stream has ended."""
         if connection is self._stream:
             self.got_lost(connection, self._why_it_ended(head))
-        elif not 200 <= head.status < 300 or (self._in_flight and self._is_get):
+        elif not 200 <= head.status < 300 or (self.call.in_flight and self.call.is_get):
             super().got_response(connection, head, body, size_bytes)
         else:
             if not head.keep_alive:
@@ -74,9 +73,9 @@ class SseUser(User):
             self._endpoint.exception()  # whoever waited may have gone, and asyncio would call that an error of ours
         if self._awaited is not None:
             self._settle(reason)
-        elif self._in_flight and not self._is_get:
+        elif self.call.in_flight and not self.call.is_get:
             self._drop_connection()
-            self._end_call(self._verdict if self._verdict is not None else reason)
+            self._end_call(self.call.verdict_or(reason))
 
     def _why_it_ended(self, head: Head) -> Reason:
         if head.status != 200:
@@ -88,13 +87,13 @@ class SseUser(User):
             return
         if self._awaited is not None and self._early is not None:
             self._settle(self._early)
-        elif self._in_flight and self._verdict is not None:
-            if self._verdict is Reason.WRONG_ANSWER:
+        elif self.call.in_flight and self.call.verdict is not None:
+            if self.call.verdict is Reason.WRONG_ANSWER:
                 self._drop_connection()
-            self._end_call(self._verdict)
+            self._end_call(self.call.verdict)
 
     def _is_ready(self) -> bool:
-        return super()._is_ready() and (self._stream is not None or self._is_get)
+        return super()._is_ready() and (self._stream is not None or self.call.is_get)
 
     async def _open_session(self) -> None:
         if self._stream is None:
@@ -110,21 +109,18 @@ class SseUser(User):
         head = f"GET {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\n".encode("latin-1")
         self._stream.send(b"%b%b%b\r\n" % (head, _STREAM_HEADERS, self._engine.credentials))
         data = await self._endpoint
-        self._path = endpoint_path(data, target.path, target.host_header, tls=target.tls)
-        self.forget_head()
+        self.requests.path = endpoint_path(data, target.path, target.host_header, tls=target.tls)
+        self.requests.forget_head()
 
     def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
         if self._connection is None or self._stream is None:
             return False
         self._posted = False
-        self._connection.send(self._request(body, own_headers))
+        self._connection.send(self.requests.post(body, own_headers))
         return True
 
-    def _post_path(self) -> str:
-        return self._path
-
     def _drop_connection(self) -> None:
-        if not (self.calling and self._is_get):
+        if not (self.call.is_under_way and self.call.is_get):
             self._drop_stream()  # what befell a GET request says nothing of the session
         super()._drop_connection()
 

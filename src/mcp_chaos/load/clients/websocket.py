@@ -25,7 +25,7 @@ class WebSocketUser(User):
             if reply is not None:
                 connection.send(reply)
             return
-        if self._awaited is None and not (self._in_flight and self._carries_the_call(connection)):
+        if self._awaited is None and not (self.call.in_flight and self._carries_the_call(connection)):
             connection.abandon()  # nobody asked, or a GET request was made: this session is out of step
             self._forget_connection(connection)
         else:
@@ -37,13 +37,13 @@ class WebSocketUser(User):
             super().got_lost(connection, reason)
 
     def _is_ready(self) -> bool:
-        return self.dialect.opening() is None and not self._is_get and self._is_open()
+        return self.dialect.opening() is None and not self.call.is_get and self._is_open()
 
     def _is_open(self) -> bool:
         return isinstance(self._connection, WebSocketConnection) and self._connection.is_open
 
     async def _open_way(self) -> None:
-        if self._is_get:
+        if self.call.is_get:
             self._get_connection = await self._connect_http()
             return
         if self._connection is not None and not self._is_open():
@@ -82,10 +82,13 @@ class WebSocketUser(User):
         return True
 
     def _send_get(self, request: GetRequest) -> bool:
-        return self._get(self._get_connection, request)
+        if self._get_connection is None:
+            return False
+        self._get_connection.send(self.requests.get(request))
+        return True
 
     def _carries_the_call(self, connection: Connection) -> bool:
-        return self._is_get == (connection is self._get_connection)
+        return self.call.is_get == (connection is self._get_connection)
 
     def _forget_connection(self, connection: Connection) -> None:
         if connection is self._get_connection:
@@ -96,7 +99,7 @@ class WebSocketUser(User):
 
     def _drop_connection(self) -> None:
         self._drop_get_connection()
-        if self.calling and self._is_get:
+        if self.call.is_under_way and self.call.is_get:
             return  # what befell a GET request says nothing of the session
         if self._connection is not None:
             self.dialect.forget()

@@ -140,7 +140,7 @@ class McpUser(FastHttpUser):
         asked = self._dialect.ask(self._call_id, operation)
         status, _, body, message = self._post(*asked)
         reason = self._judge(status, body, message, operation)
-        if self._dialect.renews_after(reason, status):
+        if reason is Reason.SESSION_LOST and self._dialect.renews_after(status):
             return self._answer_on_new_session(asked, operation)
         return reason, body
 
