@@ -15,7 +15,7 @@ from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.gate import formats
 from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.processes import last_lines
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
 from mcp_chaos.report.html import render_page
 from mcp_chaos.run.choice import check_workload
@@ -69,7 +69,7 @@ def test_names_of_tools_in_errors(read_only: bool) -> None:
             choose_operation(url, "streamable", "", {}, 5)
         settings = replace(Settings.embedded_by_default(), mcp_url=url)
         with pytest.raises(McpChaosError) as checked:
-            check_workload(settings, url, Workload.of(Operation("x")))
+            check_workload(settings, url, Workload.of(ToolCall("x")))
     with pytest.raises(TargetError) as offered:
         check_offered(url, tools, ["x"], "MCP_TOOL")
     with pytest.raises(TargetError) as left_out:

@@ -18,7 +18,7 @@ from mcp_chaos.load.main import lead
 from mcp_chaos.load.shape import MAX_REQUESTS
 from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import Workload
 
 _PATH = "/mcp/tools/call"
@@ -29,7 +29,7 @@ async def main(port: int, concurrency: int, seconds: float, dialect: str) -> int
     """Make checked calls until time is up; the exit status."""
     target = Target("127.0.0.1", port, f"127.0.0.1:{port}", _PATH, dialect)
     shape = Burst(MAX_REQUESTS, concurrency)
-    spec = LoadSpec("bench", target, shape, Workload.of(Operation("list_databases")), _DEADLINE_S, seed=1)
+    spec = LoadSpec("bench", target, shape, Workload.of(ToolCall("list_databases")), _DEADLINE_S, seed=1)
     with tempfile.TemporaryDirectory() as root:
         folder = RunFolder.create(Path(root), "bench")
         folder.write("manifest.json", {"schema": SCHEMA, "thresholds": {}})

@@ -18,7 +18,7 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import Part
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect
 
@@ -96,14 +96,14 @@ def test_a_stdio_server_is_spoken_to_in_its_era(start: Start, dialect: str, spok
         client.open()
         assert client.has_session == (spoken == "streamable")
         assert {tool["name"] for tool in client.list_tools()} == {"now", "wait", "ask"}
-        assert client.call(Operation("now")) is Reason.OK
-        assert client.call(Operation("gone")) is not Reason.OK
+        assert client.call(ToolCall("now")) is Reason.OK
+        assert client.call(ToolCall("gone")) is not Reason.OK
 
 
 def test_a_call_that_is_given_up_is_cancelled(start: Start, tmp_path: Path) -> None:
     part, file = start(sys.executable, "-c", SERVER), tmp_path / "state"
     with pytest.raises(TargetError, match="did not answer within"), McpClient(url(part), "modern", 1) as client:
-        client.call(Operation("wait", {"file": str(file)}))
+        client.call(ToolCall("wait", {"file": str(file)}))
     part.child.wait_until(lambda: file.exists() and file.read_text() == "cancelled", 10)
 
 
@@ -119,11 +119,11 @@ def test_sessions_are_as_old_as_the_server(start: Start, tmp_path: Path) -> None
     part = start(sys.executable, "-c", ECHO, str(tmp_path / "said"), dialect="streamable")
     with McpClient(url(part), "streamable", 20) as client:
         client.open()
-        assert client.call(Operation("any")) is Reason.OK
+        assert client.call(ToolCall("any")) is Reason.OK
         part.child.stop()
         part.child.start()
         part.wait_until_it_answers()
-        assert client.call(Operation("any")) is Reason.SESSION_LOST
+        assert client.call(ToolCall("any")) is Reason.SESSION_LOST
 
 
 @pytest.mark.parametrize(

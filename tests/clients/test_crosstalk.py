@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from mcp_chaos.clients.crosstalk import CrossTalk, Echo, cross_talk, find_echo
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from tests.clients.conftest import Serve, Wire, bites
 
-ECHO = Operation("echo", {"text": "x"})
+ECHO = ToolCall("echo", {"text": "x"})
 TOOL = {"name": "echo", "inputSchema": {"properties": {"text": {"type": "string"}}}}
 
 
@@ -18,9 +18,9 @@ def talk(wire: Wire, echo: Echo | None) -> CrossTalk:
 
 def test_an_echoing_tool_is_found_by_trying(serve: Serve) -> None:
     wire = serve()
-    found = asyncio.run(find_echo(wire, [({"name": "slow"}, Operation("slow")), (TOOL, ECHO)]))
+    found = asyncio.run(find_echo(wire, [({"name": "slow"}, ToolCall("slow")), (TOOL, ECHO)]))
     assert found == Echo(ECHO, "text")
-    assert asyncio.run(find_echo(wire, [({"name": "slow"}, Operation("slow"))])) is None
+    assert asyncio.run(find_echo(wire, [({"name": "slow"}, ToolCall("slow"))])) is None
 
 
 @pytest.mark.parametrize("dialect", ["streamable", "modern"])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from mcp_chaos.clients.growth import growth_per_session
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from tests.clients.conftest import Serve, Wire, bites
 
-ECHO = Operation("echo", {"text": "hello"})
+ECHO = ToolCall("echo", {"text": "hello"})
 
 
 def judged(wire: Wire, take: Callable[[], ProcessSample | None], limit_s: float = 60) -> str:

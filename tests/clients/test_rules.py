@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from mcp_chaos.clients.rules import RULES, Subject, check_rules
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from tests.clients.conftest import Serve, Wire, bites
 
-SLOW = Operation("slow")
-ECHO = Operation("echo", {"text": "x"})
-BIG = Operation("echo", {"text": "x" * 100_000})
+SLOW = ToolCall("slow")
+ECHO = ToolCall("echo", {"text": "x"})
+BIG = ToolCall("echo", {"text": "x" * 100_000})
 
 
 def check(wire: Wire, *names: str) -> tuple[list[str], dict[str, str]]:
@@ -109,7 +109,7 @@ def test_no_rule_is_begun_when_the_time_is_over(serve: Serve) -> None:
 
 def test_the_slowest_call_is_found_by_trying(serve: Serve) -> None:
     wire = serve(flaw="blocks")
-    subject = Subject(wire, ECHO, (Operation("no_such_tool"), SLOW))
+    subject = Subject(wire, ECHO, (ToolCall("no_such_tool"), SLOW))
     broken, missing = asyncio.run(check_rules(subject, ["calls_do_not_block_bystanders"]))
     assert missing == {}
     assert len(broken) == 1

@@ -11,15 +11,15 @@ from mcp_chaos.clients.tally import fresh_sessions
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import McpCall, ToolCall
 from tests.clients.conftest import Serve, Wire, bites
 
-SLOW = Operation("slow")
-ECHO = Operation("echo", {"text": "hello"})
+SLOW = ToolCall("slow")
+ECHO = ToolCall("echo", {"text": "hello"})
 
 
 def storm(
-    wire: Wire, operation: Operation = ECHO, names: tuple[str, ...] = tuple(BEHAVIOURS), for_s: float = 1.5
+    wire: Wire, operation: McpCall = ECHO, names: tuple[str, ...] = tuple(BEHAVIOURS), for_s: float = 1.5
 ) -> StormResult:
     return asyncio.run(Storm(wire, operation, names, seed=1).run(clients=4, for_s=for_s))
 

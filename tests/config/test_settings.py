@@ -101,7 +101,7 @@ def test_what_only_sounds_like_production_is_a_host_like_any(host: str) -> None:
         ({"toxiproxy_url": "nope"}, "TOXIPROXY_URL: a URL such as"),
         (
             {"mcp_dialect": "morse"},
-            "MCP_DIALECT: there is no 'morse'; there are streamable, modern, sse, websocket, jsonrpc and auto",
+            "MCP_DIALECT: there is no 'morse'; there are jsonrpc, streamable, modern, sse, websocket and auto",
         ),
         ({"mcp_tool": "x", "mcp_arguments": "{"}, "MCP_ARGUMENTS is not JSON"),
         ({"mcp_tool": "x", "mcp_arguments": "[1]"}, "a JSON object is needed"),

@@ -15,10 +15,10 @@ from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.lab import parts
 from mcp_chaos.lab.defects import VARIABLE
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.client import McpClient
 
-LIST = Operation("list_databases")
+LIST = ToolCall("list_databases")
 
 
 class Lab:
@@ -117,7 +117,7 @@ def test_the_official_protocol_in_its_modes(start: Callable[..., str], env: dict
         assert {tool["name"] for tool in tools} == {"list_databases", "list_views", "execute_query"}
         assert all(tool["annotations"]["readOnlyHint"] for tool in tools)
         assert client.call(LIST) is Reason.OK
-        assert client.call(Operation("execute_query", {"query": "DROP TABLE X"})) is Reason.TOOL_ERROR
+        assert client.call(ToolCall("execute_query", {"query": "DROP TABLE X"})) is Reason.TOOL_ERROR
 
 
 def test_too_many_calls_of_one_client_are_told_when_to_come_back(start: Callable[..., str]) -> None:

@@ -24,7 +24,7 @@ from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import MARKER
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import GetRequest, ToolCall
 from mcp_chaos.workload.workload import UserKind, Workload
 
 
@@ -47,10 +47,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_the_loads_users_call_tools_and_read_pages(server: str) -> None:
     operations = (
-        Operation("list_databases", expect="STAGING_DB"),
-        Operation("execute_query", {"query": "SELECT 1 as test_column"}, expect="TEST_COLUMN"),
-        Operation("no_such_tool"),
-        Operation("", page="/status", expect="sessions"),
+        ToolCall("list_databases", expect="STAGING_DB"),
+        ToolCall("execute_query", {"query": "SELECT 1 as test_column"}, expect="TEST_COLUMN"),
+        ToolCall("no_such_tool"),
+        GetRequest("/status", expect="sessions"),
     )
     kind = UserKind("socket", operations, websocket=True)
     target = Target("127.0.0.1", urlsplit(f"//{server}").port or 0, server, "/mcp", "streamable")

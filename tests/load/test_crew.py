@@ -22,7 +22,7 @@ from mcp_chaos.load.shapes import Burst, Constant, Ramp, Sustained
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import children_of_run, end_children
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import SocketServer, serving
 from tests.servers import well
@@ -41,7 +41,7 @@ def start(server: SocketServer, folder: RunFolder, clock: Clock) -> Iterator[Cal
 
     def begin(shape: Shape, workers: int = 3, **changes: Any) -> LoadProcess:
         target = Target("127.0.0.1", server.port, f"127.0.0.1:{server.port}", "/mcp", "jsonrpc")
-        spec = LoadSpec("test", target, shape, Workload.of(Operation("list_databases")), 5.0, seed=1, workers=workers)
+        spec = LoadSpec("test", target, shape, Workload.of(ToolCall("list_databases")), 5.0, seed=1, workers=workers)
         load = LoadProcess(replace(spec, clock_offset_ns=clock.offset_ns, **changes), folder)
         load.start()
         return load

@@ -18,7 +18,7 @@ from mcp_chaos.load.shape import Step
 from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, answer_always, closes_after_reading, read_request, serving
 from tests.servers import answering, http, result_for
@@ -28,7 +28,7 @@ DEADLINE_S = 0.4
 
 def spec_for(port: int, dialect: str = "jsonrpc", deadline_s: float = DEADLINE_S) -> LoadSpec:
     target = Target("127.0.0.1", port, f"127.0.0.1:{port}", "/mcp", dialect)
-    return LoadSpec("test", target, Burst(), Workload.of(Operation("list_databases")), deadline_s, seed=1)
+    return LoadSpec("test", target, Burst(), Workload.of(ToolCall("list_databases")), deadline_s, seed=1)
 
 
 def run_engine(

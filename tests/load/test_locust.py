@@ -11,12 +11,12 @@ from mcp_chaos.load.shapes import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import end_children
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import SocketServer, serving
 from tests.servers import answering, http, result_for
 
-_TWO = Workload((UserKind("user", (Operation("first"), Operation("second")), wait_s=(0.01, 0.02)),))
+_TWO = Workload((UserKind("user", (ToolCall("first"), ToolCall("second")), wait_s=(0.01, 0.02)),))
 
 
 @pytest.fixture

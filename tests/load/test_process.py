@@ -11,18 +11,18 @@ from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shapes import Burst, Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.processes import Child
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import Workload
 
 HERE = Target("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable")
-SPEC = LoadSpec("test", HERE, Locust(), Workload.of(Operation("x")), 1.0, seed=1)
+SPEC = LoadSpec("test", HERE, Locust(), Workload.of(ToolCall("x")), 1.0, seed=1)
 
 
 @pytest.mark.parametrize(
     ("target", "said"),
     [
         (replace(HERE, tls=True), "over TLS by its own name only"),
-        (replace(HERE, dialect="sse"), "do not speak the dialect 'sse', only streamable, modern, jsonrpc"),
+        (replace(HERE, dialect="sse"), "do not speak the dialect 'sse', only jsonrpc, streamable, modern"),
         (replace(HERE, dialect="websocket"), "do not speak the dialect 'websocket'"),
     ],
 )

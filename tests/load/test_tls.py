@@ -17,7 +17,7 @@ from mcp_chaos.load.shape import Step
 from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, serving
 from tests.servers import well
@@ -58,7 +58,7 @@ def secured(authority: trustme.CA) -> Callable[[Handler], Handler]:
 
 def reasons(port: int, host: str) -> set[tuple[Reason, Outcome]]:
     target = Target("127.0.0.1", port, host, "/mcp", "jsonrpc", tls=True)
-    spec = LoadSpec("test", target, Burst(), Workload.of(Operation("list_databases")), 5.0, seed=1)
+    spec = LoadSpec("test", target, Burst(), Workload.of(ToolCall("list_databases")), 5.0, seed=1)
     records: list[bytes] = []
 
     async def main() -> None:

@@ -14,7 +14,7 @@ import pytest
 from mcp_chaos.load.engine import Engine
 from mcp_chaos.load.shape import OpenStep, Step
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import read_request, serving
 from tests.load.test_engine import DEADLINE_S, FakeStreamable, http, reasons, result_for, spec_for
@@ -139,7 +139,7 @@ def test_thinking_does_not_slow_an_open_loop() -> None:
 
 def mixed(port: int) -> Any:
     kinds = (
-        UserKind("http", (Operation("a"), PAGE), weight=2),
+        UserKind("http", (ToolCall("a"), PAGE), weight=2),
         UserKind("websocket", (TOOL, replace(PAGE, page="/other")), websocket=True),
     )
     return replace(spec_for(port), workload=Workload(kinds))

@@ -20,14 +20,14 @@ from websockets.sync.server import ServerConnection, serve
 from mcp_chaos.history.calls import Calls
 from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import GetRequest, Operation, ToolCall
 from mcp_chaos.workload.workload import UserKind, Workload
 from tests.conftest import Handler, read_request
 from tests.load.test_engine import DEADLINE_S, run_engine
 
 Answers = Callable[[ServerConnection, dict[str, Any]], None]
-TOOL = Operation("list_databases")
-PAGE = Operation("", page="/status")
+TOOL = ToolCall("list_databases")
+PAGE = GetRequest("/status")
 
 
 def spec_for(port: int, *operations: Operation, deadline_s: float = DEADLINE_S) -> LoadSpec:

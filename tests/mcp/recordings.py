@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_chaos.mcp.dialect import Message, parse_message
 from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.mcp.message import Message, parse_message
 
 FOLDER = Path(__file__).parent / "recordings"
 FILES = sorted(path.stem for path in FOLDER.glob("*.txt") if "modern" not in path.stem)

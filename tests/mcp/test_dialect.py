@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import DIALECTS, Operation, Streamable
-from mcp_chaos.mcp.dialect import error_text, text_of
+from mcp_chaos.mcp import DIALECTS, GetRequest, ListCall, Streamable, ToolCall
+from mcp_chaos.mcp.message import error_text, text_of
 from mcp_chaos.mcp.tools import is_read_only
 
 
@@ -27,14 +27,14 @@ def answer(*texts: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_an_answer_has_to_say_what_is_expected(message: dict[str, Any], reason: Reason) -> None:
-    assert Streamable().judge(1, 200, message, Operation("x", expect="TEST_DB")) is reason
+    assert Streamable().judge(1, 200, message, ToolCall("x", expect="TEST_DB")) is reason
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_result_of_no_known_form_is_read_as_json(name: str) -> None:
     assert text_of(["TEST_DB"]) == '["TEST_DB"]'
     assert text_of({"content": [{"type": "image"}, 3]}) == ""
-    assert DIALECTS[name]().params_of(Operation("x", {"a": 1}))
+    assert DIALECTS[name]().params_of(ToolCall("x", {"a": 1}))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_result_of_no_known_form_is_read_as_json(name: str) -> None:
 def test_pages_are_classed_without_a_session(status: int, body: bytes, reason: Reason) -> None:
     session = Streamable()
     session.opened(200, "a-session", {"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-11-25"}})
-    assert session.judge_page(status, body, "healthy") is reason
+    assert session.judge_get(status, body, GetRequest("/health", expect="healthy")) is reason
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_only_a_plain_yes_makes_a_tool_read_only(tool: dict[str, Any], reads: bo
 
 
 def test_an_operation_is_called_by_its_tool_or_its_page() -> None:
-    assert Operation("list_databases").name == "list_databases"
-    assert Operation("", page="/health").name == "GET /health"
+    assert ToolCall("list_databases").name == "list_databases"
+    assert GetRequest("/health").name == "GET /health"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_an_error_says_is_one_line_for_a_terminal(message: dict[str, Any] |
 def test_an_answer_that_has_to_say_something_is_not_good_when_it_is_empty() -> None:
     def judged(content: list[dict[str, str]]) -> Reason:
         answer = {"jsonrpc": "2.0", "id": 1, "result": {"content": content, "isError": False}}
-        return DIALECTS["streamable"]().judge(1, 200, answer, Operation("x", says_something=True))
+        return DIALECTS["streamable"]().judge(1, 200, answer, ToolCall("x", says_something=True))
 
     assert judged([{"type": "text", "text": "a"}]) is Reason.OK
     assert judged([{"type": "text", "text": " "}]) is Reason.WRONG_CONTENT
@@ -109,5 +109,5 @@ def test_an_answer_that_has_to_say_something_is_not_good_when_it_is_empty() -> N
     ],
 )
 def test_a_list_of_tools_is_known_by_its_names(result: Any, offers: tuple[str, ...], reason: Reason) -> None:
-    asked = Operation("", method="tools/list", offers=offers)
+    asked = ListCall("tools/list", offers=offers)
     assert Streamable().judge(1, 200, {"jsonrpc": "2.0", "id": 1, "result": result}, asked) is reason

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import JsonRpc, Operation
+from mcp_chaos.mcp import JsonRpc, ToolCall
 
 
 def test_a_call_is_the_specifications() -> None:
     session = JsonRpc("client_7")
-    body = session.call_body(3, session.params_of(Operation("list_views", {"database": "TEST_DB"})))
+    body = session.call_body(3, session.params_of(ToolCall("list_views", {"database": "TEST_DB"})))
     assert json.loads(body) == {
         "jsonrpc": "2.0",
         "id": 3,

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Modern, Operation
+from mcp_chaos.mcp import Modern, ToolCall
 from mcp_chaos.mcp.modern import header_value
 from tests.mcp.recordings import MODERN, answers, message_of
 
@@ -16,7 +16,7 @@ META = "io.modelcontextprotocol/"
 def test_every_call_says_all_that_there_is_to_know() -> None:
     session = Modern("client_7")
     assert session.opening() is None
-    body = json.loads(session.call_body(3, session.params_of(Operation("list_views", {"database": "DB1"}))))
+    body = json.loads(session.call_body(3, session.params_of(ToolCall("list_views", {"database": "DB1"}))))
     assert (body["jsonrpc"], body["id"], body["method"]) == ("2.0", 3, "tools/call")
     assert (body["params"]["name"], body["params"]["arguments"]) == ("list_views", {"database": "DB1"})
     assert body["params"]["_meta"] == {

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import DialectError, Operation, Streamable
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp import DialectError, Streamable, ToolCall
+from mcp_chaos.mcp.message import Message, parse_message
 from tests.mcp.recordings import FILES, Exchange, exchanges, message_of
 
 
@@ -44,7 +44,7 @@ def test_the_handshake_is_the_recorded_one(name: str) -> None:
 def test_a_call_is_the_recorded_one_and_its_answer_is_good(name: str) -> None:
     session, recorded = opened(name), exchanges(name)["tools/call ok"]
     call_id = json.loads(recorded.request_body)["id"]
-    body = session.call_body(call_id, session.params_of(Operation("list_databases")))
+    body = session.call_body(call_id, session.params_of(ToolCall("list_databases")))
     assert json.loads(body) == json.loads(recorded.request_body)
     assert session.judge(call_id, recorded.status, message_of(recorded)) is Reason.OK
     assert session.judge(call_id + 1, recorded.status, message_of(recorded)) is Reason.WRONG_ANSWER

@@ -3,7 +3,7 @@
 import json
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Operation, WebSocket
+from mcp_chaos.mcp import ToolCall, WebSocket
 
 OPENED = {"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-11-25", "capabilities": {}}}
 
@@ -35,7 +35,7 @@ def test_there_are_no_headers_and_nothing_to_delete() -> None:
 
 def test_calls_are_those_of_the_official_protocol() -> None:
     session = WebSocket()
-    body = json.loads(session.call_body(7, session.params_of(Operation("list_views", {"schema": "PUBLIC"}))))
+    body = json.loads(session.call_body(7, session.params_of(ToolCall("list_views", {"schema": "PUBLIC"}))))
     assert (body["id"], body["method"]) == (7, "tools/call")
     assert body["params"] == {"name": "list_views", "arguments": {"schema": "PUBLIC"}}
     good = {"jsonrpc": "2.0", "id": 7, "result": {"content": []}}

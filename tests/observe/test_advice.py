@@ -12,7 +12,7 @@ import trustme
 
 from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.errors import TargetError
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.advice import network_advice, shown
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
@@ -157,7 +157,7 @@ def test_a_server_without_tls_is_named() -> None:
 def test_a_url_is_shown_without_its_query() -> None:
     assert shown("http://a/mcp?key=secret") == "http://a/mcp?..."
     assert shown("http://a/mcp") == "http://a/mcp"
-    assert Operation("x").name == "x"
+    assert ToolCall("x").name == "x"
 
 
 def replicas(initialized: bool, refusal: bytes) -> Handler:
@@ -198,4 +198,4 @@ def test_a_session_that_is_lost_at_once_looks_like_replicas(initialized: bool, r
 
 def test_a_call_whose_session_is_lost_at_once_looks_like_replicas() -> None:
     with serving(replicas(True, NOT_FOUND)) as server, pytest.raises(TargetError, match="several replicas behind"):
-        check_answers(f"http://127.0.0.1:{server.port}/mcp", "streamable", Operation("x"), 5)
+        check_answers(f"http://127.0.0.1:{server.port}/mcp", "streamable", ToolCall("x"), 5)

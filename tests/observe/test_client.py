@@ -9,13 +9,13 @@ import pytest
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.parts import ReservedPort
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools, read_health, read_status
 from tests.conftest import ANSWER, answer_always, read_request, serving
 from tests.servers import answering, http, tools_server
 
-CALL = Operation("list_databases")
+CALL = ToolCall("list_databases")
 
 
 def page(status: str, kind: str = "text/html", body: str = "<html>") -> bytes:

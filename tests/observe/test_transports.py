@@ -8,7 +8,7 @@ from websockets.sync.server import ServerConnection
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.parts import ReservedPort
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ListCall, ToolCall
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers, list_tools
@@ -17,7 +17,7 @@ from tests.load.websocket_servers import answer, talking
 from tests.servers import http
 from tests.sse_servers import STREAM, Say, SseServer, answer_of, event
 
-NOW = Operation("now")
+NOW = ToolCall("now")
 
 
 def test_a_server_of_the_first_version_is_found_and_called() -> None:
@@ -28,7 +28,7 @@ def test_a_server_of_the_first_version_is_found_and_called() -> None:
         with McpClient(url, "sse", 5, f"127.0.0.1:{server.port}") as client:
             client.open()
             assert client.call(NOW) is Reason.OK
-            assert client.call(Operation("", method="tools/list")) is Reason.OK
+            assert client.call(ListCall()) is Reason.OK
             assert not client.has_session
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ListCall, ToolCall
 from mcp_chaos.run.choice import check_workload, choose_workload
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import serving
@@ -45,7 +45,7 @@ def test_auto_leaves_out_what_may_change_something(url: Callable[..., str]) -> N
 
 
 def test_a_workload_that_was_given_is_taken(url: Callable[..., str]) -> None:
-    given = Workload.of(Operation("drop"))
+    given = Workload.of(ToolCall("drop"))
     assert choose_workload(replace(SETTINGS, workload=given), url(DROP), print) is given
 
 
@@ -53,7 +53,7 @@ def test_a_workload_that_was_given_is_taken(url: Callable[..., str]) -> None:
 def test_a_tool_that_may_change_something_is_called_when_it_is_allowed(
     url: Callable[..., str], allowed: set[str]
 ) -> None:
-    workload, where = Workload.of(Operation("drop"), Operation("now")), url(DROP, NOW)
+    workload, where = Workload.of(ToolCall("drop"), ToolCall("now")), url(DROP, NOW)
     with pytest.raises(UsageError, match="MCP_CHAOS_ALLOW_TOOLS=drop"):
         check_workload(SETTINGS, where, workload)
     check_workload(replace(SETTINGS, allowed_tools=frozenset(allowed)), where, workload)
@@ -67,20 +67,20 @@ def test_the_name_of_a_tool_is_no_promise(url: Callable[..., str]) -> None:
 
 def test_a_tool_that_is_not_offered_is_named(url: Callable[..., str]) -> None:
     with pytest.raises(TargetError, match="does not offer the tool 'gone'"):
-        check_workload(SETTINGS, url(NOW), Workload.of(Operation("gone")))
+        check_workload(SETTINGS, url(NOW), Workload.of(ToolCall("gone")))
 
 
 def test_lists_of_tools_know_what_they_have_to_name(url: Callable[..., str]) -> None:
-    workload = Workload.of(Operation("now"), Operation("", method="tools/list"))
+    workload = Workload.of(ToolCall("now"), ListCall())
     checked = check_workload(SETTINGS, url(NOW, DROP), workload)
-    assert [operation.offers for operation in checked.operations] == [(), ("now", "drop")]
+    assert checked.operations == (ToolCall("now"), ListCall(offers=("now", "drop")))
     assert Workload.from_json(asdict(checked)) == checked
 
 
 def test_the_specifications_dialect_has_three_tools_and_no_list() -> None:
     settings = replace(SETTINGS, dialect="jsonrpc")
-    check_workload(settings, "http://127.0.0.1:1/", Workload.of(Operation("list_views"), Operation("execute_query")))
+    check_workload(settings, "http://127.0.0.1:1/", Workload.of(ToolCall("list_views"), ToolCall("execute_query")))
     with pytest.raises(UsageError, match="does not say of 'drop_views'"):
-        check_workload(settings, "http://127.0.0.1:1/", Workload.of(Operation("drop_views")))
+        check_workload(settings, "http://127.0.0.1:1/", Workload.of(ToolCall("drop_views")))
     with pytest.raises(UsageError, match="has no list of tools"):
         choose_workload(replace(settings, auto_workload=True), "http://127.0.0.1:1/", print)

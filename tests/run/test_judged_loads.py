@@ -12,14 +12,14 @@ from mcp_chaos.load.process import LoadProcess
 from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.processes import Child
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.run import judged_loads
 from mcp_chaos.run.judged_loads import Idle, JudgedLoads
 from mcp_chaos.workload.workload import Workload
 from tests.histories import call, calls_of
 
 HERE = Target("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable")
-SPEC = LoadSpec("test", HERE, Burst(), Workload.of(Operation("x")), 0.1, seed=1)
+SPEC = LoadSpec("test", HERE, Burst(), Workload.of(ToolCall("x")), 0.1, seed=1)
 
 
 def write_call(folder: RunFolder, load: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_chaos.errors import TargetError
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.auto import auto_workload
 from tests.conftest import ANSWER, answer_always, serving
 
@@ -22,16 +22,16 @@ def needing(schema: Any, **root: Any) -> dict[str, Any]:
     return {"type": "object", "properties": {"a": schema}, "required": ["a"], **root}
 
 
-def outcome(schema: Any) -> Operation | str:
+def outcome(schema: Any) -> ToolCall | str:
     """What becomes of a tool with a schema: an operation, or the sentence that says why not."""
     workload, left_out = auto_workload([PLAIN, tool(schema)])
     assert len(workload.operations) + len(left_out) == 2
-    return left_out[0] if left_out else workload.operations[1]
+    return left_out[0] if left_out else workload.tool_calls[1]
 
 
 def arguments(schema: Any) -> Any:
     made = outcome(schema)
-    assert isinstance(made, Operation), made
+    assert isinstance(made, ToolCall), made
     return made.arguments
 
 
@@ -70,7 +70,7 @@ def test_no_tool_at_all_ends_in_all_the_reasons() -> None:
 
 def test_tools_are_called_equally_often_in_their_order() -> None:
     (kind,) = auto_workload([{**PLAIN, "name": name} for name in "abc"])[0].kinds
-    assert [(o.tool, o.weight, o.arguments) for o in kind.operations] == [(name, 1, {}) for name in "abc"]
+    assert kind.operations == tuple(ToolCall(name, {}, weight=1) for name in "abc")
 
 
 def test_only_what_is_required_is_given() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from tests.workload.test_auto import needing, outcome
 
 TYPES = ["object", "array", "string", "integer", "number", "boolean", "null"]
@@ -71,7 +71,7 @@ def check(schema: Any) -> None:
         assert made.startswith("'it' ")
         assert len(made) < 1000
         return
-    assert isinstance(made, Operation)
+    assert isinstance(made, ToolCall)
     assert orjson.loads(orjson.dumps(made.arguments)) == json.loads(json.dumps(made.arguments, allow_nan=False))
     Draft202012Validator(schema, registry=Registry()).validate(made.arguments)
 

@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.file import built_in, names_of, read_workload
 from tests.workload.test_file import problems_of, workload
 
 
 def test_choices_become_operations_of_equal_weight(write: Any) -> None:
     arguments = {"a": {"choose": [1, 2]}, "b": {"choose": ["x", None, [3]]}, "c": "as it is", "d": {"choose": 5}}
-    operations = read_workload(write(workload({"tool": "t", "weight": 3, "arguments": arguments}))).operations
+    operations = read_workload(write(workload({"tool": "t", "weight": 3, "arguments": arguments}))).tool_calls
     assert [o.weight for o in operations] == pytest.approx([0.5] * 6)
     fixed = {"c": "as it is", "d": {"choose": 5}}
     assert [dict(o.arguments) for o in operations] == [
@@ -25,7 +26,7 @@ def test_what_is_left_out_takes_its_default_and_what_is_given_is_kept(write: Any
     full["users"][0] |= {"weight": 0.5, "wait_s": [0, 2], "websocket": True}
     (a, b) = read_workload(write(plain, "a.yaml"), write(full, "b.json")).kinds
     assert (a.name, a.weight, a.wait_s, a.websocket) == ("u", 1, (0, 0), False)
-    assert (a.operations[0].weight, a.operations[0].expect, a.operations[0].arguments) == (1, "", {})
+    assert a.operations == (ToolCall("t"),)
     assert (b.name, b.weight, b.wait_s, b.websocket) == ("full", 0.5, (0, 2), True)
     assert [(o.name, o.weight, o.expect) for o in b.operations] == [("t", 2, "é"), ("GET /p", 1, "")]
 
@@ -50,7 +51,7 @@ def test_a_json_file_is_read_as_json(write: Any, indent: Any) -> None:
     arguments = {"text": "a \U0001f600", "when": "2026-01-01", "n": 1e5, "slash": "</x>"}
     data = workload({"tool": "t", "arguments": arguments, "weight": 1e5})
     content = json.dumps(data, indent=indent).replace("100000.0", "1e5").replace("</", "<\\/").encode()
-    (operation,) = read_workload(write(content, "w.json")).operations
+    (operation,) = read_workload(write(content, "w.json")).tool_calls
     assert operation.arguments == arguments
     assert operation.weight == 1e5
     assert orjson.loads(orjson.dumps(operation.arguments)) == arguments

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.workload.file import read_workload
 from mcp_chaos.workload.workload import Choices, UserKind, Workload
 
@@ -36,7 +36,7 @@ def test_the_specifications_weights_are_3_to_2_to_1(name: str, health: float | N
 
 def test_each_of_the_four_queries_is_equally_likely() -> None:
     queries: Counter[str] = Counter()
-    for operation in MCP_CALLS.operations:
+    for operation in MCP_CALLS.tool_calls:
         if operation.tool == "execute_query":
             queries[re.sub("IN .*", "IN ...", str(operation.arguments["query"]))] += operation.weight  # type: ignore[assignment]
     assert dict(queries) == pytest.approx(dict.fromkeys(queries, 0.25))
@@ -55,7 +55,7 @@ def test_the_specifications_users_wait_as_it_says(name: str, wait_s: tuple[float
 
 
 def test_users_of_several_kinds_come_by_their_shares_all_along() -> None:
-    kinds = tuple(UserKind(name, (Operation("x"),), weight) for name, weight in (("a", 3), ("b", 1), ("c", 0.5)))
+    kinds = tuple(UserKind(name, (ToolCall("x"),), weight) for name, weight in (("a", 3), ("b", 1), ("c", 0.5)))
     row = list(islice(Workload(kinds).kinds_in_turn(), 90))
     assert Counter(row) == {0: 60, 1: 20, 2: 10}
     assert Counter(row[:9]) == {0: 6, 1: 2, 2: 1}

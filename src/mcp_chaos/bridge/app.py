@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mcp_chaos.bridge.pipe import MODERN, Pipe, PipeError
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp.message import Message, parse_message
 from mcp_chaos.mcp.modern import PROTOCOL_VERSION
 
 _PARSE_ERROR = -32700

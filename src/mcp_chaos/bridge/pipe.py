@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from mcp_chaos.mcp import DialectError, Modern, Streamable
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.mcp.message import Message, is_answer, parse_message
 from mcp_chaos.mcp.modern import PROTOCOL_VERSION
 
 MODERN = "modern"
@@ -166,7 +166,7 @@ class Pipe:
                 answer.set_exception(PipeError("the server ended before it answered"))
 
     def _take(self, message: Message) -> None:
-        if "method" in message:
+        if not is_answer(message):
             if "id" in message:
                 self.send({"jsonrpc": "2.0", "id": message["id"], **_answer_to(message["method"])})
             return

@@ -13,7 +13,7 @@ from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Client, Reply, hang_up
 from mcp_chaos.load.clients.http_connection import HttpConnection
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import McpCall, ToolCall
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -28,7 +28,7 @@ class Chance:
         usual_s: how long a call usually takes.
     """
 
-    operation: Operation
+    operation: McpCall
     random: random.Random
     usual_s: float
 
@@ -126,7 +126,7 @@ async def send_garbage(client: Client, chance: Chance) -> bool:
     """Send what is no JSON-RPC, and ask for a tool that is not there."""
     with suppress(*FAILURES):
         await client.exchange(b'{"jsonrpc": "2.0", "id": ')
-        await client.call(Operation("mcp_chaos_no_such_tool"))
+        await client.call(ToolCall("mcp_chaos_no_such_tool"))
     return False
 
 
@@ -215,7 +215,7 @@ async def never_finish_the_request(client: Client, *, in_body: bool) -> HttpConn
     return connection
 
 
-async def never_read(client: Client, operation: Operation, requests: int) -> HttpConnection:
+async def never_read(client: Client, operation: McpCall, requests: int) -> HttpConnection:
     """Ask for the same again and again on one connection and read nothing; the connection, to be abandoned later."""
     connection = await client.wire.connect(Reply(), receive_bytes=4096)
     connection.pause()

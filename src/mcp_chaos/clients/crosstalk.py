@@ -15,8 +15,8 @@ from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, Wire, hang_up
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Operation
-from mcp_chaos.mcp.dialect import text_of
+from mcp_chaos.mcp import ListCall, McpCall, ToolCall
+from mcp_chaos.mcp.message import text_of
 
 _MAX_TRIALS = 8
 _LEAVE_FRACTION = 0.2
@@ -36,11 +36,11 @@ class Echo:
         template: what the argument is, around the nonce.
     """
 
-    operation: Operation
+    operation: ToolCall
     argument: str = ""
     template: str = "{}"
 
-    def asking(self, nonce: str) -> Operation:
+    def asking(self, nonce: str) -> ToolCall:
         """The call with a nonce."""
         if not self.argument:
             return self.operation
@@ -85,7 +85,7 @@ class CrossTalk:
         )
 
 
-async def find_echo(wire: Wire, tools: Sequence[tuple[Mapping[str, Any], Operation]]) -> Echo | None:
+async def find_echo(wire: Wire, tools: Sequence[tuple[Mapping[str, Any], ToolCall]]) -> Echo | None:
     """A call whose answer tells who asked, found by trying; ``None`` where there is none.
 
     Args:
@@ -109,7 +109,7 @@ async def find_echo(wire: Wire, tools: Sequence[tuple[Mapping[str, Any], Operati
     return None
 
 
-async def _as_echo(client: Client, tool: Mapping[str, Any], operation: Operation) -> Echo | None:
+async def _as_echo(client: Client, tool: Mapping[str, Any], operation: ToolCall) -> Echo | None:
     schema = tool.get("inputSchema")
     properties = schema.get("properties") if isinstance(schema, dict) else None
     for name, kind in (properties or {}).items():
@@ -123,7 +123,7 @@ async def _as_echo(client: Client, tool: Mapping[str, Any], operation: Operation
     return None
 
 
-async def _as_identity(first: Client, second: Client, operation: Operation) -> Echo | None:
+async def _as_identity(first: Client, second: Client, operation: ToolCall) -> Echo | None:
     """Whether the answer is the same within a session and another in another."""
     if first.session_id is None:
         return None
@@ -140,7 +140,7 @@ def _text(answer: Answer) -> str:
     return text_of((answer.message or {}).get("result"))
 
 
-async def cross_talk(wire: Wire, echo: Echo | None, operation: Operation, clients: int, calls: int) -> CrossTalk:
+async def cross_talk(wire: Wire, echo: Echo | None, operation: McpCall, clients: int, calls: int) -> CrossTalk:
     """Let clients ask at the same time and compare each answer with its question.
 
     Args:
@@ -160,7 +160,7 @@ async def cross_talk(wire: Wire, echo: Echo | None, operation: Operation, client
     return found
 
 
-async def _steady_answer(wire: Wire, operation: Operation) -> str | None:
+async def _steady_answer(wire: Wire, operation: McpCall) -> str | None:
     """What a call is answered twice in a row; ``None`` where that differs, so that nothing can be told by it."""
     client = Client(wire, "mcp_chaos-asks-alone")
     try:
@@ -179,7 +179,7 @@ class _Asker:
         self,
         wire: Wire,
         echo: Echo | None,
-        operation: Operation,
+        operation: McpCall,
         number: int,
         nonces: Mapping[int, list[str]],
         found: CrossTalk,
@@ -218,10 +218,10 @@ class _Asker:
                 self._found.texts.append(text)
             _compare(self._found, reason, text, answer, self._expected(nonce, text), self._others)
 
-    def _question(self, nonce: str) -> Operation:
+    def _question(self, nonce: str) -> McpCall:
         if self._echo is not None:
             return self._echo.asking(nonce)
-        return self._operation if self._chances.random() < 0.5 else Operation("", method="tools/list")
+        return self._operation if self._chances.random() < 0.5 else ListCall()
 
     def _expected(self, nonce: str, text: str) -> str:
         """What an answer must carry; the first one to a session itself tells what the others must say."""
@@ -252,7 +252,7 @@ def _compare(found: CrossTalk, reason: Reason, text: str, answer: Answer, expect
         found.example = found.example or text
 
 
-async def _leave(client: Client, operation: Operation) -> None:
+async def _leave(client: Client, operation: McpCall) -> None:
     """Ask, and be gone before the answer."""
     _, request = client.call_request(operation)
     connection = await client.wire.connect(Reply())

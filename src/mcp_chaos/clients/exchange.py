@@ -14,11 +14,9 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
 from mcp_chaos.load.spec import Target
-from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Headers, Message, error_text, parse_message
-
-DIALECTS_OVER_HTTP = ("streamable", "modern", "jsonrpc")
-"""The dialects whose every message is a POST; the others keep a stream of their own."""
+from mcp_chaos.mcp import DIALECTS, DialectError, McpCall
+from mcp_chaos.mcp.dialect import Headers
+from mcp_chaos.mcp.message import Message, error_text, is_answer, parse_message
 
 _SMALL_SEGMENT_BYTES = 536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -77,7 +75,7 @@ class Reply:
         message = parse_message(data)
         if message is not None:
             self.messages.append(message)
-            if "method" not in message:
+            if is_answer(message):
                 self._settle(Answer(head.status, message, head.session_id))
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
@@ -183,13 +181,12 @@ class Client:
         self._last_id += 1
         return self._last_id
 
-    def call_request(self, operation: Operation, call_id: int | None = None) -> tuple[int, bytes]:
+    def call_request(self, operation: McpCall, call_id: int | None = None) -> tuple[int, bytes]:
         """A call as bytes, and its id."""
         call_id = self.next_id() if call_id is None else call_id
-        body = self.dialect.call_body(call_id, self.dialect.params_of(operation))
-        return call_id, self.request(body, self.dialect.headers_of(operation.rpc_method, operation.tool))
+        return call_id, self.request(*self.dialect.ask(call_id, operation))
 
-    async def call(self, operation: Operation) -> tuple[Reason, Answer]:
+    async def call(self, operation: McpCall) -> tuple[Reason, Answer]:
         """Make a call and class its answer.
 
         Raises:
@@ -199,7 +196,7 @@ class Client:
         answer = await self.send(request)
         return self.dialect.judge(call_id, answer.status, answer.message, operation), answer
 
-    async def call_renewed(self, operation: Operation) -> tuple[Reason, Answer]:
+    async def call_renewed(self, operation: McpCall) -> tuple[Reason, Answer]:
         """As :meth:`call`; on a session that has ended (404), it is made again on one that is opened in its place."""
         reason, answer = await self.call(operation)
         if answer.status != 404:

@@ -5,12 +5,12 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.clients.behaviours import BEHAVIOURS
-from mcp_chaos.clients.exchange import DIALECTS_OVER_HTTP, Wire
+from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import McpCall, TransportKind, dialects_over
 
 ALL = "all"
 
@@ -36,10 +36,10 @@ def check_dialect(dialect: str) -> None:
     Raises:
         UsageError: they do not.
     """
-    if dialect not in DIALECTS_OVER_HTTP:
+    spoken = dialects_over(TransportKind.POST)
+    if dialect not in spoken:
         raise UsageError(
-            f"These clients speak {', '.join(DIALECTS_OVER_HTTP)}, and the server is spoken to in '{dialect}'. "
-            "Nothing was changed."
+            f"These clients speak {', '.join(spoken)}, and the server is spoken to in '{dialect}'. Nothing was changed."
         )
 
 
@@ -58,9 +58,7 @@ class ClientFaults:
         self._storm: Storm | None = None
         self.last: StormResult | None = None
 
-    def run(
-        self, wire: Wire, operation: Operation, names: tuple[str, ...], clients: int, for_s: float, seed: int
-    ) -> Any:
+    def run(self, wire: Wire, operation: McpCall, names: tuple[str, ...], clients: int, for_s: float, seed: int) -> Any:
         """Let clients misbehave for ``for_s`` seconds; returns a receipt when they have gone.
 
         Raises:

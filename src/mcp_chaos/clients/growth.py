@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import McpCall
 from mcp_chaos.observe.server_process import ProcessSample
 
 _ROUNDS = 4
@@ -23,7 +23,7 @@ _NOTICEABLE_S = 0.05
 
 
 async def growth_per_session(
-    wire: Wire, operation: Operation, take: Callable[[], ProcessSample | None], sessions: int, limit_s: float
+    wire: Wire, operation: McpCall, take: Callable[[], ProcessSample | None], sessions: int, limit_s: float
 ) -> str:
     """Open and end sessions in rounds; what each of them left behind in every round, in words; empty for nothing.
 
@@ -67,7 +67,7 @@ def _in_ms(times_s: list[float]) -> str:
     return " → ".join(f"{1e3 * time_s:.0f}" for time_s in times_s) + " ms"
 
 
-async def _one(wire: Wire, operation: Operation, places: asyncio.Semaphore) -> float:
+async def _one(wire: Wire, operation: McpCall, places: asyncio.Semaphore) -> float:
     """Open, use and end a session; how long that took, in seconds."""
     async with places:
         client = Client(wire, "mcp_chaos-passes-by")

@@ -16,7 +16,7 @@ from mcp_chaos.clients.behaviours import BEHAVIOURS, Chance, never_finish_the_re
 from mcp_chaos.clients.exchange import FAILURES, Client, Wire
 from mcp_chaos.clients.tally import SessionTally, pace_of
 from mcp_chaos.load.clients.http_connection import HttpConnection
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ListCall, McpCall
 
 MIN_IN_FLIGHT = 10
 """Fewer calls in flight when their clients left prove nothing."""
@@ -73,7 +73,7 @@ class Storm:
         seed: of their choices.
     """
 
-    def __init__(self, wire: Wire, operation: Operation, names: tuple[str, ...], seed: int) -> None:
+    def __init__(self, wire: Wire, operation: McpCall, names: tuple[str, ...], seed: int) -> None:
         self._wire = wire
         self._operation = operation
         self._names = names
@@ -121,9 +121,9 @@ class Storm:
             async with asyncio.timeout(for_s):
                 if number < _HALF_REQUESTS:
                     connection = await never_finish_the_request(client, in_body=number % 2 == 0)
-                elif self._wire.target.dialect != "jsonrpc":
+                elif self._wire.target.lists_tools:
                     await client.open()
-                    connection = await never_read(client, Operation("", method="tools/list"), _UNREAD_REQUESTS)
+                    connection = await never_read(client, ListCall(), _UNREAD_REQUESTS)
                 self.result.held += connection is not None
                 await asyncio.sleep(for_s)
         except FAILURES:

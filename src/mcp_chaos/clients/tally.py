@@ -10,7 +10,7 @@ from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, is_rate_limit, why_failed
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ListCall, McpCall
 
 _EVERY_S = 0.5
 _TRIALS = 3
@@ -53,19 +53,19 @@ class SessionTally:
         made = len(self.served) + len(self.failures)
         return len(self.served) / made if made else 1.0
 
-    async def one(self, wire: Wire, name: str, operation: Operation, *, ends_properly: bool = True) -> bool:
+    async def one(self, wire: Wire, name: str, operation: McpCall, *, ends_properly: bool = True) -> bool:
         """Open a session, list the tools, make a call; whether the server refused it by its rate limit (429)."""
         refused_before = self.rate_limited
         await self._one(wire, name, operation, ends_properly=ends_properly)
         return self.rate_limited > refused_before
 
-    async def _one(self, wire: Wire, name: str, operation: Operation, *, ends_properly: bool) -> None:
+    async def _one(self, wire: Wire, name: str, operation: McpCall, *, ends_properly: bool) -> None:
         client = Client(wire, name)
 
         async def use() -> tuple[Reason, Answer]:
             await client.open()
-            if wire.target.dialect != "jsonrpc":
-                await client.call(Operation("", method="tools/list"))
+            if wire.target.lists_tools:
+                await client.call(ListCall())
             return await client.call(operation)
 
         await self._note(use(), wire.deadline_s)
@@ -73,7 +73,7 @@ class SessionTally:
             with suppress(*FAILURES):
                 await client.close()
 
-    async def again(self, client: Client, operation: Operation) -> bool:
+    async def again(self, client: Client, operation: McpCall) -> bool:
         """Make a call on a session that was used before (404: opened anew); whether it was served, or rate limited."""
         failed_before = len(self.failures)
         await self._note(client.call_renewed(operation), client.wire.deadline_s)
@@ -99,7 +99,7 @@ class SessionTally:
             self.served.append(time.monotonic() - began)
 
 
-async def usual_s(wire: Wire, operation: Operation) -> float:
+async def usual_s(wire: Wire, operation: McpCall) -> float:
     """The median time of a few calls one by one, in seconds; a small guess where none is answered."""
     client, times = Client(wire, "mcp_chaos-trial"), []
     with suppress(*FAILURES):
@@ -125,7 +125,7 @@ class Pace:
     capacity_per_s: float = _LEAST_PER_S
 
 
-async def pace_of(wire: Wire, operation: Operation) -> Pace:
+async def pace_of(wire: Wire, operation: McpCall) -> Pace:
     """Make a few calls at once and see how a server answers them."""
     client = Client(wire, "mcp_chaos-trial")
     times_s: list[float] = []
@@ -144,7 +144,7 @@ async def pace_of(wire: Wire, operation: Operation) -> Pace:
     return Pace(min(times_s), max(_LEAST_PER_S, len(times_s) / max(times_s))) if times_s else Pace()
 
 
-async def fresh_sessions(wire: Wire, operation: Operation, sessions: int) -> SessionTally:
+async def fresh_sessions(wire: Wire, operation: McpCall, sessions: int) -> SessionTally:
     """Open sessions one after the other, as new clients after a disturbance do; a rate limit is waited for."""
     found = SessionTally()
     until = time.monotonic() + _RATE_LIMIT_S

@@ -12,7 +12,7 @@ from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import DIALECTS, ToolCall, TransportKind
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
@@ -89,7 +89,7 @@ def _server(settings: Settings) -> Iterator[Check]:
     url = settings.mcp_url or ""
     name = f"the stdio server {settings.program}" if settings.command else shown(url)
     yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
-    if settings.dialect == "jsonrpc":
+    if not DIALECTS[settings.dialect].lists_tools:
         yield _attempt("call", lambda: _call(settings, []))
         return
     try:
@@ -111,7 +111,7 @@ def _server(settings: Settings) -> Iterator[Check]:
 def _sessions(settings: Settings) -> str:
     with McpClient(settings.mcp_url or "", settings.dialect, _DEADLINE_S) as client:
         client.open()
-        if settings.dialect in ("sse", "websocket"):
+        if DIALECTS[settings.dialect].transport is not TransportKind.POST:
             return "a session lasts as long as its connection"
         return "it keeps sessions" if client.has_session else "it keeps none"
 
@@ -129,14 +129,14 @@ def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
     return f"calls {_chosen(settings).tool}"
 
 
-def _first(settings: Settings, tools: list[dict[str, Any]]) -> Operation:
+def _first(settings: Settings, tools: list[dict[str, Any]]) -> ToolCall:
     """A call that a load would make."""
     workload = settings.workload or (auto_workload(tools)[0] if settings.auto_workload and tools else None)
-    calls = [operation for operation in workload.operations if operation.tool] if workload is not None else []
+    calls = workload.tool_calls if workload is not None else ()
     return calls[0] if calls else _chosen(settings)
 
 
-def _chosen(settings: Settings) -> Operation:
+def _chosen(settings: Settings) -> ToolCall:
     return choose_operation(settings.mcp_url or "", settings.dialect, settings.tool, settings.arguments, _DEADLINE_S)
 
 

@@ -16,7 +16,7 @@ import yaml
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import DIALECTS, ToolCall
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import check_workload, choose_workload
 from mcp_chaos.run.reachable import reachable
@@ -70,8 +70,8 @@ def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) 
         settings = replace(settings, command=_started_above(settings.command, len(where.parts)))
     # The command that the experiments will have is tried where they will be run.
     with _inside(where) if settings.command else nullcontext(), reachable(settings) as there:
-        if there.dialect == "jsonrpc":
-            there = replace(there, auto_workload=False)  # it has no list of tools to choose from
+        if not DIALECTS[there.dialect].lists_tools:
+            there = replace(there, auto_workload=False)  # there is no list of tools to choose from
         workload = choose_workload(there, there.mcp_url or "", said.append)
         check_workload(there, there.mcp_url or "", workload)
         workload = _answered_in_time(workload, there, said)
@@ -160,7 +160,7 @@ def _started_above(command: Sequence[str], levels: int) -> tuple[str, ...]:
 def _answered_in_time(workload: Workload, there: Settings, said: list[str]) -> Workload:
     """The calls that are answered well, and soon enough for a load that waits two seconds for each at the most."""
     good = []
-    for call in workload.operations:
+    for call in workload.tool_calls:
         try:
             check_answers(there.mcp_url or "", there.dialect, call, _DEADLINE_S)
         except TargetError as error:
@@ -252,12 +252,15 @@ def _from_environment(key: str, value: Any) -> str:
 
 
 def _workload(workload: Workload, target: str) -> str:
-    users = [{"name": kind.name, "calls": [_call(call) for call in kind.operations]} for kind in workload.kinds]
+    users = [
+        {"name": kind.name, "calls": [_call(call) for call in kind.operations if isinstance(call, ToolCall)]}
+        for kind in workload.kinds
+    ]
     said = f"# What the load calls on {target}. `expect: text` under a call checks that its answer has that text.\n"
     return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _call(operation: Operation) -> dict[str, Any]:
+def _call(operation: ToolCall) -> dict[str, Any]:
     return {"tool": operation.tool, "arguments": dict(operation.arguments), "weight": operation.weight}
 
 

@@ -23,10 +23,10 @@ from mcp_chaos.config.tls import ca_problems
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history import strict_json
 from mcp_chaos.machine.spelling import misspelt_variables
+from mcp_chaos.mcp import DIALECTS, dialect_of_path
 from mcp_chaos.workload.file import AUTO, names_of, read_workload
 from mcp_chaos.workload.workload import Workload
 
-_DIALECTS = ("streamable", "modern", "sse", "websocket", "jsonrpc")
 _MAX_SEED_DIGITS = 18
 _MAX_SHOWN = 80
 _STDIO_DIALECTS = ("streamable", "modern")
@@ -39,7 +39,7 @@ KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
     "mcp_command": "the command of your own stdio server, in place of mcp_url",
     "mcp_server_pid": "the process of your own server, if it may be paused and killed",
-    "mcp_dialect": "streamable, modern, sse, websocket, jsonrpc, or auto",
+    "mcp_dialect": f"{', '.join(DIALECTS)}, or auto",
     "mcp_tool": "the tool to call on your own server",
     "mcp_arguments": "its arguments, JSON",
     "mcp_workload": "what the load calls: built-in workloads or files, with commas; or auto",
@@ -141,8 +141,8 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     for key in ("mcp_url", "toxiproxy_url"):
         problems += url_problems(key.upper(), given[key], allowed, production) if given[key] else []
     dialect = given["mcp_dialect"] or AUTO
-    if dialect not in (*_DIALECTS, AUTO):
-        problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(_DIALECTS)} and auto")
+    if dialect not in (*DIALECTS, AUTO):
+        problems.append(f"MCP_DIALECT: there is no {dialect!r}; there are {', '.join(DIALECTS)} and auto")
     workload = _workload(given, problems)
     command = _command(given, problems)
     pid = _server_pid(given, problems)
@@ -297,7 +297,7 @@ def guess_dialect(url: str, command: tuple[str, ...]) -> str:
         return AUTO
     if not url:
         return "streamable"  # the embedded server speaks both eras; most clients are of this one
-    return "jsonrpc" if urlsplit(url).path.endswith("/tools/call") else AUTO
+    return dialect_of_path(urlsplit(url).path) or AUTO
 
 
 def _arguments(text: str, problems: list[str]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mcp_chaos.clients.exchange import DIALECTS_OVER_HTTP
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError
+from mcp_chaos.mcp import TransportKind, dialects_over
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.run.choice import DEADLINE_S
 from mcp_chaos.toolkit.preflight import EXTENSION, NEEDS
@@ -25,9 +25,10 @@ def _lacks_posts(settings: Settings) -> str:
             dialect = find_dialect(settings.mcp_url, DEADLINE_S)
         except TargetError:
             return ""  # the run says what is wrong with it
-    if dialect in (*DIALECTS_OVER_HTTP, AUTO):
+    spoken = dialects_over(TransportKind.POST)
+    if dialect in (*spoken, AUTO):
         return ""
-    return f"its clients speak {', '.join(DIALECTS_OVER_HTTP)}, and this server is spoken to in '{dialect}'"
+    return f"its clients speak {', '.join(spoken)}, and this server is spoken to in '{dialect}'"
 
 
 _LACKS: dict[str, Callable[[Settings], str]] = dict(zip(NEEDS, (_lacks_backend_proxy, _lacks_posts), strict=True))

@@ -199,12 +199,9 @@ class Engine:
             while self._numbers <= wanted:
                 kind = next(self._kinds)
                 self._numbers += 1
-            made = self._kind_of_user(kind)
-            self._users.append(made(self, wanted, self._choices[kind]))
+            made, dialect = client_of(self.target.dialect, websocket=self.workload.kinds[kind].websocket)
+            self._users.append(made(self, wanted, self._choices[kind], dialect))
         return self._users[number]
-
-    def _kind_of_user(self, kind: int) -> type[User]:
-        return client_of(self.target.dialect, websocket=self.workload.kinds[kind].websocket)
 
     def ended(self, user: User, done_ns: int) -> None:
         """A user's call ended: its next one, now or when it has thought, or one user less to wait for."""
@@ -246,8 +243,8 @@ class Engine:
         now_ns = self.now_ns()
         earliest_ns = now_ns + self._deadline_ns
         for user in self._users:
-            if user.calling:
-                due = user.intended_ns + self._deadline_ns
+            if user.call.is_under_way:
+                due = user.call.intended_ns + self._deadline_ns
                 if due <= now_ns:
                     user.expire()
                 elif due < earliest_ns:
@@ -279,7 +276,7 @@ class Engine:
                 self.credential_headers = await asyncio.to_thread(credential_headers)
                 self.credentials = header_lines(self.credential_headers)
                 for user in self._users:
-                    user.forget_head()
+                    user.requests.forget_head()
 
     async def close(self) -> None:
         """End all sessions and connections."""

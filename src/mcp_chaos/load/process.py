@@ -17,9 +17,9 @@ from mcp_chaos.load.shapes import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import Child, last_lines
+from mcp_chaos.mcp import TransportKind, dialects_over
 from mcp_chaos.verdict.measure import Figures, figures
 
-LOCUST_DIALECTS = ("streamable", "modern", "jsonrpc")
 """Those that Locust's users speak; those of a workload with ``websocket`` open one besides."""
 
 _START_TIMEOUT_S = 15.0
@@ -148,9 +148,10 @@ def _check_locust(target: Target) -> None:
             "Locust reaches a server over TLS by its own name only, not through a proxy. Use another load, "
             "or locust -f by itself. No load was started."
         )
-    if target.dialect not in LOCUST_DIALECTS:
+    spoken = dialects_over(TransportKind.POST)
+    if target.dialect not in spoken:
         raise PartError(
-            f"Locust's users do not speak the dialect '{target.dialect}', only {', '.join(LOCUST_DIALECTS)}. "
+            f"Locust's users do not speak the dialect '{target.dialect}', only {', '.join(spoken)}. "
             "Use another load. No load was started."
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from mcp_chaos.history.calls import Lane
 from mcp_chaos.load.checks import make_shape
 from mcp_chaos.load.shape import Shape
+from mcp_chaos.mcp import DIALECTS
 from mcp_chaos.workload.workload import Workload
 
 
@@ -30,6 +31,11 @@ class Target:
     dialect: str
     websocket_path: str = "/ws"
     tls: bool = False
+
+    @property
+    def lists_tools(self) -> bool:
+        """Whether the server can be asked which tools it has."""
+        return DIALECTS[self.dialect].lists_tools
 
     @property
     def server_name(self) -> str:

@@ -1,17 +1,14 @@
-"""What every dialect has in common: operations, the state of a session, and how an answer is classed."""
+"""What every dialect has in common: the state of a session, how a call is asked, and how its answer is classed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.machine.printable import printable
+from mcp_chaos.mcp.message import Message, is_answer_to, text_of
+from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, ToolCall
 
 Headers = list[tuple[str, str]]
-Message = dict[str, Any]
 
 _MAY_HAVE_HAPPENED = frozenset({500, 502, 504})
 
@@ -29,57 +26,60 @@ class DialectError(Exception):
         super().__init__(text)
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One call that a load may make: of a tool, a list that the server gives, or a page that is read beside MCP.
+ANY_CALL = ToolCall("")
+"""Stands for any call of a tool, where only the form of its answer matters."""
+
+
+class Asked(NamedTuple):
+    """A call as a message.
 
     Args:
-        tool: the name of the tool; empty for anything else.
-        arguments: what it is given, JSON.
-        weight: how often it is chosen, relative to the others.
-        expect: a text that a good answer contains; empty when any will do.
-        page: the path of a page such as ``/health``, read with GET; empty for anything else.
-        says_something: whether a good answer has a text at all; an empty one is then not good.
-        method: a JSON-RPC method without arguments such as ``tools/list``; empty for anything else.
-        offers: the names that a good list of tools has; empty where any will do.
+        body: the JSON-RPC request.
+        headers: that it has besides those of every request.
     """
 
-    tool: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    weight: float = 1.0
-    expect: str = ""
-    page: str = ""
-    method: str = ""
-    says_something: bool = False
-    offers: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What it is called in reports."""
-        return f"GET {self.page}" if self.page else self.method or self.tool
-
-    @property
-    def rpc_method(self) -> str:
-        """The JSON-RPC method of a call that is no page."""
-        return self.method or "tools/call"
+    body: bytes
+    headers: Headers
 
 
-ANY_CALL = Operation("")
-"""Stands for any call of a tool, where only the form of its answer matters."""
+class TransportKind(Enum):
+    """How the messages of a dialect travel."""
+
+    POST = "each message is a POST, and its answer the response"
+    SSE = "each message is a POST, and its answer an event of a stream that was opened first"
+    WEBSOCKET = "each message is a frame"
+
+
+DIALECTS: dict[str, "type[Dialect]"] = {}
+"""Every dialect by the name a person gives it."""
 
 
 class Dialect(ABC):
     """One client's side of a conversation: a state machine that is told what arrived and says what to send.
 
-    Every request is a POST of :meth:`headers` and a body to the server's path, but for :meth:`closing`.
+    A subclass with a name is registered in :data:`DIALECTS`; settings, loads, the observer and Locust then know it.
 
     Args:
         client_id: who is speaking; servers that limit rates per client go by it.
     """
 
-    name: str
-    renews_sessions = False
-    """Whether HTTP 404 for a session asks for a new one, on which the call is made again."""
+    name: ClassVar[str]
+    transport: ClassVar[TransportKind] = TransportKind.POST
+    embedded_path: ClassVar[str] = "/mcp"
+    """Where the embedded server speaks it; over WebSockets that is a setting."""
+
+    known_by_path: ClassVar[str] = ""
+    """How the path of a server ends that is known to speak it without being asked; empty where none is."""
+
+    lists_tools: ClassVar[bool] = True
+    """Whether a server can be asked which tools it has."""
+
+    renews_sessions: ClassVar[bool] = False
+    """Whether a session that is lost may be followed by another one, see :meth:`renews_after`."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls):
+            DIALECTS[cls.name] = cls
 
     def __init__(self, client_id: str = "mcp_chaos") -> None:
         self.client_id = client_id
@@ -89,7 +89,7 @@ class Dialect(ABC):
     def headers(self) -> Headers:
         """The headers of the next request. They change only when ``headers_version`` does."""
 
-    def headers_of(self, method: str, name: str = "") -> Headers:
+    def headers_of(self, method: str, tool: str = "") -> Headers:
         """Headers that a request has besides, for what it asks: a JSON-RPC method, and the name of a tool."""
         return []
 
@@ -110,8 +110,8 @@ class Dialect(ABC):
         return True
 
     @abstractmethod
-    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
-        """The JSON-RPC method and its params, encoded once per operation and client."""
+    def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
+        """The JSON-RPC method and its params, encoded once per call and client."""
 
     def list_params(self) -> bytes:
         """The params of ``tools/list``."""
@@ -143,7 +143,15 @@ class Dialect(ABC):
         method, params = encoded
         return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (call_id, method, params)
 
-    def judge(self, call_id: int, status: int, message: Message | None, operation: Operation = ANY_CALL) -> Reason:
+    def call_headers(self, call: McpCall) -> Headers:
+        """The headers that a call has besides those of every request."""
+        return self.headers_of(call.method, call.tool if isinstance(call, ToolCall) else "")
+
+    def ask(self, call_id: int, call: McpCall) -> Asked:
+        """A call as a message; :meth:`judge` classes what is answered to it."""
+        return Asked(self.call_body(call_id, self.params_of(call)), self.call_headers(call))
+
+    def judge(self, call_id: int, status: int, message: Message | None, call: McpCall = ANY_CALL) -> Reason:
         """Class an answer: transport status first, then JSON-RPC, then the tool's own word, then what it says.
 
         A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
@@ -156,17 +164,24 @@ class Dialect(ABC):
         if "error" in message:
             return Reason.RPC_ERROR
         result = message.get("result")
-        reason = judge_list(result, operation) if operation.method else self.judge_result(result)
-        if operation.says_something and reason is Reason.OK and not text_of(result).strip():
-            return Reason.WRONG_CONTENT
-        expect = operation.expect
+        if isinstance(call, ListCall):
+            reason = judge_list(result, call)
+        else:
+            reason = self.judge_result(result)
+            if call.says_something and reason is Reason.OK and not text_of(result).strip():
+                return Reason.WRONG_CONTENT
+        expect = call.expect
         return Reason.WRONG_CONTENT if expect and reason is Reason.OK and expect not in text_of(result) else reason
 
-    def judge_page(self, status: int, body: bytes, expect: str = "") -> Reason:
-        """Class the answer to a GET of a page, which knows nothing of a session."""
+    def renews_after(self, status: int) -> bool:
+        """Whether a call whose session is lost is made again on a new one, once; the specification wants it for 404."""
+        return status == 404 and self.renews_sessions
+
+    def judge_get(self, status: int, body: bytes, request: GetRequest) -> Reason:
+        """Class the answer to a GET request, which knows nothing of a session."""
         if status != 200:
             return Dialect.judge_status(self, status, None)
-        return Reason.OK if expect.encode() in body else Reason.WRONG_CONTENT
+        return Reason.OK if request.expect.encode() in body else Reason.WRONG_CONTENT
 
     def judge_status(self, status: int, message: Message | None) -> Reason:
         """Class an HTTP status that is not 200."""
@@ -181,52 +196,32 @@ class Dialect(ABC):
         """Class the ``result`` of a JSON-RPC response."""
 
 
-def judge_list(result: Any, operation: Operation) -> Reason:
+def dialects_over(transport: TransportKind) -> tuple[str, ...]:
+    """The names of the dialects whose messages travel so."""
+    return tuple(name for name, dialect in DIALECTS.items() if dialect.transport is transport)
+
+
+def dialect_of_path(path: str) -> str | None:
+    """The name of the dialect that a server speaks at a path, where the path alone tells."""
+    known = (
+        name for name, dialect in DIALECTS.items() if dialect.known_by_path and path.endswith(dialect.known_by_path)
+    )
+    return next(known, None)
+
+
+def judge_list(result: Any, call: ListCall) -> Reason:
     """Class the result of a method that lists something: an object; of ``tools/list``, one that names the tools.
 
     Only the first page is asked for: where there are more, it has to have some of the names, else all of them.
     """
     if not isinstance(result, dict):
         return Reason.WRONG_ANSWER
-    if operation.method != "tools/list":
+    if call.method != "tools/list":
         return Reason.OK
     tools = result.get("tools")
     if not isinstance(tools, list):
         return Reason.WRONG_ANSWER
     names = {str(tool.get("name")) for tool in tools if isinstance(tool, dict)}
-    missing = [name for name in operation.offers if name not in names]
-    few_enough = len(missing) < len(operation.offers) if result.get("nextCursor") else not missing
-    return Reason.OK if few_enough or not operation.offers else Reason.WRONG_CONTENT
-
-
-def parse_message(data: bytes) -> Message | None:
-    """A JSON-RPC message, or ``None`` where there is none: not JSON, not UTF-8, not an object."""
-    try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return message if isinstance(message, dict) else None
-
-
-def is_answer_to(call_id: int, message: Message) -> bool:
-    """Whether a message is a JSON-RPC response with this id; JSON's ``true`` and ``1.0`` are not 1."""
-    found = message.get("id")
-    return type(found) is int and found == call_id and message.get("jsonrpc") == "2.0"
-
-
-def text_of(result: Any) -> str:
-    """All that a result says: the text of its content and what is structured; a result of any other form as JSON."""
-    content = result.get("content") if isinstance(result, dict) else None
-    if not isinstance(content, list):
-        return orjson.dumps(result).decode()
-    said = [str(part["text"]) for part in content if isinstance(part, dict) and "text" in part]
-    if "structuredContent" in result:
-        said.append(orjson.dumps(result["structuredContent"]).decode())
-    return "\n".join(said)
-
-
-def error_text(message: Message | None) -> str:
-    """What a JSON-RPC error says, shortened and fit for a terminal; empty when it says nothing."""
-    error = (message or {}).get("error")
-    text = error.get("message", "") if isinstance(error, dict) else error or ""
-    return printable(str(text))[:200]
+    missing = [name for name in call.offers if name not in names]
+    few_enough = len(missing) < len(call.offers) if result.get("nextCursor") else not missing
+    return Reason.OK if few_enough or not call.offers else Reason.WRONG_CONTENT

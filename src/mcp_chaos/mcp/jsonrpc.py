@@ -8,13 +8,18 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import Dialect, Headers, Message, Operation
+from mcp_chaos.mcp.dialect import Dialect, Headers
+from mcp_chaos.mcp.message import Message
+from mcp_chaos.mcp.operation import ListCall, McpCall
 
 
 class JsonRpc(Dialect):
     """The specification's dialect."""
 
     name = "jsonrpc"
+    embedded_path = "/mcp/tools/call"
+    known_by_path = "/tools/call"
+    lists_tools = False
 
     def headers(self) -> Headers:
         """JSON both ways."""
@@ -27,10 +32,10 @@ class JsonRpc(Dialect):
     def opened(self, status: int, session_id: str | None, message: Message | None) -> None:
         """No handshake, so nothing to take in."""
 
-    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
+    def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
         """The tool as method, the client's id among its arguments."""
-        params = {"_client_id": self.client_id, **operation.arguments}
-        return orjson.dumps(operation.tool), orjson.dumps(params)
+        arguments = {} if isinstance(call, ListCall) else call.arguments
+        return orjson.dumps(call.name), orjson.dumps({"_client_id": self.client_id, **arguments})
 
     def judge_result(self, result: Any) -> Reason:
         """Any result but null is an answer; ``isError`` is honoured where a server sends it."""

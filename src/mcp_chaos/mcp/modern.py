@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import Dialect, Headers, Message, Operation
+from mcp_chaos.mcp.dialect import Dialect, Headers
+from mcp_chaos.mcp.message import Message
+from mcp_chaos.mcp.operation import ListCall, McpCall
 from mcp_chaos.mcp.streamable import judge_tool_result
 
 PROTOCOL_VERSION = "2026-07-28"
@@ -40,9 +42,9 @@ class Modern(Dialect):
             ("MCP-Protocol-Version", PROTOCOL_VERSION),
         ]
 
-    def headers_of(self, method: str, name: str = "") -> Headers:
+    def headers_of(self, method: str, tool: str = "") -> Headers:
         """The method, and what it is about."""
-        return [("Mcp-Method", method), *([("Mcp-Name", header_value(name))] if name else [])]
+        return [("Mcp-Method", method), *([("Mcp-Name", header_value(tool))] if tool else [])]
 
     def opening(self) -> bytes | None:
         """No handshake."""
@@ -51,11 +53,11 @@ class Modern(Dialect):
     def opened(self, status: int, session_id: str | None, message: Message | None) -> None:
         """No handshake, so nothing to take in."""
 
-    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
+    def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
         """``tools/call`` with name, arguments and envelope, or a method that has the envelope only."""
-        if operation.method:
-            return orjson.dumps(operation.method), self.list_params()
-        params = {"name": operation.tool, "arguments": operation.arguments, "_meta": self._meta}
+        if isinstance(call, ListCall):
+            return orjson.dumps(call.method), self.list_params()
+        params = {"name": call.tool, "arguments": call.arguments, "_meta": self._meta}
         return b'"tools/call"', orjson.dumps(params)
 
     def list_params(self) -> bytes:

@@ -9,7 +9,8 @@ Source: modelcontextprotocol.io, specification 2024-11-05, basic/transports, "HT
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import DialectError, Headers, Message
+from mcp_chaos.mcp.dialect import DialectError, Headers, TransportKind
+from mcp_chaos.mcp.message import Message
 from mcp_chaos.mcp.streamable import State, Streamable
 
 
@@ -17,6 +18,7 @@ class Sse(Streamable):
     """The transport of the first version."""
 
     name = "sse"
+    transport = TransportKind.SSE
     renews_sessions = False
     proposed_version = "2024-11-05"
     spoken_versions = (*Streamable.spoken_versions, "2024-11-05")

@@ -15,7 +15,9 @@ from typing import Any
 import orjson
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers, Message, Operation, error_text, is_answer_to
+from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers
+from mcp_chaos.mcp.message import Message, error_text, is_answer, is_answer_to
+from mcp_chaos.mcp.operation import ListCall, McpCall
 
 PROTOCOL_VERSION = "2025-11-25"
 SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
@@ -74,11 +76,11 @@ class Streamable(Dialect):
             self.forget()
             raise DialectError(reason, self._refusal("initialized", status, message))
 
-    def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
+    def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
         """``tools/call`` with name and arguments, or a method that has none."""
-        if operation.method:
-            return orjson.dumps(operation.method), self.list_params()
-        return b'"tools/call"', orjson.dumps({"name": operation.tool, "arguments": operation.arguments})
+        if isinstance(call, ListCall):
+            return orjson.dumps(call.method), self.list_params()
+        return b'"tools/call"', orjson.dumps({"name": call.tool, "arguments": call.arguments})
 
     def cancellation(self, call_id: int) -> bytes | None:
         """The notification: to hang up is not to cancel in this era, and the server would work on for nobody."""
@@ -89,7 +91,7 @@ class Streamable(Dialect):
 
     def reply(self, message: Message) -> bytes | None:
         """A ping is answered, as it must be; for anything else there is no such method in this client."""
-        if "method" not in message or not isinstance(message.get("id"), int | str):
+        if is_answer(message) or not isinstance(message.get("id"), int | str):
             return None
         said = {"result": {}} if message["method"] == "ping" else {"error": _NO_SUCH_METHOD}
         return orjson.dumps({"jsonrpc": "2.0", "id": message["id"], **said})

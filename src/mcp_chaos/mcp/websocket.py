@@ -6,7 +6,7 @@ Source: the WebSocket transport of the Python SDK 1.x (``mcp.server.websocket``)
 has none.
 """
 
-from mcp_chaos.mcp.dialect import Headers
+from mcp_chaos.mcp.dialect import Headers, TransportKind
 from mcp_chaos.mcp.streamable import State, Streamable
 
 SUBPROTOCOL = "mcp"
@@ -16,6 +16,7 @@ class WebSocket(Streamable):
     """The WebSocket transport."""
 
     name = "websocket"
+    transport = TransportKind.WEBSOCKET
     renews_sessions = False
 
     def headers(self) -> Headers:

@@ -8,9 +8,9 @@ from urllib.parse import urljoin, urlsplit
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import CA_FILE
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp.dialect import Message, error_text
+from mcp_chaos.mcp.message import EVENT_STREAM, JSON, Message, error_text
 
-_MCP_KINDS = ("application/json", "text/event-stream", "")
+_MCP_KINDS = (JSON, EVENT_STREAM, "")
 _DESCRIPTION = re.compile(r'error_description="([^"]{1,200})"')
 
 _HTTP_2 = ("no application protocol", "illegal request line")

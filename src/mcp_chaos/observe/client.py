@@ -13,7 +13,7 @@ import orjson
 from mcp_chaos.config.credentials import redacted
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import DIALECTS, DialectError, Operation
+from mcp_chaos.mcp import DIALECTS, DialectError, McpCall
 from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.observe.advice import Answer, advice, describe, network_advice, shown
 from mcp_chaos.observe.transport import transport_for
@@ -94,15 +94,14 @@ class McpClient:
         """Whether the server gave a session that is to be ended."""
         return self._dialect.closing()
 
-    def call(self, operation: Operation) -> Reason:
+    def call(self, operation: McpCall) -> Reason:
         """Call a tool and class the answer.
 
         Raises:
             TargetError: the server is not there, or did not answer in time.
         """
         self._last_id += 1
-        body = self._dialect.call_body(self._last_id, self._dialect.params_of(operation))
-        answer = self._exchange("POST", body, self._dialect.headers_of(operation.rpc_method, operation.tool))
+        answer = self._exchange("POST", *self._dialect.ask(self._last_id, operation))
         return self._dialect.judge(self._last_id, answer.status, answer.message, operation)
 
     def discover(self) -> dict[str, Any] | Refusal:

@@ -12,7 +12,7 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import DIALECTS, McpCall, ToolCall
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.advice import REPLICAS
 from mcp_chaos.observe.client import McpClient
@@ -63,7 +63,7 @@ def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]
         return client.list_tools()
 
 
-def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any], deadline_s: float) -> Operation:
+def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any], deadline_s: float) -> ToolCall:
     """Which call to make: the one named, else list_databases, else the first read-only tool that needs no argument.
 
     Args:
@@ -76,18 +76,18 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
     Raises:
         TargetError: the server does not answer, does not offer the tool, or offers none that can be chosen.
     """
-    if dialect == "jsonrpc":
-        return Operation(tool or "list_databases", arguments)
+    if not DIALECTS[dialect].lists_tools:
+        return ToolCall(tool or "list_databases", arguments)
     tools = list_tools(url, dialect, deadline_s)
     if tool:
         check_offered(url, tools, [tool], "MCP_TOOL")
-        return Operation(tool, arguments)
+        return ToolCall(tool, arguments)
     names = [printable(str(offered.get("name"))) for offered in tools]
     if "list_databases" in names:
-        return Operation("list_databases", {})
+        return ToolCall("list_databases", {})
     for offered in tools:
         if is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
-            return Operation(str(offered["name"]), {})
+            return ToolCall(str(offered["name"]), {})
     raise TargetError(
         f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'}). "
         "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS; or set MCP_WORKLOAD=auto."
@@ -110,7 +110,7 @@ def check_offered(url: str, tools: Sequence[dict[str, Any]], wanted: Iterable[st
 
 
 def check_answers(
-    url: str, dialect: str, operation: Operation, deadline_s: float, host_header: str | None = None
+    url: str, dialect: str, operation: McpCall, deadline_s: float, host_header: str | None = None
 ) -> None:
     """Open a fresh session and make a real call.
 
@@ -122,7 +122,7 @@ def check_answers(
         reason = client.call(operation)
     if reason is not Reason.OK:
         what = f"{reason.title}{f' ({REPLICAS})' if reason is Reason.SESSION_LOST else ''}"
-        raise TargetError(f"{url} answered the call of '{operation.tool}' with {what}.")
+        raise TargetError(f"{url} answered the call of '{operation.name}' with {what}.")
 
 
 def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:

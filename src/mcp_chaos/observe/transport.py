@@ -14,9 +14,10 @@ from websockets.typing import Subprotocol
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import client_context, context_for
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Dialect, DialectError
-from mcp_chaos.mcp.dialect import Headers, Message, parse_message
+from mcp_chaos.mcp import Dialect, DialectError, TransportKind
+from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.mcp.message import EVENT_STREAM, JSON, Message, first_answer, is_answer, media_type, parse_message
 from mcp_chaos.mcp.sse import endpoint_path
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 from mcp_chaos.observe.advice import Answer
@@ -102,7 +103,7 @@ class SseTransport(HttpTransport):
             posted = await _answer(response)
         if not answered or not 200 <= posted.status < 300:
             return posted
-        return Answer(200, await self._message(), "application/json")
+        return Answer(200, await self._message(), JSON)
 
     async def is_offered(self) -> bool:
         """Whether a server begins a stream as this transport has it."""
@@ -115,10 +116,8 @@ class SseTransport(HttpTransport):
 
     async def _open(self) -> Answer | None:
         """Open the stream; what was said in its place, if something was."""
-        response = await self._stack.enter_async_context(
-            self.request("GET", self.url, b"", [("Accept", "text/event-stream")])
-        )
-        if response.status_code != 200 or _kind(response) != "text/event-stream":
+        response = await self._stack.enter_async_context(self.request("GET", self.url, b"", [("Accept", EVENT_STREAM)]))
+        if response.status_code != 200 or _kind(response) != EVENT_STREAM:
             return await _answer(response)
         self._events = _events(response)
         where = urlsplit(self.url)
@@ -130,8 +129,8 @@ class SseTransport(HttpTransport):
     async def _message(self) -> Message:
         assert self._events is not None
         async for data in self._events:
-            message = parse_message(data)
-            if message is not None and "method" not in message:
+            message = first_answer([data])
+            if message is not None:
                 return message
         raise httpx.RemoteProtocolError("it ended the stream of its answers")
 
@@ -166,11 +165,11 @@ class WebSocketTransport:
             await self._socket.send(body, text=True)
             if (parse_message(body) or {}).get("id") is None:
                 return _ACCEPTED
-            return Answer(200, await self._message(self._socket), "application/json")
+            return Answer(200, await self._message(self._socket), JSON)
         except InvalidStatus as refused:
             response = refused.response
             headers = {name.lower(): value for name, value in response.headers.raw_items()}
-            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            kind = media_type(headers.get("content-type", ""))
             return Answer(response.status_code, None, kind, headers=headers)
         except (InvalidHandshake, WebSocketException) as error:
             raise httpx.RemoteProtocolError(str(error)) from None
@@ -200,15 +199,19 @@ class WebSocketTransport:
     async def _message(self, socket: ClientConnection) -> Message | None:
         async for frame in socket:
             message = parse_message(frame.encode() if isinstance(frame, str) else frame)
-            if message is None or "method" not in message:
+            if message is None or is_answer(message):
                 return message
         raise httpx.RemoteProtocolError("it closed the connection")
 
 
 def transport_for(dialect: Dialect, url: str, host_header: str | None) -> Transport:
     """The transport of a dialect."""
-    made: dict[str, type[Transport]] = {"sse": SseTransport, "websocket": WebSocketTransport}
-    return made.get(dialect.name, HttpTransport)(url, dialect, host_header)
+    made: dict[TransportKind, type[Transport]] = {
+        TransportKind.POST: HttpTransport,
+        TransportKind.SSE: SseTransport,
+        TransportKind.WEBSOCKET: WebSocketTransport,
+    }
+    return made[dialect.transport](url, dialect, host_header)
 
 
 def server_name(host_header: str | None) -> dict[str, str]:
@@ -226,15 +229,15 @@ async def _answer(response: httpx.Response) -> Answer:
 
 
 def _kind(response: httpx.Response) -> str:
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    return media_type(str(response.headers.get("content-type", "")))
 
 
 async def _message(response: httpx.Response) -> Message | None:
     """The JSON-RPC response, from a body or from a stream."""
     kind = _kind(response)
-    if kind == "text/event-stream":
+    if kind == EVENT_STREAM:
         return await _message_of_stream(response)
-    if kind != "application/json":
+    if kind != JSON:
         return None
     body = b""
     async for chunk in response.aiter_bytes():
@@ -246,8 +249,8 @@ async def _message_of_stream(response: httpx.Response) -> Message | None:
     """The answer on a stream, which is given a moment to end so that the connection can be used again."""
     events = _events(response)
     async for data in events:
-        message = parse_message(data)
-        if message is not None and "method" not in message:
+        message = first_answer([data])
+        if message is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STREAM_END_S):
                     async for _ in events:

@@ -8,7 +8,7 @@ from typing import Any
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import DIALECTS, ListCall, Operation, ToolCall
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
 from mcp_chaos.workload.auto import auto_workload
@@ -38,8 +38,8 @@ def choose_workload(settings: Settings, url: str, say: Callable[[str], None]) ->
         return Workload.of(
             choose_operation(url, settings.dialect, settings.tool, settings.arguments, DEADLINE_S),
         )
-    if settings.dialect == "jsonrpc":
-        raise UsageError("MCP_WORKLOAD=auto: the dialect 'jsonrpc' has no list of tools to choose from.")
+    if not DIALECTS[settings.dialect].lists_tools:
+        raise UsageError(f"MCP_WORKLOAD=auto: the dialect '{settings.dialect}' has no list of tools to choose from.")
     workload, left_out = auto_workload(list_tools(url, settings.dialect, DEADLINE_S))
     for sentence in left_out:
         say(f"Not called: {sentence}")
@@ -56,10 +56,10 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> Workload
         TargetError: it does not answer, or offers not all of them.
         UsageError: a tool may change something, and nobody has allowed it by name.
     """
-    if settings.dialect == "jsonrpc":
-        methods = sorted({operation.method for operation in workload.operations} - {""})
+    if not DIALECTS[settings.dialect].lists_tools:
+        methods = sorted({call.method for call in workload.operations if isinstance(call, ListCall)})
         if methods:
-            raise UsageError(f"The dialect 'jsonrpc' has no {', '.join(methods)}. Nothing was started.")
+            raise UsageError(f"The dialect '{settings.dialect}' has no {', '.join(methods)}. Nothing was started.")
         known, checked = set(_SPECIFIED_TOOLS), workload
     else:
         offered = list_tools(url, settings.dialect, DEADLINE_S)
@@ -79,26 +79,29 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> Workload
 def _knowing(workload: Workload, offered: Iterable[Mapping[str, Any]]) -> Workload:
     """A workload whose calls of ``tools/list`` know what is offered."""
     names = tuple(str(tool.get("name")) for tool in offered)
-    kinds = [
-        replace(kind, operations=tuple(replace(o, offers=names) if o.method == _LIST else o for o in kind.operations))
-        for kind in workload.kinds
-    ]
+    kinds = [replace(kind, operations=tuple(_offering(names, o) for o in kind.operations)) for kind in workload.kinds]
     return Workload(tuple(kinds))
 
 
-def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any], Operation]]:
+def _offering(names: tuple[str, ...], operation: Operation) -> Operation:
+    if isinstance(operation, ListCall) and operation.method == _LIST:
+        return replace(operation, offers=names)
+    return operation
+
+
+def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any], ToolCall]]:
     """The tools that may be called (those that only read, and those that were allowed), each with a call of it.
 
     Raises:
         TargetError: the server does not list its tools.
     """
-    found: list[tuple[Mapping[str, Any], Operation]] = []
+    found: list[tuple[Mapping[str, Any], ToolCall]] = []
     for tool in list_tools(url, settings.dialect, DEADLINE_S):
         name = str(tool.get("name"))
         if is_read_only(tool) or {name, "*"} & settings.allowed_tools:
             with suppress(TargetError):  # its arguments cannot be made from its schema
                 workload, _ = auto_workload([{**tool, "annotations": {"readOnlyHint": True}}])
-                found.append((tool, workload.operations[0]))
+                found.append((tool, workload.tool_calls[0]))
     return found
 
 

@@ -27,7 +27,7 @@ from mcp_chaos.load.spec import Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.machine.parts import LOOPBACK, Part
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import DIALECTS, Dialect, GetRequest, McpCall, ToolCall, TransportKind
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
@@ -70,7 +70,7 @@ class Environment:
     ways: dict[str, Route] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     workload: Workload = field(default_factory=lambda: read_workload(DEFAULT))
-    operation: Operation = field(default_factory=lambda: Operation("list_databases"))
+    operation: McpCall = field(default_factory=lambda: ToolCall("list_databases"))
     toxiproxy_version: str = ""
     _own: Address = ("", 0)
     _proxies: Proxies | None = None
@@ -129,9 +129,15 @@ class Environment:
         if not self.settings.embedded:
             where = urlsplit(self.settings.mcp_url or "")
             return (where.path or "/") + (f"?{where.query}" if where.query else "")
-        return {"jsonrpc": "/mcp/tools/call", "websocket": self.settings.websocket_path}.get(
-            self.settings.dialect, "/mcp"
-        )
+        return self.settings.websocket_path if self._over_websocket else self._dialect.embedded_path
+
+    @property
+    def _dialect(self) -> type[Dialect]:
+        return DIALECTS[self.settings.dialect]
+
+    @property
+    def _over_websocket(self) -> bool:
+        return self._dialect.transport is TransportKind.WEBSOCKET
 
     @property
     def _target_name(self) -> str:
@@ -161,7 +167,7 @@ class Environment:
         """Where a load of a lane goes."""
         host, port = self.address(lane)
         settings = self.settings
-        websocket_path = self.path if settings.dialect == "websocket" else settings.websocket_path
+        websocket_path = self.path if self._over_websocket else settings.websocket_path
         return Target(host, port, self.host_header, self.path, settings.dialect, websocket_path, tls=settings.tls)
 
     @property
@@ -169,13 +175,13 @@ class Environment:
         """The server itself, without a proxy before it."""
         return replace(self.target(Lane.CONTROL), connect_host=self._own[0], connect_port=self._own[1])
 
-    def callable_tools(self) -> list[tuple[Mapping[str, Any], Operation]]:
+    def callable_tools(self) -> list[tuple[Mapping[str, Any], ToolCall]]:
         """The tools that may be called, each with a call of it whose arguments come from its schema.
 
         Raises:
             TargetError: the server does not list its tools.
         """
-        if self.settings.dialect == "jsonrpc":
+        if not self._dialect.lists_tools:
             return []
         return callable_tools(self.settings, self._own_url)
 
@@ -289,7 +295,7 @@ class Environment:
         if not self.loaded:
             return
         self._choose_workload()
-        self.operation = next(operation for operation in self.workload.operations if not operation.page)
+        self.operation = next(one for one in self.workload.operations if not isinstance(one, GetRequest))
         check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)
         self._expect_a_text(url)
         hints = self.settings.tool or self.settings.workload or self.settings.auto_workload
@@ -298,6 +304,8 @@ class Environment:
 
     def _expect_a_text(self, url: str) -> None:
         """A call that is answered with a text now has to be answered with one always; an empty answer is no success."""
+        if not isinstance(self.operation, ToolCall):
+            return
         says = replace(self.operation, says_something=True)
         with suppress(TargetError):
             check_answers(url, self.settings.dialect, says, DEADLINE_S)

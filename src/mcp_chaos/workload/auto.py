@@ -15,7 +15,7 @@ from referencing.exceptions import Unresolvable
 
 from mcp_chaos.errors import TargetError
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ToolCall
 from mcp_chaos.mcp.tools import is_read_only
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
 
@@ -68,7 +68,7 @@ def auto_workload(tools: Iterable[Mapping[str, Any]]) -> tuple[Workload, list[st
             left_out.append(f"'{printable(name)}' is not marked as read-only (annotations.readOnlyHint)")
             continue
         try:
-            operations.append(Operation(name, _arguments(tool.get("inputSchema"))))
+            operations.append(ToolCall(name, _arguments(tool.get("inputSchema"))))
         except _CannotFillError as error:
             left_out.append(
                 f"'{printable(name)}' needs arguments that cannot be made from its schema: {printable(str(error))}"

@@ -20,7 +20,7 @@ from jsonschema.validators import extend
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.spelling import unknown_keys
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import GetRequest, ListCall, Operation, ToolCall
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
 
 DEFAULT = "mcp_calls"
@@ -193,12 +193,16 @@ def _kind(user: Mapping[str, Any]) -> UserKind:
 def _operations(call: Mapping[str, Any]) -> Iterator[Operation]:
     """One operation per combination of choices."""
     weight, expect, arguments = call.get("weight", 1), call.get("expect", ""), call.get("arguments", {})
+    if "page" in call:
+        yield GetRequest(call["page"], weight, expect)
+        return
+    if "method" in call:
+        yield ListCall(call["method"], weight, expect)
+        return
     count = _combinations(call)
     for values in product(*map(_choices, arguments.values())):
         chosen = dict(zip(arguments, values, strict=True))
-        yield Operation(
-            call.get("tool", ""), chosen, weight / count, expect, call.get("page", ""), call.get("method", "")
-        )
+        yield ToolCall(call["tool"], chosen, weight / count, expect)
 
 
 def _combinations(call: Mapping[str, Any]) -> int:

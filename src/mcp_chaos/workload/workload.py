@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import GetRequest, ListCall, Operation, ToolCall
 
 _AT_A_TIME = 1024
 
@@ -55,7 +55,12 @@ class Workload:
     @cached_property
     def tools(self) -> tuple[str, ...]:
         """The tools that are called, each once."""
-        return tuple(dict.fromkeys(operation.tool for operation in self.operations if operation.tool))
+        return tuple(dict.fromkeys(call.tool for call in self.tool_calls))
+
+    @cached_property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Those operations that call a tool."""
+        return tuple(operation for operation in self.operations if isinstance(operation, ToolCall))
 
     @cached_property
     def calls(self) -> tuple[str, ...]:
@@ -130,12 +135,18 @@ class Choices:
 
 
 def _operation(data: Mapping[str, Any]) -> Operation:
-    return Operation(**{**data, "offers": tuple(data.get("offers", ()))})
+    if "page" in data:
+        return GetRequest(**data)
+    return ToolCall(**data) if "tool" in data else ListCall(**{**data, "offers": tuple(data["offers"])})
 
 
 def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     """Operations for a manifest."""
-    return [{"name": o.name, "arguments": dict(o.arguments), "weight": o.weight} for o in operations]
+    return [{"name": o.name, "arguments": _arguments(o), "weight": o.weight} for o in operations]
+
+
+def _arguments(operation: Operation) -> dict[str, Any]:
+    return dict(operation.arguments) if isinstance(operation, ToolCall) else {}
 
 
 def is_json(value: Any) -> bool:

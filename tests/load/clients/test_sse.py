@@ -13,7 +13,7 @@ from mcp_chaos.load.shapes import Burst
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import Child
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import GetRequest, ListCall, Operation, ToolCall
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import Handler, answer_always, serving
 from tests.load.test_engine import http, reasons, run_engine
@@ -21,9 +21,9 @@ from tests.real_servers.servers import ANY_SDK
 from tests.sse_servers import STREAM, Post, Say, SseServer, answer_of, event, well
 
 DEADLINE_S = 0.4
-TOOL = Operation("list_databases")
-PAGE = Operation("", page="/status")
-LIST = Operation("", method="tools/list")
+TOOL = ToolCall("list_databases")
+PAGE = GetRequest("/status")
+LIST = ListCall()
 ACCEPTED = http(b"", status="202 Accepted")
 
 
@@ -57,7 +57,7 @@ def sdk(tmp_path: Path) -> Iterator[int]:
 
 
 def test_users_of_a_real_server(sdk: int) -> None:
-    calls = run_engine(spec_for(sdk, Operation("now"), LIST, deadline_s=10), 5, 100)
+    calls = run_engine(spec_for(sdk, ToolCall("now"), LIST, deadline_s=10), 5, 100)
     assert reasons(calls) == {"OK": 100}
     assert set(calls["operation"]) == {0, 1}
 

@@ -13,7 +13,7 @@ from mcp_chaos.clients.rules.registry import NotApplicableError, Subject, close_
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import HttpConnection
 from mcp_chaos.load.clients.request import LostError
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ListCall, McpCall
 
 _SHORTEST_S = 0.1
 _BUSY_S = 6.0
@@ -28,9 +28,9 @@ _MOST_UNREAD = 300
 _FULL_BYTES = 200_000
 
 
-async def _slow_call(subject: Subject) -> tuple[Operation, float, int]:
+async def _slow_call(subject: Subject) -> tuple[McpCall, float, int]:
     """A call that takes long enough to be noticed, how long in seconds, and how many fill some seconds one by one."""
-    if subject.wire.target.dialect == "jsonrpc":
+    if not subject.wire.target.lists_tools:
         raise NotApplicableError("the dialect has no list of tools and no cancellation")
     operation, took_s = await subject.slowest()
     if took_s < _SHORTEST_S:
@@ -60,11 +60,11 @@ async def calls_do_not_block_bystanders(subject: Subject) -> str | None:
 
 async def _list_s(client: Client) -> float:
     began = time.monotonic()
-    await client.call(Operation("", method="tools/list"))
+    await client.call(ListCall())
     return time.monotonic() - began
 
 
-async def _list_beside_s(busy: Client, operation: Operation, bystander: Client) -> float:
+async def _list_beside_s(busy: Client, operation: McpCall, bystander: Client) -> float:
     call = asyncio.create_task(busy.call(operation))
     await asyncio.sleep(_HEAD_START_S)
     try:
@@ -132,7 +132,7 @@ async def cancelled_calls_free_their_capacity(subject: Subject) -> str | None:
     )
 
 
-async def _neighbour_s(patient: Subject, operation: Operation, calls: int, *, cancel: bool) -> float:
+async def _neighbour_s(patient: Subject, operation: McpCall, calls: int, *, cancel: bool) -> float:
     """How long a neighbour waits behind so many calls, which were cancelled or not, in seconds."""
     crowd = [Client(patient.wire, f"mcp_chaos-crowd-{n}") for n in range(min(8, calls))]
     neighbour = Client(patient.wire, "mcp_chaos-neighbour")
@@ -156,7 +156,7 @@ async def _neighbour_s(patient: Subject, operation: Operation, calls: int, *, ca
     return took_s
 
 
-async def _begin(client: Client, operation: Operation) -> tuple[Client, HttpConnection, int, Reply]:
+async def _begin(client: Client, operation: McpCall) -> tuple[Client, HttpConnection, int, Reply]:
     call_id, request = client.call_request(operation)
     reply = Reply()
     connection = await client.wire.connect(reply)

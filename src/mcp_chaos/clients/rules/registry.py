@@ -16,7 +16,7 @@ import orjson
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Wire, is_rate_limit, why_failed
 from mcp_chaos.clients.tally import usual_s
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Operation
+from mcp_chaos.mcp import ListCall, McpCall
 
 _MOST_TRIALS = 6
 _LIMITS_RATES = "the server limits rates"
@@ -41,21 +41,21 @@ class Subject:
     """
 
     wire: Wire
-    operation: Operation
-    others: Sequence[Operation] = ()
+    operation: McpCall
+    others: Sequence[McpCall] = ()
     patience_s: float = 30.0
-    _tried: list[tuple[Operation, float, int]] | None = None
+    _tried: list[tuple[McpCall, float, int]] | None = None
 
-    async def slowest(self) -> tuple[Operation, float]:
+    async def slowest(self) -> tuple[McpCall, float]:
         """Of all calls that are answered well the one that takes longest, and how long in seconds."""
         operation, took_s, _ = max(await self._trials(), key=lambda trial: trial[1])
         return operation, took_s
 
-    async def largest(self) -> tuple[Operation, float, int]:
+    async def largest(self) -> tuple[McpCall, float, int]:
         """Of all calls that are answered well the one with the longest answer: its seconds and bytes."""
         return max(await self._trials(), key=lambda trial: trial[2])
 
-    async def _trials(self) -> list[tuple[Operation, float, int]]:
+    async def _trials(self) -> list[tuple[McpCall, float, int]]:
         """Each call with its time in seconds and its answer's length in bytes; tried once."""
         if self._tried is None:
             usual = await usual_s(self.wire, self.operation)
@@ -63,7 +63,7 @@ class Subject:
             client = Client(self.wire, "mcp_chaos-tries")
             with suppress(*FAILURES):
                 await client.open()
-                listing = [Operation("", method="tools/list")] if self.wire.target.dialect != "jsonrpc" else []
+                listing = [ListCall()] if self.wire.target.lists_tools else []
                 for operation in [self.operation, *listing, *self.others[:_MOST_TRIALS]]:
                     began = time.monotonic()
                     with suppress(*FAILURES):

@@ -14,8 +14,8 @@ from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError
-from mcp_chaos.mcp import Operation
-from mcp_chaos.mcp.dialect import parse_message
+from mcp_chaos.mcp import McpCall
+from mcp_chaos.mcp.message import is_answer, parse_message
 
 _AGAIN_WITHIN_S = 5.0
 _QUIET_S = 0.2
@@ -124,7 +124,7 @@ async def _two_listening(subject: Subject) -> AsyncIterator[tuple[Client, Callab
     try:
         if any(stream.status is not None for _, stream in streams):
             raise NotApplicableError("the server gives no GET stream")
-        yield clients[0], lambda: sum("method" not in message for _, stream in streams for message in stream.messages)
+        yield clients[0], lambda: sum(is_answer(message) for _, stream in streams for message in stream.messages)
     finally:
         for connection, _ in streams:
             connection.abandon()
@@ -201,7 +201,7 @@ async def resumed_streams_replay_their_own(subject: Subject) -> str | None:
         await close_all(asks, other)
     if stream.status not in (None, 200):
         raise NotApplicableError(f"the server does not resume streams (HTTP {stream.status})")
-    replayed = [message.get("id") for message in stream.messages if "method" not in message]
+    replayed = [message.get("id") for message in stream.messages if is_answer(message)]
     if any(found != call_id for found in replayed):
         return "a stream that was resumed by Last-Event-ID carried the answers of other calls"
     if len(replayed) > 1:
@@ -209,7 +209,7 @@ async def resumed_streams_replay_their_own(subject: Subject) -> str | None:
     return None
 
 
-async def _first_event_id(client: Client, operation: Operation) -> tuple[str, int]:
+async def _first_event_id(client: Client, operation: McpCall) -> tuple[str, int]:
     """The id of the first event in answer to a call, and the call's own id.
 
     Raises:

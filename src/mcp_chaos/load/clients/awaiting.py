@@ -7,7 +7,7 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.context import Context
 from mcp_chaos.load.clients.http_connection import Connection, Head
 from mcp_chaos.load.clients.request import LostError
-from mcp_chaos.mcp.dialect import Message
+from mcp_chaos.mcp.message import Message
 
 Answered = tuple[Head, Message | None]
 

@@ -11,7 +11,7 @@ from mcp_chaos.history.bad_answers import MAX_TEXT_BYTES, BadAnswer
 from mcp_chaos.history.calls import Lane, Reason
 from mcp_chaos.history.json_lines import JsonLines
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp.dialect import Message, text_of
+from mcp_chaos.mcp.message import Message, text_of
 
 _MOST_PER_SECOND = 3
 _MOST_PER_REASON = 100

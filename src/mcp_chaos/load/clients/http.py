@@ -6,14 +6,15 @@ The hot path (call, answer, next call) is callbacks only; a task runs just to co
 import asyncio
 import ssl
 
-from mcp_chaos.history.calls import RECORD, Reason, outcome_of
+from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.awaiting import Awaiting
 from mcp_chaos.load.clients.context import Context
+from mcp_chaos.load.clients.current_call import CurrentCall
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.notification import deliver
-from mcp_chaos.load.clients.request import LostError, header_lines, request_head
-from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Message, parse_message
+from mcp_chaos.load.clients.request import LostError, Requests
+from mcp_chaos.mcp import Dialect, DialectError, GetRequest
+from mcp_chaos.mcp.message import Message, answer_in, is_answer, parse_message
 from mcp_chaos.workload.workload import Choices
 
 _FAREWELL_S = 1.0
@@ -27,35 +28,21 @@ class User(Awaiting):
         engine: told of each call that ended.
         number: which user this is, from 0.
         choices: what it calls, and how long it waits.
+        dialect: what it speaks.
     """
 
-    dialect_name: str | None = None
-
-    def __init__(self, engine: Context["User"], number: int, choices: Choices) -> None:
+    def __init__(self, engine: Context["User"], number: int, choices: Choices, dialect: type[Dialect]) -> None:
         super().__init__(engine)
         self.number = number
         self.choices = choices
-        self.dialect = DIALECTS[self.dialect_name or engine.target.dialect](f"client_{number}")
-        self._operations = engine.workload.operations
-        self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
-        self._head = b""
-        self._head_version = -1
+        self.dialect = dialect(f"client_{number}")
+        self.call = CurrentCall(engine, number, self.dialect)
+        self.requests = Requests(engine, self.dialect)
         self._preparing: asyncio.Task[None] | None = None
-        self._verdict: Reason | None = None
-        self._renewed = False
-        self.calling = False
-        self.intended_ns = 0
-        self._call_id = self._operation = self._sent_ns = self._done_ns = self._size_bytes = 0
 
     def start(self, intended_ns: int) -> None:
         """Make the next call, which was due at ``intended_ns``."""
-        self.intended_ns = intended_ns
-        self._sent_ns = self._done_ns = self._size_bytes = 0
-        self._verdict = None
-        self._renewed = False
-        self._operation = self.choices.operation()
-        self._call_id = self._engine.new_call_id()
-        self.calling = True
+        self.call.begin(self.choices.operation(), intended_ns)
         if self._connection is not None and self._is_ready():
             self._send_call()
         else:
@@ -69,10 +56,6 @@ class User(Awaiting):
         except (DialectError, LostError, OSError, TimeoutError):
             self._drop_connection()
 
-    def forget_head(self) -> None:
-        """Make the head of requests anew: the credentials in it have changed."""
-        self._head_version = -1
-
     def expire(self) -> None:
         """The current call's deadline has passed. An answer that came on a stream that never ended still counts."""
         if self._preparing is not None:
@@ -80,22 +63,21 @@ class User(Awaiting):
             self._preparing = None
         self._tell_nobody_waits()
         self._drop_connection()
-        self._end_call(self._verdict if self._verdict is not None else Reason.TIMED_OUT)
+        self._end_call(self.call.verdict_or(Reason.TIMED_OUT))
 
     def _tell_nobody_waits(self) -> None:
         """Have the server told that the current call is given up, where hanging up does not say so."""
-        if self._in_flight and self._verdict is None and not self._operations[self._operation].page:
-            body = self.dialect.cancellation(self._call_id)
+        call = self.call
+        if call.in_flight and call.verdict is None and not call.is_get:
+            body = self.dialect.cancellation(call.call_id)
             if body is not None:
-                self._engine.run_errand(deliver(self._engine, self._request(body)))
+                self._engine.run_errand(deliver(self._engine, self.requests.post(body)))
 
     async def say_goodbye(self) -> None:
         """End the session as its dialect has it, then close."""
         if self._connection is not None and self.dialect.closing():
             awaited = self._await_answer()
-            target = self._engine.target
-            head = request_head("DELETE", target.path, target, self.dialect)
-            self._connection.send(b"%b%bContent-Length: 0\r\n\r\n" % (head, self._engine.credentials))
+            self._connection.send(self.requests.delete())
             try:
                 async with asyncio.timeout(_FAREWELL_S):
                     await awaited
@@ -106,34 +88,34 @@ class User(Awaiting):
     def got_event(self, connection: Connection, head: Head, data: bytes) -> None:
         """A message on a stream. The server's own requests and notifications are not the answer."""
         message = parse_message(data)
-        if message is not None and "method" in message:
+        if message is not None and not is_answer(message):
             self._reply(message)
             return
         if self._awaited is not None:
             if self._early is None and message is not None:
                 self._early = head, message
                 self._engine.loop.call_later(_STREAM_END_S, self._wait_no_longer, self._awaited)
-        elif self._in_flight and self._verdict is None:
-            self._verdict = self._judge(head, data, message)
-            self._done_ns = self._engine.now_ns()
+        elif self.call.in_flight and self.call.verdict is None:
+            self.call.judge(head.status, data, message)
 
     def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
         """A response is whole: of the handshake, or of the call."""
+        call = self.call
         if not head.keep_alive:
             self._forget_connection(connection)
         if self._awaited is not None:
-            message = parse_message(body) if head.content_type == "application/json" else None
-            self._settle(self._early or (head, message))
-        elif self._in_flight:
-            self._size_bytes = size_bytes
-            if self._verdict is None:
-                message = parse_message(body) if head.content_type == "application/json" else None
-                self._verdict = self._judge(head, body, message)
-                self._done_ns = self._engine.now_ns()
-            if self._verdict is Reason.WRONG_ANSWER:
+            self._settle(self._early or (head, answer_in(head.content_type, body)))
+        elif call.in_flight:
+            call.size_bytes = size_bytes
+            verdict = call.verdict
+            if verdict is None:
+                verdict = call.judge(head.status, body, answer_in(head.content_type, body))
+            if verdict is Reason.WRONG_ANSWER:
                 self._drop_connection()  # another's answer, or none: this connection is out of step
-            if self._verdict is not Reason.SESSION_LOST or not self._renew(head.status):
-                self._end_call(self._verdict)
+            if verdict is Reason.SESSION_LOST and not call.renewed and self.dialect.renews_after(head.status):
+                self._renew()
+            else:
+                self._end_call(verdict)
         else:
             self._drop_connection()  # nobody asked: whatever comes next would be one answer off
 
@@ -143,22 +125,18 @@ class User(Awaiting):
         self._forget_connection(connection)
         if self._awaited is not None:
             self._settle(self._early or reason)
-        elif self._in_flight and carries_the_call:
-            self._end_call(self._verdict if self._verdict is not None else reason)
+        elif self.call.in_flight and carries_the_call:
+            self._end_call(self.call.verdict_or(reason))
 
     def _reply(self, message: Message) -> None:
         """Answer a request of the server's, on a connection of its own: this one has an answer to wait for."""
         body = self.dialect.reply(message)
         if body is not None and self._engine.has_room_for_errand:
-            self._engine.run_errand(deliver(self._engine, self._request(body)))
-
-    @property
-    def _in_flight(self) -> bool:
-        return self.calling and self._sent_ns > 0
+            self._engine.run_errand(deliver(self._engine, self.requests.post(body)))
 
     def _is_ready(self) -> bool:
-        """Whether the chosen operation can be sent at once, given a connection; a page needs no session."""
-        return self.dialect.opening() is None or bool(self._operations[self._operation].page)
+        """Whether the call can be sent at once, given a connection."""
+        return self.dialect.opening() is None or self.call.is_get
 
     def _carries_the_call(self, connection: Connection) -> bool:
         return True
@@ -166,35 +144,11 @@ class User(Awaiting):
     def _forget_connection(self, connection: Connection) -> None:
         self._connection = None
 
-    def _judge(self, head: Head, body: bytes, message: Message | None) -> Reason:
-        operation = self._operations[self._operation]
-        if operation.page:
-            reason = self.dialect.judge_page(head.status, body, operation.expect)
-        else:
-            reason = self.dialect.judge(self._call_id, head.status, message, operation)
-        if reason is not Reason.OK:
-            self._keep_bad_answer(reason, head.status, body, message)
-        return reason
-
-    def _keep_bad_answer(self, reason: Reason, status: int | None, body: bytes, message: Message | None) -> None:
-        engine = self._engine
-        if engine.bad_answers is not None:
-            name = self._operations[self._operation].name
-            engine.bad_answers.keep((self.intended_ns, engine.now_ns()), reason, name, status, body, message)
-
-    def _renew(self, status: int) -> bool:
-        """Open a session in place of one that the server does not know any more, and make the call again, once.
-
-        The specification has it so for HTTP 404; the call's deadline stays what it was.
-        """
-        if self._renewed or status != 404 or not self.dialect.renews_sessions:
-            return False
-        self._renewed = True
+    def _renew(self) -> None:
+        """Make the call again on a new session; its deadline stays what it was."""
         self.dialect.forget()
-        self._verdict = None
-        self._sent_ns = self._done_ns = self._size_bytes = 0
+        self.call.begin_again()
         self._preparing = self._engine.loop.create_task(self._prepare())
-        return True
 
     async def _prepare(self) -> None:
         try:
@@ -202,9 +156,9 @@ class User(Awaiting):
         except (DialectError, LostError) as error:
             self._drop_connection()
             refused = isinstance(error, DialectError)
-            why = Reason.SESSION_LOST if refused and self._renewed else error.reason
+            why = Reason.SESSION_LOST if refused and self.call.renewed else error.reason
             if refused:
-                self._keep_bad_answer(why, None, str(error).encode(), None)
+                self.call.keep_bad_answer(why, None, str(error).encode(), None)
             reason: Reason | None = why
         except OSError:
             self._drop_connection()
@@ -218,8 +172,8 @@ class User(Awaiting):
             self._end_call(reason)
 
     async def _open_way(self) -> None:
-        """Get ready to send the chosen operation."""
-        if not self._operations[self._operation].page:
+        """Get ready to send the call."""
+        if not self.call.is_get:
             await self._open_session()
         elif self._connection is None:
             self._connection = await self._connect()
@@ -258,54 +212,32 @@ class User(Awaiting):
         return connection
 
     def _send_call(self) -> None:
-        operation = self._operations[self._operation]
-        if operation.page:
-            sent = self._send_page(operation.page)
+        call = self.call
+        operation = call.operation
+        if isinstance(operation, GetRequest):
+            call.sent_ns = self._engine.now_ns()
+            sent = self._send_get(operation)
         else:
-            encoded, own_headers = self._encoded.get(self._operation) or self._encode(operation)
-            body = self.dialect.call_body(self._call_id, encoded)
-            self._sent_ns = self._engine.now_ns()
+            body, own_headers = self.requests.call(call.call_id, call.index, operation)
+            call.sent_ns = self._engine.now_ns()
             sent = self._send(body, own_headers)
         if not sent:
-            self._sent_ns = 0
+            call.sent_ns = 0
             self._end_call(Reason.CLOSED)
 
-    def _encode(self, operation: Operation) -> tuple[tuple[bytes, bytes], bytes]:
-        """What is the same in every call of an operation, made once."""
-        own_headers = header_lines(self.dialect.headers_of(operation.rpc_method, operation.tool))
-        made = self._encoded[self._operation] = self.dialect.params_of(operation), own_headers
-        return made
-
-    def _send_page(self, page: str) -> bool:
-        return self._get(self._connection, page)
-
-    def _get(self, connection: Connection | None, page: str) -> bool:
-        """Ask for a page; whether there was a connection to ask on."""
-        self._sent_ns = self._engine.now_ns()
-        if connection is None:
+    def _send_get(self, request: GetRequest) -> bool:
+        """Send a GET request; whether there was a connection to send it on."""
+        if self._connection is None:
             return False
-        host = self._engine.target.host_header.encode()
-        request = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (page.encode(), host, self._engine.credentials)
-        connection.send(request)
+        self._connection.send(self.requests.get(request))
         return True
 
     def _send(self, body: bytes, own_headers: bytes = b"") -> bool:
         """Send a message; whether there was a connection to send it on."""
         if self._connection is None:
             return False
-        self._connection.send(self._request(body, own_headers))
+        self._connection.send(self.requests.post(body, own_headers))
         return True
-
-    def _request(self, body: bytes, own_headers: bytes = b"") -> bytes:
-        """A message as a request."""
-        if self._head_version != self.dialect.headers_version:
-            self._head_version = self.dialect.headers_version
-            head = request_head("POST", self._post_path(), self._engine.target, self.dialect)
-            self._head = head + self._engine.credentials
-        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, own_headers, len(body), body)
-
-    def _post_path(self) -> str:
-        return self._engine.target.path
 
     def _drop_connection(self) -> None:
         self._awaited = self._early = None
@@ -314,17 +246,7 @@ class User(Awaiting):
             self._connection = None
 
     def _end_call(self, reason: Reason) -> None:
-        self.calling = False
         if reason is Reason.SESSION_LOST:
             self.dialect.forget()
-        elif reason is Reason.OK and self._renewed:
-            reason = Reason.SESSION_RENEWED
-        engine = self._engine
-        done_ns = self._done_ns or engine.now_ns()
-        outcome = 0 if reason is Reason.OK else outcome_of(reason, self._sent_ns > 0)
-        times = self.intended_ns, self._sent_ns, done_ns
-        made_by = self._operation, self.number, engine.worker
-        engine.write_call(
-            RECORD.pack(*times, self._size_bytes, *made_by, reason, outcome, engine.lane, engine.step_number)
-        )
-        engine.ended(self, done_ns)
+        done_ns = self.call.end(reason)
+        self._engine.ended(self, done_ns)

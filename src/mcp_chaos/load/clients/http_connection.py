@@ -14,12 +14,12 @@ import httptools
 
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.mcp.message import EVENT_STREAM, media_type
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 _MOST_KNOWN_HEADS = 1024
 _NO_BODY = (204, 304)
-_STREAM = "text/event-stream"
 
 
 class Head(NamedTuple):
@@ -200,7 +200,7 @@ class HttpConnection(asyncio.Protocol):
             return
         match name.lower():
             case b"content-type":
-                self._content_type = value.decode("latin-1").partition(";")[0].strip().lower()
+                self._content_type = media_type(value.decode("latin-1"))
             case b"mcp-session-id":
                 self._session_id = value.decode("latin-1")
             case b"content-length":
@@ -216,9 +216,9 @@ class HttpConnection(asyncio.Protocol):
             status, keep_alive = self._parser.get_status_code(), self._parser.should_keep_alive()
             self._head = Head(status, self._content_type, self._session_id, keep_alive)
             if self._raw_head and keep_alive:
-                whole_length = None if self._content_type == _STREAM else self._length
+                whole_length = None if self._content_type == EVENT_STREAM else self._length
                 self._remember(_Known(self._head, self._length, self._chunked, whole_length))
-        if self._head.content_type == _STREAM:
+        if self._head.content_type == EVENT_STREAM:
             self._events = EventStream()
 
     def _remember(self, known: _Known) -> None:

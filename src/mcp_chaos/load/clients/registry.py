@@ -1,18 +1,25 @@
-"""Which client speaks which dialect."""
+"""Which client makes the calls of a dialect."""
 
 from mcp_chaos.load.clients.http import User
 from mcp_chaos.load.clients.sse import SseUser
 from mcp_chaos.load.clients.websocket import WebSocketUser
+from mcp_chaos.mcp import DIALECTS, Dialect, TransportKind, WebSocket
 
-_CLIENTS: dict[str, type[User]] = {"websocket": WebSocketUser, "sse": SseUser}
-"""The clients of dialects that do not travel as one POST each."""
+_CLIENTS: dict[TransportKind, type[User]] = {
+    TransportKind.POST: User,
+    TransportKind.SSE: SseUser,
+    TransportKind.WEBSOCKET: WebSocketUser,
+}
 
 
-def client_of(dialect: str, *, websocket: bool) -> type[User]:
-    """The class of a client.
+def client_of(dialect: str, *, websocket: bool) -> tuple[type[User], type[Dialect]]:
+    """The class of a client, and what it speaks.
 
     Args:
-        dialect: a name from ``mcp.DIALECTS``.
+        dialect: of the load, a name from ``mcp.DIALECTS``.
         websocket: whether it speaks over a WebSocket, whatever the dialect of the load is.
     """
-    return WebSocketUser if websocket else _CLIENTS.get(dialect, User)
+    spoken = DIALECTS[dialect]
+    if websocket and spoken.transport is not TransportKind.WEBSOCKET:
+        spoken = WebSocket
+    return _CLIENTS[spoken.transport], spoken

@@ -1,8 +1,11 @@
 """Requests of HTTP/1.1 as bytes, and how a connection is lost before one was answered."""
 
+from typing import Any
+
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.load.clients.context import Context
 from mcp_chaos.load.spec import Target
-from mcp_chaos.mcp import Dialect
+from mcp_chaos.mcp import Dialect, GetRequest, McpCall
 from mcp_chaos.mcp.dialect import Headers
 
 
@@ -12,6 +15,64 @@ class LostError(Exception):
     def __init__(self, reason: Reason) -> None:
         self.reason = reason
         super().__init__(reason.name)
+
+
+class Requests:
+    """The requests of one client. What is the same in many of them is made once.
+
+    Args:
+        engine: that has the credentials.
+        dialect: of the client.
+
+    Attributes:
+        path: where messages go.
+    """
+
+    def __init__(self, engine: Context[Any], dialect: Dialect) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self.path = engine.target.path
+        self._head = b""
+        self._head_version = -1
+        self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
+
+    def forget_head(self) -> None:
+        """Make the head anew: what is in it has changed."""
+        self._head_version = -1
+
+    def call(self, call_id: int, index: int, call: McpCall) -> tuple[bytes, bytes]:
+        """A call as a message, and the header lines that its request has besides.
+
+        Args:
+            call_id: of the message.
+            index: by which the call is known.
+            call: what is asked.
+        """
+        encoded, own_headers = self._encoded.get(index) or self._encode(index, call)
+        return self._dialect.call_body(call_id, encoded), own_headers
+
+    def post(self, body: bytes, own_headers: bytes = b"") -> bytes:
+        """A message as a request."""
+        if self._head_version != self._dialect.headers_version:
+            self._head_version = self._dialect.headers_version
+            self._head = request_head("POST", self.path, self._engine.target, self._dialect) + self._engine.credentials
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, own_headers, len(body), body)
+
+    def get(self, request: GetRequest) -> bytes:
+        """A GET request."""
+        host = self._engine.target.host_header.encode()
+        head = request.page.encode(), host, self._engine.credentials
+        return b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % head
+
+    def delete(self) -> bytes:
+        """The request that ends a session."""
+        target = self._engine.target
+        head = request_head("DELETE", target.path, target, self._dialect)
+        return b"%b%bContent-Length: 0\r\n\r\n" % (head, self._engine.credentials)
+
+    def _encode(self, index: int, call: McpCall) -> tuple[tuple[bytes, bytes], bytes]:
+        made = self._encoded[index] = self._dialect.params_of(call), header_lines(self._dialect.call_headers(call))
+        return made
 
 
 def request_head(method: str, path: str, target: Target, dialect: Dialect) -> bytes:

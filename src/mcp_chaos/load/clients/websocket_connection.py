@@ -17,9 +17,10 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import MAX_ANSWER_BYTES, Head, Listener
 from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.mcp.dialect import Headers
+from mcp_chaos.mcp.message import JSON
 from mcp_chaos.mcp.websocket import SUBPROTOCOL
 
-_MESSAGE = Head(200, "application/json", None, keep_alive=True)
+_MESSAGE = Head(200, JSON, None, keep_alive=True)
 _LAST_MESSAGE = _MESSAGE._replace(keep_alive=False)
 
 

@@ -12,7 +12,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.clients.first_bad_answers import FirstBadAnswers
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp.dialect import Message
+from mcp_chaos.mcp.message import Message
 
 SPEC_VARIABLE = "MCP_CHAOS_LOCUST_SPEC"
 RUN_VARIABLE = "MCP_CHAOS_LOCUST_RUN"

@@ -22,9 +22,9 @@ from mcp_chaos.load.locust.credentials import KeptCredentials
 from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.mcp import DIALECTS, DialectError, Operation
-from mcp_chaos.mcp.dialect import Headers, Message, parse_message
-from mcp_chaos.mcp.event_stream import EventStream
+from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall, Operation, dialect_of_path
+from mcp_chaos.mcp.dialect import Asked, Headers
+from mcp_chaos.mcp.message import Message, answer_in, is_answer, media_type, parse_message
 from mcp_chaos.workload.file import read_workload
 from mcp_chaos.workload.workload import Choices, UserKind, Workload
 
@@ -50,7 +50,7 @@ class McpUser(FastHttpUser):
     """One client over HTTP.
 
     ``kind`` says what it calls and how long it waits. The server is ``--host`` with the path of the MCP endpoint, or
-    ``MCP_URL``; its dialect is ``MCP_DIALECT``, else ``jsonrpc`` where the path ends in ``/tools/call``.
+    ``MCP_URL``; its dialect is ``MCP_DIALECT``, else that of the path, else ``streamable``.
     """
 
     abstract = True
@@ -75,7 +75,7 @@ class McpUser(FastHttpUser):
         if HISTORY:
             target = HISTORY.spec.target
             self.path, name = target.path, self.dialect_name or target.dialect
-        guessed = "jsonrpc" if self.path.endswith("/tools/call") else "streamable"
+        guessed = dialect_of_path(self.path) or "streamable"
         self._dialect = DIALECTS[name or guessed](f"client_{process}_{self._number}")
         seed = HISTORY.spec.seed if HISTORY else os.environ.get("MCP_CHAOS_SEED", "1")
         self._choices = Choices(self.kind, self.first_operation, f"{seed}/{process}/{self._number}")
@@ -130,22 +130,21 @@ class McpUser(FastHttpUser):
             return error.reason, b""
 
     def _answer(self, operation: Operation) -> tuple[Reason, bytes]:
-        if operation.page:
+        if isinstance(operation, GetRequest):
             self._sent_ns = CLOCK.now_ns()
             status, _, body = self._http("GET", operation.page, None, [])
             self._last = LastAnswer(status, body)
-            return self._dialect.judge_page(status, body, operation.expect), body
+            return self._dialect.judge_get(status, body, operation), body
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
-        call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
-        own_headers = self._dialect.headers_of(operation.rpc_method, operation.tool)
-        status, _, body, message = self._post(call, own_headers)
+        asked = self._dialect.ask(self._call_id, operation)
+        status, _, body, message = self._post(*asked)
         reason = self._judge(status, body, message, operation)
-        if reason is Reason.SESSION_LOST and status == 404 and self._dialect.renews_sessions:
-            return self._answer_on_new_session(call, own_headers, operation)
+        if reason is Reason.SESSION_LOST and self._dialect.renews_after(status):
+            return self._answer_on_new_session(asked, operation)
         return reason, body
 
-    def _answer_on_new_session(self, call: bytes, own_headers: Headers, operation: Operation) -> tuple[Reason, bytes]:
+    def _answer_on_new_session(self, asked: Asked, operation: McpCall) -> tuple[Reason, bytes]:
         """Make a call again, once, whose session the server does not know any more."""
         self._dialect.forget()
         self._sent_ns = 0
@@ -155,11 +154,11 @@ class McpUser(FastHttpUser):
             self._last = LastAnswer(None, str(error).encode())
             return Reason.SESSION_LOST, b""
         self._sent_ns = CLOCK.now_ns()
-        status, _, body, message = self._post(call, own_headers)
+        status, _, body, message = self._post(*asked)
         reason = self._judge(status, body, message, operation)
         return Reason.SESSION_RENEWED if reason is Reason.OK else reason, body
 
-    def _judge(self, status: int, body: bytes, message: Message | None, operation: Operation) -> Reason:
+    def _judge(self, status: int, body: bytes, message: Message | None, operation: McpCall) -> Reason:
         self._last = LastAnswer(status, body, message)
         return self._dialect.judge(self._call_id, status, message, operation)
 
@@ -173,8 +172,8 @@ class McpUser(FastHttpUser):
     ) -> tuple[int, str | None, bytes, Message | None]:
         """Status, session id, body and message of the answer to a POST."""
         status, headers, answer = self._http("POST", self.path, body, [*self._dialect.headers(), *own_headers])
-        kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
-        return status, headers.get("mcp-session-id"), answer, _message(kind, answer)
+        kind = media_type(str(headers.get("content-type", "")))
+        return status, headers.get("mcp-session-id"), answer, answer_in(kind, answer)
 
     def _http(self, method: str, path: str, body: bytes | None, given: Headers) -> tuple[int, Any, bytes]:
         headers = dict([*CREDENTIALS.headers(), *given])
@@ -231,7 +230,7 @@ class McpWebSocketUser(McpUser):
         while True:
             answer = self._socket.receive()
             message = parse_message(answer)
-            if message is None or "method" not in message:
+            if message is None or is_answer(message):
                 return 200, None, answer, message
             reply = self._dialect.reply(message)
             if reply is not None:
@@ -272,15 +271,6 @@ def built_in(name: str) -> dict[str, Any]:
     """What a user class needs to be one of the specification's."""
     (kind,) = read_workload(name).kinds
     return {"kind": kind, "wait_time": between(*kind.wait_s)}
-
-
-def _message(kind: str, body: bytes) -> Message | None:
-    if kind == "application/json":
-        return parse_message(body)
-    if kind != "text/event-stream":
-        return None
-    messages = (parse_message(data) for data in EventStream().feed(body))
-    return next((message for message in messages if message is not None and "method" not in message), None)
 
 
 def _reason_of(error: BaseException | None) -> Reason:
