@@ -48,9 +48,14 @@ targets: .venv/dev-ready ## Run the shipped experiments against the servers of d
 	$(BIN)/python -m tests.real_servers
 
 .PHONY: docs
-docs: .venv/dev-ready ## Write docs/experiments.md and docs/reference.md from the experiments and the code
+docs: .venv/dev-ready ## Write docs/experiments.md, docs/reference.md and the run folder's schemas from the experiments and the code
 	$(BIN)/python -m tests.experiments_page
 	$(BIN)/python -m tests.reference_page
+	$(BIN)/python -m tests.run_folder_schemas
+
+.PHONY: run-folder
+run-folder: .venv/dev-ready ## Make a short run and keep its folder as the one that tests read of the current format
+	$(BIN)/python -m tests.kept_run
 
 .PHONY: picture
 picture: .venv/dev-ready ## Make docs/report.png, the picture of a page, from a run folder (RUN=runs/...)

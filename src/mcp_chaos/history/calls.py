@@ -77,7 +77,7 @@ class Lane(IntEnum):
 LANES = {lane.name.lower(): lane for lane in Lane}
 """The lanes by the names that people give them."""
 
-_BELOW = {
+BELOW = {
     "intended_ns": LATEST_NS,
     "sent_ns": LATEST_NS,
     "done_ns": LATEST_NS,
@@ -91,7 +91,7 @@ _BELOW = {
 def are_calls(records: Calls) -> bool:
     """Whether all records are calls: a file that lost a byte, or holds something else, has others."""
     return not len(records) or all(
-        records[name].min() >= 0 and records[name].max() < limit for name, limit in _BELOW.items()
+        records[name].min() >= 0 and records[name].max() < limit for name, limit in BELOW.items()
     )
 
 

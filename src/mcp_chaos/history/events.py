@@ -31,14 +31,14 @@ class Event:
         """Whether it has a time, a kind, and what an event of its kind has to carry."""
         if type(self.at_ns) is not int or not 0 <= self.at_ns < LATEST_NS or not isinstance(self.kind, str):
             return False
-        needed = _NEEDED.get(self.kind, {})
+        needed = NEEDED.get(self.kind, {})
         return all(name in self.data and isinstance(self.data[name], kind) for name, kind in needed.items())
 
 
 _MAYBE_TEXT = (str, type(None))
 _NUMBER = (int, float)
 
-_NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
+NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "load_started": {"load": str, "lane": str, "judged": bool},
     "load_step": {"load": str, "users": int},
     "load_ended": {"load": str},

@@ -320,7 +320,7 @@ def _facts(manifest: Mapping[str, Any], folder: RunFolder) -> list[tuple[str, st
         "dialect": manifest.get("dialect"),
         "seed": manifest.get("seed"),
         "Toxiproxy": toxiproxy.get("version"),
-        "mcp_chaos": manifest.get("made_by"),
+        "mcp_chaos": manifest.get("mcp_chaos"),
         "machine": manifest.get("platform"),
         "Python": manifest.get("python"),
         "packages": ", ".join(
