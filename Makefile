@@ -75,6 +75,12 @@ lock: .venv/dev-ready ## Pin the versions of all dependencies anew
 		--output-file requirements/servers/$$name.txt requirements/servers/$$name.in; done
 	cd requirements/servers/node && npm install --package-lock-only --omit-lockfile-registry-resolved --silent
 
+.PHONY: plotly
+plotly: ## Take the plotly.js of the pages from npm anew (PLOTLY=version)
+	npm pack --silent --pack-destination src/mcp_chaos/report/page plotly.js-cartesian-dist-min@$(or $(PLOTLY),latest)
+	cd src/mcp_chaos/report/page && tar -xzf plotly.js-*.tgz && mv package/plotly-cartesian.min.js plotly.min.js \
+		&& mv package/LICENSE plotly.LICENSE && rm -r package plotly.js-*.tgz
+
 .PHONY: clean
 clean: ## Remove what was set up or made here (runs are kept)
 	rm -rf .venv build dist .coverage* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info

@@ -151,7 +151,6 @@ def render_page(
     )
     environment.filters["number"] = number
     page = files("mcp_chaos.report") / "page"
-    script = files("plotly") / "package_data" / "plotly.min.js"
     return environment.get_template("report.html.j2").render(
         title=title,
         outcome=outcome,
@@ -162,7 +161,7 @@ def render_page(
         with_charts=any(run.charts for run in runs),
         css=Markup((page / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # our own
         js=Markup((page / "report.js").read_text(encoding="utf-8")),  # noqa: S704  # our own
-        plotly=Markup(script.read_text(encoding="utf-8")),  # noqa: S704  # the library's own
+        plotly=Markup((page / "plotly.min.js").read_text(encoding="utf-8")),  # noqa: S704  # the library's own
     )
 
 
