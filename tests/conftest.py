@@ -12,7 +12,7 @@ import pytest
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
-from mcp_chaos.history.folder import SCHEMA, RunFolder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 
 Handler = Callable[[socket.socket], None]
@@ -117,7 +117,7 @@ def clock() -> Clock:
 def folder(tmp_path: Path) -> RunFolder:
     """A run folder with a manifest."""
     made = RunFolder.create(tmp_path, "a test")
-    made.write("manifest.json", {"schema": SCHEMA, "thresholds": {"fault": ["hung_calls == 0"]}})
+    made.write_manifest({"thresholds": {"fault": ["hung_calls == 0"]}})
     return made
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mcp_chaos.history.calls import CALL, Calls, Lane, Outcome, Reason
 from mcp_chaos.history.events import Event
-from mcp_chaos.history.folder import SCHEMA
+from mcp_chaos.history.formats import FORMAT
 from mcp_chaos.history.history import History
 
 S = 1_000_000_000
@@ -83,5 +83,5 @@ def a_history(
         event(end_s, "method_ended"),
         *events,
     ]
-    manifest = {"schema": SCHEMA, "thresholds": thresholds or {"recovery": ["success_fraction >= 0.99"]}}
+    manifest = {"format": FORMAT, "thresholds": thresholds or {"recovery": ["success_fraction >= 0.99"]}}
     return History(manifest, sorted(known, key=lambda e: e.at_ns), {"sustained": calls_of(calls)})

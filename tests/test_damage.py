@@ -90,9 +90,9 @@ AT = 1_795_000_001_000_000_000
 RUN = [
     put("manifest.json", "{}"),
     put("manifest.json", DEEP),
-    put("manifest.json", '{"schema": 1, "thresholds": NaN}'),
-    put("manifest.json", '{"schema": 1, "thresholds": {"fault": ["calls > 1"]}, "numbers": 1e999}'),
-    put("manifest.json", f'{{"schema": 1, "thresholds": {{}}, "numbers": {HUGE}}}'),
+    put("manifest.json", '{"format": 2, "thresholds": NaN}'),
+    put("manifest.json", '{"format": 2, "thresholds": {"fault": ["calls > 1"]}, "numbers": 1e999}'),
+    put("manifest.json", f'{{"format": 2, "thresholds": {{}}, "numbers": {HUGE}}}'),
     (lambda path: (path / "manifest.json").write_bytes(b"\xed\xa0\x80")),
     within("manifest.json", "toxiproxy", value="x"),
     within("manifest.json", "versions", value=["x"]),

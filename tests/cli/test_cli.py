@@ -68,7 +68,7 @@ def test_what_cannot_be_used_is_told_with_2(
     "damage",
     [
         lambda path: (path / "manifest.json").write_text("[]"),
-        lambda path: (path / "manifest.json").write_text('{"thresholds": {}, "schema": 0}'),
+        lambda path: (path / "manifest.json").write_text('{"thresholds": {}, "format": 0}'),
         lambda path: (path / "events.jsonl").write_text("5\n"),
         lambda path: (path / "events.jsonl").write_text('{"at_ns": 1, "kind": "load_started"}\n'),
         lambda path: (path / "events.jsonl").write_text('{"at_ns": "x", "kind": "y"}\n'),

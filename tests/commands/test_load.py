@@ -34,7 +34,7 @@ HEALTH: dict[str, Any] = {
 def run_folder(root: Path, *events: Event, calls: bool = True) -> RunFolder:
     """A run of one burst of 12 s."""
     folder = RunFolder.create(root, "load burst")
-    folder.write("manifest.json", {"schema": 1, "thresholds": {}, "kind": KIND, "shape": "burst", "target": "embedded"})
+    folder.write_manifest({"thresholds": {}, "kind": KIND, "shape": "burst", "target": "embedded"})
     known = [event(0, "load_started", load="burst", lane="faulted", judged=True), event(12, "load_ended", load="burst")]
     for one in sorted([*known, *events], key=lambda e: e.at_ns):
         folder.event(one.at_ns, one.kind, **one.data)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcp_chaos.history.calls import CALL, RECORD, Calls, Outcome, Reason, in_parts, outcome_of, read_calls
 from mcp_chaos.history.calls_file import CallsFile, StepReader
-from mcp_chaos.history.folder import SCHEMA, RunFolder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.results import Tally, burst_result
 from mcp_chaos.verdict.measure import figures
 
@@ -49,7 +49,7 @@ def root() -> Iterator[Path]:
 def spread(root: Path, calls: Calls, workers: int, seed: int = 1) -> RunFolder:
     """A run folder with calls dealt to several workers at random, each in the order they ended."""
     folder = RunFolder(Path(tempfile.mkdtemp(dir=root)))
-    folder.write("manifest.json", {"schema": SCHEMA, "thresholds": {}})
+    folder.write_manifest({"thresholds": {}})
     dealt = np.random.default_rng(seed).integers(0, workers, len(calls))
     for worker in range(workers):
         file = CallsFile(folder.calls_path("a-load", worker))

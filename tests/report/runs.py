@@ -45,8 +45,7 @@ def write_run(
         (at, at + seconds),
     )
     folder = RunFolder.create(root, title)
-    folder.write(
-        "manifest.json",
+    folder.write_manifest(
         {
             **made.manifest,
             "experiment": title,

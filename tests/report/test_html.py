@@ -44,9 +44,9 @@ def test_nothing_a_server_said_becomes_a_part_of_the_page(tmp_path: Path) -> Non
 
 
 def test_a_page_says_which_version_made_the_run(tmp_path: Path) -> None:
-    facts = dict(run_page(write_run(tmp_path, made_by="0.0.9")).facts)
+    facts = dict(run_page(write_run(tmp_path, mcp_chaos="0.0.9")).facts)
     assert facts["mcp_chaos"] == "0.0.9"
-    assert "mcp_chaos" not in dict(run_page(write_run(tmp_path)).facts)  # nobody knows
+    assert "mcp_chaos" not in dict(run_page(write_run(tmp_path, mcp_chaos=None)).facts)  # killed early, in format 1
 
 
 def test_a_run_without_calls_has_a_page(tmp_path: Path) -> None:

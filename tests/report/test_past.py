@@ -13,8 +13,9 @@ from mcp_chaos.cli import cli
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history.calls import Outcome, Reason
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.formats import FORMAT
 from mcp_chaos.history.history import History
-from mcp_chaos.report.past import UNFINISHED, compare, differences, past_runs, render_runs
+from mcp_chaos.report.past import UNFINISHED, UNREADABLE, compare, differences, past_runs, render_runs
 from mcp_chaos.report.terminal import render
 from mcp_chaos.verdict.judge import judge
 from tests.histories import S
@@ -31,7 +32,6 @@ def test_runs_are_listed_with_their_trends(tmp_path: Path) -> None:
         judged(write_run(tmp_path, target="embedded"))
     write_run(tmp_path, title="killed", target="embedded")
     write_run(tmp_path, title="a load", kind="load")
-    write_run(tmp_path, title="of another age", schema=0)
     (tmp_path / "a file").write_text("x")
     found = past_runs(tmp_path)
     assert [run.verdict for run in found] == ["pass", "pass", "pass", UNFINISHED]
@@ -86,9 +86,28 @@ def test_never_is_said_side_by_side_and_at_the_end(tmp_path: Path) -> None:
 
 def test_a_damaged_verdict_does_not_hide_the_others(tmp_path: Path) -> None:
     judged(write_run(tmp_path))
-    for text in ("[]", "{", '{"windows": 3}', '{"windows": {"baseline": {"faulted": {"p95_ms": "x"}}}}'):
+    for text in ("[]", "{", '{"windows": 3}'):
         (write_run(tmp_path).path / "verdict.json").write_text(text)
-    assert [run.verdict for run in past_runs(tmp_path)].count("pass") == 1
+    good, *damaged = past_runs(tmp_path)
+    assert good.verdict == "pass"
+    assert [run.verdict for run in damaged] == [UNREADABLE] * 3
+    assert all("verdict.json" in run.reason and str(run.path) in run.reason for run in damaged)
+
+
+def test_folders_that_cannot_be_read_are_told_with_the_reason(tmp_path: Path) -> None:
+    judged(write_run(tmp_path))
+    newer = write_run(tmp_path, format=FORMAT + 1, mcp_chaos="9.9")
+    (tmp_path / "another").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    made = CliRunner().invoke(cli, ["runs", str(tmp_path)])
+    assert made.exit_code == 0
+    assert f"Cannot be read: {newer.path} was written by mcp_chaos 9.9 in format {FORMAT + 1}" in made.output
+    assert f"Cannot be read: {tmp_path / 'another'} is not a run folder: it has no manifest.json" in made.output
+    assert "hidden" not in made.output
+    trends = made.output.partition("Trends")[2]
+    assert re.search(r"network partition on .* 1 +100%", trends)
+    told = json.loads(CliRunner().invoke(cli, ["runs", str(tmp_path), "--json"]).output)
+    assert [run["verdict"] for run in told] == ["pass", UNREADABLE, UNREADABLE]
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mcp_chaos.gate.result import Comparison
 from mcp_chaos.verdict.figures import FIGURES
+from mcp_chaos.gate.student_t import quantile
 
 ALARM_FRACTION = 0.01
 FEWEST_RUNS = 5
@@ -139,8 +139,8 @@ def limit_of(figure: Figure, values: Sequence[float], alarm_fraction: float) -> 
     """The end of the prediction interval, on the figure's scale."""
     scaled = [figure.scaled(value) for value in values]
     deviation = max(float(np.std(scaled, ddof=1)), figure.least_deviation)
-    quantile = float(stdtrit(len(values) - 1, 1 - alarm_fraction))
-    return float(np.mean(scaled)) + quantile * deviation * math.sqrt(1 + 1 / len(values))
+    t = quantile(len(values) - 1, 1 - alarm_fraction)
+    return float(np.mean(scaled)) + t * deviation * math.sqrt(1 + 1 / len(values))
 
 
 def _sentence(name: str, figure: Figure, now: float, mean: float, limit: float, runs: int) -> str:

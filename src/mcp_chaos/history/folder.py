@@ -3,22 +3,11 @@
 The history comes first. Every judgement is a pure function of it and can be made again from the files, also when
 the run was killed: a torn last line or record is left out, all before it is kept.
 
-A run folder holds::
-
-    manifest.json        versions, target, settings, thresholds, seed
-    events.jsonl         faults injected and healed, loads, phases, process events
-    observations.jsonl   readings of probes
-    load-NAME.json       what a load was told to do
-    calls-NAME.bin       its calls, records of ``CALL``; calls-NAME.1.bin and so on where several processes made them
-    bad-answers-NAME.jsonl  the first answers to its calls that were no good
-    result-NAME.json     its result, in the specification's fields
-    verdict.json         the verdict, its reasons and figures
-    report.txt           the table printed at the end
-    journal.json         Chaos Toolkit's journal
+The files of a run folder are described in ``docs/run-folder.md``; ``history/schemas`` has JSON Schemas of them.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
@@ -27,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mcp_chaos import __version__
 from mcp_chaos.errors import HistoryError, UnwrittenError
 from mcp_chaos.history import strict_json
 from mcp_chaos.history.bad_answers import BadAnswer
@@ -34,9 +24,9 @@ from mcp_chaos.history.calls import CALL, Calls, read_calls
 from mcp_chaos.history.event_kinds import KINDS, is_valid
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.files import to_json, write_atomically
+from mcp_chaos.history.formats import FORMAT, as_current
 from mcp_chaos.history.json_lines import JsonLines
 
-SCHEMA = 1
 _MOST_S = 1e9
 
 _MAPPINGS = ("assumptions", "numbers", "toxiproxy", "versions")
@@ -137,19 +127,26 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise HistoryError(f"{self.path / name} cannot be read ({error}). The run was left as it is.") from None
 
-    def manifest(self) -> dict[str, Any]:
-        """What the run was told.
+    def write_manifest(self, facts: Mapping[str, Any]) -> None:
+        """Write what the run was told, with the format of the folder and the version that writes it.
 
         Raises:
-            HistoryError: it is missing or damaged, or of another version of mcp_chaos.
+            UnwrittenError: it cannot be written.
+        """
+        self.write("manifest.json", {"format": FORMAT, "mcp_chaos": __version__, **facts})
+
+    def manifest(self) -> dict[str, Any]:
+        """What the run was told, as the current format has it.
+
+        Raises:
+            HistoryError: it is missing or damaged, or of a format that is not read.
         """
         manifest = self.read("manifest.json")
-        if not isinstance(manifest, dict) or "thresholds" not in manifest:
+        if not isinstance(manifest, dict):
+            raise HistoryError(f"{self.path / 'manifest.json'} is damaged: it is no mapping. It was left as it is.")
+        manifest = as_current(manifest, self.path)
+        if "thresholds" not in manifest:
             raise HistoryError(f"{self.path / 'manifest.json'} has no thresholds, so the run cannot be judged.")
-        if manifest.get("schema") != SCHEMA:
-            raise HistoryError(
-                f"{self.path} was written by another version of mcp_chaos, whose files are not read here."
-            )
         wrong = [name for name in _MAPPINGS if not isinstance(manifest.get(name) or {}, dict)]
         if wrong:
             raise HistoryError(

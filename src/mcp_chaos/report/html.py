@@ -153,7 +153,6 @@ def render_page(
     )
     environment.filters["number"] = number
     page = files("mcp_chaos.report") / "page"
-    script = files("plotly") / "package_data" / "plotly.min.js"
     return environment.get_template("report.html.j2").render(
         title=title,
         outcome=outcome,
@@ -166,7 +165,7 @@ def render_page(
         with_charts=any(run.charts for run in runs),
         css=Markup(colours() + (page / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # our own
         js=Markup((page / "report.js").read_text(encoding="utf-8")),  # noqa: S704  # our own
-        plotly=Markup(script.read_text(encoding="utf-8")),  # noqa: S704  # the library's own
+        plotly=Markup((page / "plotly.min.js").read_text(encoding="utf-8")),  # noqa: S704  # the library's own
     )
 
 
@@ -325,7 +324,7 @@ def _facts(manifest: Mapping[str, Any], folder: RunFolder) -> list[tuple[str, st
         "dialect": manifest.get("dialect"),
         "seed": manifest.get("seed"),
         "Toxiproxy": toxiproxy.get("version"),
-        "mcp_chaos": manifest.get("made_by"),
+        "mcp_chaos": manifest.get("mcp_chaos"),
         "machine": manifest.get("platform"),
         "Python": manifest.get("python"),
         "packages": ", ".join(

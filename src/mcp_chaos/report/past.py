@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from mcp_chaos.errors import HistoryError
@@ -18,7 +19,7 @@ from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict, judge
 from mcp_chaos.verdict.judgement import number
 from mcp_chaos.verdict.spans import WINDOWS
 
-UNFINISHED = "unfinished"
+UNFINISHED, UNREADABLE = "unfinished", "unreadable"
 
 _STYLES = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", UNFINISHED: "yellow"}
 _BARS = "▁▂▃▄▅▆▇█"
@@ -35,8 +36,8 @@ class PastRun:
         path: of its folder.
         experiment: its title.
         target: the server.
-        verdict: pass, fail, inconclusive, or unfinished where there is none.
-        reason: the gravest; empty where there is none.
+        verdict: pass, fail, inconclusive, unfinished where there is none, or unreadable.
+        reason: the most severe, or why it cannot be read; empty where there is none.
         p95_ms: of the baseline, ``None`` where it was not measured.
         recovery_s: the slowest, ``None`` where it was not measured, or never came.
         never_steady: whether it never came.
@@ -47,9 +48,9 @@ class PastRun:
     target: str
     verdict: str
     reason: str
-    p95_ms: float | None
-    recovery_s: float | None
-    never_steady: bool
+    p95_ms: float | None = None
+    recovery_s: float | None = None
+    never_steady: bool = False
 
     @property
     def slowest_recovery_s(self) -> float | None:
@@ -62,7 +63,7 @@ class PastRun:
 
 
 def past_runs(root: Path) -> list[PastRun]:
-    """The runs of experiments in a folder, the oldest first; folders that are none, or damaged, are passed over.
+    """The runs of experiments in a folder, the oldest first; those that cannot be read say why.
 
     Raises:
         HistoryError: there is no such folder.
@@ -71,19 +72,23 @@ def past_runs(root: Path) -> list[PastRun]:
         raise HistoryError(
             f"There is no folder {root}. Runs are kept where they were made, in runs/ or MCP_CHAOS_RUNS."
         )
-    found = (_past_run(RunFolder(path)) for path in sorted(root.iterdir()) if path.is_dir())
+    # Hidden folders are somebody else's, such as .git.
+    paths = (path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    found = map(_past_run, paths)
     return [run for run in found if run is not None]
 
 
-def _past_run(folder: RunFolder) -> PastRun | None:
+def _past_run(path: Path) -> PastRun | None:
+    """``None`` for a load by itself, which has no verdict."""
     try:
+        folder = RunFolder.open(path)
         manifest = folder.manifest()
         if manifest.get("kind"):
-            return None  # a load by itself has no verdict
+            return None
         verdict = folder.read("verdict.json") if (folder.path / "verdict.json").exists() else {}
         windows = verdict.get("windows") or {}
         return PastRun(
-            folder.path,
+            path,
             str(manifest.get("experiment", "")),
             str(manifest.get("target", "")),
             str(verdict.get("verdict", UNFINISHED)),
@@ -92,8 +97,10 @@ def _past_run(folder: RunFolder) -> PastRun | None:
             _figure(windows, "recovery", "recovery_s"),
             verdict.get("never_steady") is True,
         )
-    except (HistoryError, AttributeError, TypeError, KeyError):  # no run, or damaged
-        return None
+    except HistoryError as error:
+        return PastRun(path, "", "", UNREADABLE, str(error))
+    except (AttributeError, TypeError, KeyError):
+        return PastRun(path, "", "", UNREADABLE, f"{path / 'verdict.json'} is damaged. It was left as it is.")
 
 
 def _figure(windows: dict[str, Any], window: str, name: str) -> float | None:
@@ -102,8 +109,20 @@ def _figure(windows: dict[str, Any], window: str, name: str) -> float | None:
 
 
 def render_runs(runs: Sequence[PastRun], *, colour: bool, width: int) -> str:
-    """A table of runs, and for each experiment how its verdicts and figures went from run to run."""
+    """A table of runs, for each experiment how its figures went from run to run, and what cannot be read and why."""
     console = tables.console(colour=colour, width=width)
+    unreadable = [run for run in runs if run.verdict == UNREADABLE]
+    runs = [run for run in runs if run.verdict != UNREADABLE]
+    with console.capture() as captured:
+        for made in _runs_and_trends(runs) if runs else ():
+            console.print(made)
+            console.print()
+        for run in unreadable:
+            console.print(tables.line(f"Cannot be read: {run.reason}", "yellow"), soft_wrap=True)
+    return captured.get()
+
+
+def _runs_and_trends(runs: Sequence[PastRun]) -> tuple[Table, Table]:
     listed = tables.table("Runs", "run", "experiment", "verdict", "p95 ms", "recovery s", "why", left=(0, 1, 2, 5))
     # whole on one line, so that it can be copied
     listed.columns[0].min_width = min(_LONGEST_NAME, max((len(run.path.name) for run in runs), default=0))
@@ -117,11 +136,7 @@ def render_runs(runs: Sequence[PastRun], *, colour: bool, width: int) -> str:
         passed = sum(run.verdict == PASS for run in mine)
         p95, recovery = [run.p95_ms for run in mine], [run.slowest_recovery_s for run in mine]
         trends.add_row(name, str(len(mine)), f"{passed / len(mine):.0%}", _trend(p95), _trend(recovery))
-    with console.capture() as captured:
-        console.print(listed)
-        console.print()
-        console.print(trends)
-    return captured.get()
+    return listed, trends
 
 
 def _by_experiment(runs: Iterable[PastRun]) -> dict[str, list[PastRun]]:

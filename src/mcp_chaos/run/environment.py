@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_chaos import __version__
 from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
@@ -205,7 +204,6 @@ class Environment:
             "toxiproxy": None if self.direct else {"url": self.toxiproxy.url, "version": self.toxiproxy_version},
             "platform": platform.platform(),
             "python": platform.python_version(),
-            "made_by": __version__,
             "versions": {name: _version(name) for name in _VERSIONS_OF},
         }
 

@@ -17,7 +17,7 @@ from mcp_chaos.faults.kinds import Flap
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
-from mcp_chaos.history.folder import SCHEMA, RunFolder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
@@ -59,7 +59,7 @@ class Run:
         self.folder = RunFolder.create(settings.runs, experiment)
         self._say = say
         self.environment = Environment(settings, self.folder, self.clock, self.say, direct, loaded)
-        self._manifest = {"schema": SCHEMA, "experiment": experiment, "thresholds": thresholds, "process": identity()}
+        self._manifest: dict[str, Any] = {"experiment": experiment, "thresholds": thresholds, "process": identity()}
         self.loads = Loads(self.environment, self.folder, self.clock)
         self.judged_loads = JudgedLoads()
         self._watchdog: Watchdog | None = None
@@ -283,4 +283,4 @@ class Run:
 
     def _write_manifest(self, description: dict[str, Any]) -> None:
         self._manifest |= {"run_id": self.folder.run_id, "clock_offset_ns": self.clock.offset_ns, **description}
-        self.folder.write("manifest.json", self._manifest)
+        self.folder.write_manifest(self._manifest)
