@@ -75,5 +75,7 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "interrupted": {"why": str},
     "dry_run": {"left_out": str},
     "unfinished": {"why": str},
+    "run_stopped": {"why": str},
+    "run_suspended": {"after_s": _NUMBER, "faults": list},
 }
 """What an event of a kind has to carry, for those that judgements and clean-ups read."""

@@ -19,6 +19,7 @@ from mcp_chaos.machine.printable import printable
 
 MARKER = "MCP_CHAOS_RUN"
 _POLL_S = 0.01
+_KILL_TIMEOUT_S = 2.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TICKS_AFTER_NAME = 19
 
@@ -163,6 +164,14 @@ def is_alive(who: object) -> bool:
         return False
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process was stopped, by Ctrl-Z or SIGSTOP, and not continued."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def resume(who: dict[str, Any]) -> bool:
     """Continue the process of an :func:`identity` where it is paused; whether it is still there."""
     if not is_alive(who):
@@ -192,26 +201,49 @@ def children_of_run(marker: str) -> list[psutil.Process]:
     return found
 
 
-def end_children(marker: str, grace_s: float = 2.0) -> list[str]:
-    """End every process of a run: SIGTERM, then SIGKILL.
-
-    Returns:
-        The names of those that were there.
-    """
-    processes = children_of_run(marker)
-    names = []
+def families(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Processes with all that they started, also what carries no marker, since somebody emptied its environment."""
+    found = {process.pid: process for process in processes}
     for process in processes:
         try:
-            names.append(process.name())
-            process.resume()
-            process.terminate()
+            found |= {child.pid: child for child in process.children(recursive=True)}
         except psutil.Error:
             continue
-    _, stubborn = psutil.wait_procs(processes, timeout=grace_s)
-    for process in stubborn:
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def end_children(marker: str, grace_s: float = 2.0) -> list[str]:
+    """End every process of a run, and all that they started: SIGTERM, then SIGKILL.
+
+    Returns:
+        The names of those that were there and carry the marker of the run.
+    """
+    marked = children_of_run(marker)
+    # Looked up before the first of them ends: what it started has another parent then.
+    others = [process for process in families(marked) if process not in marked]
+    names = [name for process in marked if (name := _terminate(process))]
+    _, stubborn = psutil.wait_procs(marked, timeout=grace_s)
+    # A parent ends its own properly; who is still there then ignores that, or was left alone.
+    _kill([*stubborn, *others, *families(children_of_run(marker))])
+    return names
+
+
+def _terminate(process: psutil.Process) -> str:
+    """Ask a process to end, also one that is paused; its name, empty where it has ended."""
+    try:
+        name = process.name()
+        process.resume()
+        process.terminate()
+    except psutil.Error:
+        return ""
+    return name
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
         try:
             process.kill()
         except psutil.Error:
             continue
-    psutil.wait_procs(stubborn, timeout=grace_s)
-    return names
+    psutil.wait_procs(processes, timeout=_KILL_TIMEOUT_S)

@@ -239,13 +239,21 @@ class Environment:
             for name, way in ways.items()
         }
 
-    def _lock_targets(self) -> None:
-        """No other run on a server or a Toxiproxy of one's own; embedded parts are each run's own anyway."""
+    @property
+    def lock_names(self) -> list[str]:
+        """The server and the Toxiproxy that are not the run's own, each as ``host:port``."""
+        names = []
         for url in sorted(filter(None, (self.settings.mcp_url, self.settings.toxiproxy_url))):
             where = urlsplit(url)
             host = where.hostname or ""
             port = where.port or (443 if where.scheme == "https" else 80)
-            lock = TargetLock(joined(("127.0.0.1" if is_loopback(host) else host, port)), str(self.folder.path))
+            names.append(joined(("127.0.0.1" if is_loopback(host) else host, port)))
+        return names
+
+    def _lock_targets(self) -> None:
+        """No other run on a server or a Toxiproxy of one's own; embedded parts are each run's own anyway."""
+        for name in self.lock_names:
+            lock = TargetLock(name, str(self.folder.path))
             lock.acquire()
             self._locks.append(lock)
 

@@ -16,6 +16,7 @@ from mcp_chaos.faults.fault import Fault
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.kinds import Flap
 from mcp_chaos.faults.ledger import leftovers
+from mcp_chaos.faults.leftover_runs import clean_up_earlier
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.calls import LANES
@@ -27,6 +28,7 @@ from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
+from mcp_chaos.machine.register import check_allowed
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.run.environment import Environment
 from mcp_chaos.run.judged_loads import JudgedLoads
@@ -47,6 +49,10 @@ class Run:
         say: told what goes on, a line at a time.
         direct: whether the load goes to the server itself; there are no faults then, and no Toxiproxy.
         loaded: whether there will be loads; without any, no call is chosen.
+
+    Raises:
+        StoppedError: runs are forbidden on this machine.
+        HistoryError: its folder cannot be made.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Run:
         direct: bool = False,
         loaded: bool = True,
     ) -> None:
+        check_allowed()
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
         self._say = say
@@ -95,8 +102,13 @@ class Run:
         atexit.register(self.close)
         try:
             self._write_manifest({})
-            self._watchdog = Watchdog(self.folder, self.clock)
+            targets = self.environment.lock_names
+            self._watchdog = Watchdog(self.folder, self.clock, targets)
+            check_allowed()  # again, now that whoever forbids runs finds this one
             self.event("run_started")
+            for sentence in clean_up_earlier(targets):
+                self.event("earlier_run_healed", told=sentence)
+                self.say(sentence)
             self.environment.start()
             self._write_manifest(self.environment.describe())
         except OSError as error:  # the log of a part or of the watchdog

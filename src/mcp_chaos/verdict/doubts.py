@@ -30,12 +30,22 @@ _DOUBTFUL = {
     "proxy_disturbed": "somebody else changed the proxy '{proxy}' while no fault was in place: {found}",
     "toxiproxy_unreachable": "Toxiproxy stopped answering during the run: {error}",
     "heal_failed": "a fault could not be healed: {error}",
+    "run_stopped": "the run was stopped from outside: {why}",
+    "run_suspended": "the run was suspended for more than {after_s:g} s, and no fault stays in place meanwhile",
     "unfinished": "the run ended without a word ({why}); what it left was healed",
 }
-_FIRST = ("dry_run", "toxiproxy_unreachable", "heal_failed", "fault_withheld")
+_FIRST = ("dry_run", "run_stopped", "run_suspended", "toxiproxy_unreachable", "heal_failed", "fault_withheld")
 """Causes that others follow from, so that they are told first."""
 
-_STOPS = ("dry_run", "fault_withheld", "activity_failed", "interrupted", "toxiproxy_unreachable", "heal_failed")
+_STOPS = (
+    "dry_run",
+    "run_stopped",
+    "fault_withheld",
+    "activity_failed",
+    "interrupted",
+    "toxiproxy_unreachable",
+    "heal_failed",
+)
 """What explains that a method injected nothing."""
 
 _BACKENDS = ("backend", "warehouse")
@@ -56,6 +66,10 @@ def _follows(event: Event, events: Sequence[Event]) -> bool:
     causes = [e.data["error"] for e in events if e.kind in ("toxiproxy_unreachable", "heal_failed")]
     unreachable = any(e.kind == "toxiproxy_unreachable" for e in events)
     withheld = [e.data for e in events if e.kind == "fault_withheld"]
+    if event.kind in ("interrupted", "unfinished") and any(e.kind == "run_stopped" for e in events):
+        return True  # by SIGTERM, or by SIGKILL where that did not help
+    if event.kind == "fault_disturbed" and any(e.kind == "run_suspended" for e in events):
+        return True
     if event.kind == "heal_failed":
         # What fails at the end of a run, proxies that cannot be removed, has the cause of the heal before it.
         return unreachable or (event is not heals[0] and "fault_id" not in event.data)
