@@ -4,9 +4,11 @@ Each child carries ``MCP_CHAOS_RUN`` in its environment, so that whoever cleans 
 without having been told of them.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ from mcp_chaos.machine.printable import printable
 MARKER = "MCP_CHAOS_RUN"
 _POLL_S = 0.01
 _KILL_TIMEOUT_S = 2.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TICKS_AFTER_NAME = 19
 
@@ -201,6 +205,27 @@ def children_of_run(marker: str) -> list[psutil.Process]:
     return found
 
 
+def adopt_orphans() -> None:
+    """Become the parent of whatever this process's children leave behind; Linux only, elsewhere nothing happens.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, also across exec; Linux only, elsewhere nothing happens.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
 def families(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     """Processes with all that they started, also what carries no marker, since somebody emptied its environment."""
     found = {process.pid: process for process in processes}
@@ -225,7 +250,7 @@ def end_children(marker: str, grace_s: float = 2.0) -> list[str]:
     names = [name for process in marked if (name := _terminate(process))]
     _, stubborn = psutil.wait_procs(marked, timeout=grace_s)
     # A parent ends its own properly; who is still there then ignores that, or was left alone.
-    _kill([*stubborn, *others, *families(children_of_run(marker))])
+    kill_all([*stubborn, *others, *families(children_of_run(marker))])
     return names
 
 
@@ -240,7 +265,8 @@ def _terminate(process: psutil.Process) -> str:
     return name
 
 
-def _kill(processes: Sequence[psutil.Process]) -> None:
+def kill_all(processes: Sequence[psutil.Process]) -> None:
+    """Kill processes without a word, and wait until they are gone."""
     for process in processes:
         try:
             process.kill()
