@@ -26,6 +26,7 @@ _HEAD_START_NS = 50_000_000
 _BEAT = b'"at work"'
 _BEAT_S = 1.0
 _MAX_SILENCE_S = 5.0
+_MAX_START_S = 30.0
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -97,7 +98,7 @@ class Team:
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE_BYTES,
             )
-        await self._ask_all(lambda _: {"do": "get_ready"})
+        await self._ask_all(lambda _: {"do": "get_ready"}, _MAX_START_S)
 
     async def run_step(self, step: Step, number: int) -> None:
         """Make the calls of a step: each process its share."""
@@ -123,18 +124,21 @@ class Team:
             await process.wait()
         return [Health.from_json(answer) for answer in answers], self._lost
 
-    async def _ask_all(self, question: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    async def _ask_all(
+        self, question: Callable[[int], dict[str, Any]], max_silence_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        silence_s = max_silence_s or max(_MAX_SILENCE_S, self._spec.deadline_s)
         asked = dict(self._processes)
-        answers = await asyncio.gather(*(self._ask(worker, question(worker)) for worker in asked))
+        answers = await asyncio.gather(*(self._ask(worker, question(worker), silence_s) for worker in asked))
         if not self._processes:
             raise RuntimeError(f"all {self._spec.workers} workers of the load died")
         return [answer for answer in answers if answer is not None]
 
-    async def _ask(self, worker: int, question: dict[str, Any]) -> dict[str, Any] | None:
+    async def _ask(self, worker: int, question: dict[str, Any], max_silence_s: float) -> dict[str, Any] | None:
         """The answer of a process; ``None`` when it died."""
         process = self._processes[worker]
         _say(process, question)
-        while line := await self._line_of(process):
+        while line := await _line_of(process, max_silence_s):
             if line.endswith(b"\n") and line.strip() != _BEAT:
                 return dict(json.loads(line))
         code = await process.wait()
@@ -143,15 +147,16 @@ class Team:
         self._died(worker, code)
         return None
 
-    async def _line_of(self, process: asyncio.subprocess.Process) -> bytes:
-        """The next line of a process; nothing when it died, or was killed since it said nothing for too long."""
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(max(_MAX_SILENCE_S, self._spec.deadline_s)):
-                return await process.stdout.readline()
-        except TimeoutError:
-            process.kill()
-            return b""
+
+async def _line_of(process: asyncio.subprocess.Process, max_silence_s: float) -> bytes:
+    """The next line of a process; nothing when it died, or was killed since it said nothing for too long."""
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(max_silence_s):
+            return await process.stdout.readline()
+    except TimeoutError:
+        process.kill()
+        return b""
 
 
 def part_of(step: Step, share: int, shares: int) -> dict[str, Any]:
