@@ -424,7 +424,9 @@ def _report(run: Path) -> Iterator[str]:
     """What is wrong with what ``report`` says of a run."""
     argv = [sys.executable, "-m", "mcp_chaos.cli", "report", str(run), "--html", os.devnull]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=90)
-    allowed = (1, 3, 4) if (run / "manifest.json").is_file() else (EXIT_USAGE,)
+    allowed = [1, 3, 4] if (run / "manifest.json").is_file() else [EXIT_USAGE]
+    if run.parent.name == "mcp_chaos_runs":  # a lane of pytest by itself has no thresholds, so no verdict
+        allowed.append(EXIT_USAGE)
     if done.returncode == EXIT_PASS or "Verdict: pass" in done.stdout:
         yield f"report says pass of {run.name}"
     elif done.returncode not in allowed:
