@@ -33,18 +33,26 @@ def stop(run: Path | None, is_all: bool, because: str | None) -> None:
     """
     if is_all and (run is not None or not (because or "").strip()):
         raise UsageError('All runs are stopped with a reason, and no folder: mcp-chaos stop --all --because "..."')
-    if is_all:
-        forbid_runs(str(because))
-        tell("New runs are refused from now on. To allow them again: mcp-chaos allow")
+    problems = _forbid(str(because)) if is_all else []
     going_on = [entry for entry in entries() if entry.is_going_on]
     chosen = going_on if is_all else _chosen(run, [entry for entry in going_on if entry.is_mine])
     why = f"mcp-chaos stop{' --all' if is_all else ''}" + (f", {because}" if because else "")
-    problems = stop_runs(chosen, why, lambda line: tell(printable(line)))
+    problems += stop_runs(chosen, why, lambda line: tell(printable(line)))
     if run is None and not chosen:
         tell("No run goes on.")
     if run is None:
         problems += _clean_up_all()
     _end(problems)
+
+
+def _forbid(because: str) -> list[str]:
+    """Forbid new runs; that this is not possible keeps nobody from stopping those that go on."""
+    try:
+        forbid_runs(because)
+    except McpChaosError as error:
+        return [str(error)]
+    tell("New runs are refused from now on. To allow them again: mcp-chaos allow")
+    return []
 
 
 def _chosen(run: Path | None, going_on: list[Entry]) -> list[Entry]:

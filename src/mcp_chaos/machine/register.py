@@ -128,11 +128,10 @@ def forbid_runs(because: str) -> None:
     try:
         _write(_STOP_FILE, written)
     except OSError as error:
+        with suppress(OSError):  # an empty file needs no room, and forbids them too
+            os.close(os.open(_STOP_FILE, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE))
         if not is_forbidden():
-            raise PartError(
-                f"New runs could not be forbidden: {_STOP_FILE} ({error.strerror}). "
-                "Those that go on are stopped all the same."
-            ) from None
+            raise PartError(f"New runs could not be forbidden: {_STOP_FILE} ({error.strerror}).") from None
 
 
 def allow_runs() -> bool:
