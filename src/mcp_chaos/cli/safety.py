@@ -58,7 +58,7 @@ def _forbid(because: str) -> list[str]:
 def _chosen(run: Path | None, going_on: list[Entry]) -> list[Entry]:
     """The run that is meant."""
     if run is None:
-        if len(going_on) > 1:
+        if len({entry.process["pid"] for entry in going_on}) > 1:  # a suite of pytest has several
             raise UsageError([str(entry.run) for entry in going_on], "Several runs go on; say which, or --all")
         return going_on
     entry = entry_of(run.resolve())

@@ -16,7 +16,7 @@ from mcp_chaos.machine.register import Entry, entry_of, user_name
 HEAL_S = 5.0
 END_S = 30.0
 _CLEAN_UP_S = 15.0
-_POLL_S = 0.05
+_POLL_S = 0.1
 _KILLED = "it did not end and was killed by mcp-chaos stop"
 
 

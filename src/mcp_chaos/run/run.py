@@ -101,16 +101,7 @@ class Run:
         began_ns = self.clock.now_ns()
         atexit.register(self.close)
         try:
-            self._write_manifest({})
-            targets = self.environment.lock_names
-            self._watchdog = Watchdog(self.folder, self.clock, targets)
-            check_allowed()  # again, now that whoever forbids runs finds this one
-            self.event("run_started")
-            for sentence in clean_up_earlier(targets):
-                self.event("earlier_run_healed", told=sentence)
-                self.say(sentence)
-            self.environment.start()
-            self._write_manifest(self.environment.describe())
+            self._start_all()
         except OSError as error:  # the log of a part or of the watchdog
             self.close()
             raise PartError(f"The run could not be started ({error}). Nothing was left running.") from None
@@ -127,6 +118,19 @@ class Run:
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
         self.say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
+
+    def _start_all(self) -> None:
+        """Be found by others, see to what an earlier run left, and start what is missing."""
+        self._write_manifest({})
+        targets = self.environment.lock_names
+        self._watchdog = Watchdog(self.folder, self.clock, targets)
+        check_allowed()  # again, now that whoever forbids runs finds this one
+        self.event("run_started")
+        for sentence in clean_up_earlier(targets):
+            self.event("earlier_run_healed", told=sentence)
+            self.say(sentence)
+        self.environment.start()
+        self._write_manifest(self.environment.describe())
 
     def describe(self, **facts: Any) -> None:
         """Add to the manifest, before the run is started."""
