@@ -26,6 +26,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TICKS_AFTER_NAME = 19
+_ENDED = ("Z", "X")
 
 
 class Child:
@@ -147,14 +148,20 @@ def identity(pid: int | None = None) -> dict[str, Any]:
 def _started(pid: int) -> str:
     """When a process began: clock ticks since a boot where the system tells them, else seconds since the epoch.
 
-    Source: proc_pid_stat(5), field 22; the name in field 2 may have spaces and brackets in it.
+    One that has ended and waits for its parent to notice is none any more.
+    Source: proc_pid_stat(5), fields 3 and 22; the name in field 2 may have spaces and brackets in it.
     """
     if not _BOOT.exists():
-        return f"{psutil.Process(pid).create_time()}"
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.NoSuchProcess(pid)
+        return f"{process.create_time()}"
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         raise psutil.NoSuchProcess(pid) from None
+    if fields[0] in _ENDED:
+        raise psutil.NoSuchProcess(pid)
     return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_TICKS_AFTER_NAME]}"
 
 
