@@ -13,7 +13,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.processes import is_alive
-from mcp_chaos.machine.register import Entry, allow_runs, entries, entry_of, forbid_runs
+from mcp_chaos.machine.register import Entry, allow_runs, entries, entry_of, forbid_runs, user_name
 from mcp_chaos.machine.streams import tell
 
 _BY_HAND = "it was healed by hand"
@@ -66,6 +66,8 @@ def _chosen(run: Path | None, going_on: list[Entry]) -> list[Entry]:
         return [entry]
     if entry is None:
         RunFolder.open(run.resolve())
+    elif not entry.is_mine:
+        raise UsageError(f"{run} has ended, and is a run of {user_name(entry.owner)}, who can heal it: mcp-chaos heal")
     done = clean_up_entry(entry, _BY_HAND) if entry is not None else []
     tell("\n".join(map(printable, ["It has ended.", *done])))
     return []

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from mcp_chaos.errors import McpChaosError
+from mcp_chaos.errors import McpChaosError, PartError
 from mcp_chaos.faults.ledger import leftovers
 from mcp_chaos.faults.leftover_runs import clean_up_entry
 from mcp_chaos.history.folder import RunFolder
@@ -61,7 +61,7 @@ def _see_to_its_end(run: Entry, began_s: float) -> str:
     """Wait for the end of a run, kill it where that does not come, and clean up where nobody else does.
 
     Raises:
-        ToxiproxyError: it cannot be healed.
+        ToxiproxyError, PartError: it cannot be healed.
     """
     how = f"Stopped {run.run}"
     while run.is_going_on:
@@ -74,6 +74,8 @@ def _see_to_its_end(run: Entry, began_s: float) -> str:
     until = time.monotonic() + _CLEAN_UP_S
     while entry_of(run.run) is not None and time.monotonic() < until:
         time.sleep(_POLL_S)  # its watchdog is at work
+    if not run.is_mine and entry_of(run.run) is not None:
+        raise PartError(f"{user_name(run.owner)} can heal it: mcp-chaos heal")
     done = clean_up_entry(run, _KILLED) if run.is_mine else []
     return ", ".join([how, *done])
 
