@@ -62,7 +62,8 @@ matrix: .venv/dev-ready ## Run the experiments against planted defects and the s
 
 .PHONY: torture
 torture: .venv/dev-ready ## Kill and stop everything at random moments, write the table of docs/safety.md (TRIES=210 SEED=1; an hour)
-	$(BIN)/python -m tests.torture --tries $(or $(TRIES),210) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.torture --tries $(or $(TRIES),210) --seed $(or $(SEED),1) | tee torture.txt
+	$(BIN)/python -m tests.torture --table-of torture.txt
 
 .PHONY: lock
 lock: .venv/dev-ready ## Pin the versions of all dependencies anew

@@ -3,14 +3,13 @@
 import argparse
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -19,11 +18,9 @@ from mcp_chaos.errors import McpChaosError
 from tests.conftest import serving
 from tests.torture.left import look
 from tests.torture.servers import answer, own_toxiproxy
+from tests.torture.table import PAGE, heading, row_line, write_table
 from tests.torture.tried import Try, reach_the_moment, start
-from tests.torture.troubles import TROUBLES, kill
-
-PAGE = Path("docs/safety.md")
-BEGIN, END = "<!-- torture: written by make torture -->", "<!-- /torture -->"
+from tests.torture.troubles import TROUBLES, kill, unfreeze
 
 LANES = (
     "chaos run",
@@ -75,36 +72,12 @@ def one(lane: str, trouble: str, rng: random.Random, url: str) -> Try:
             if tried.terminal is not None:
                 os.close(tried.terminal)
             kill(*tried.processes())
+            unfreeze(tried)
             if tried.process is not None:
                 tried.process.wait()
             if tried.problems:
                 sys.stdout.write((folder / "output.txt").read_text(errors="replace")[-1500:])
     return tried
-
-
-def render(rows: list[Try], seed: int, words: str) -> str:
-    """The table of what was tried and what held."""
-    tried = Counter((row.lane, row.trouble) for row in rows)
-    bad = Counter((row.lane, row.trouble) for row in rows if row.problems)
-    lanes = [lane for lane in LANES if any(row.lane == lane for row in rows)]
-    held = sum(not row.problems for row in rows)
-    lines = [
-        BEGIN,
-        "",
-        f"`{words}`, seed {seed}, {datetime.now(UTC):%Y-%m-%d}, {sys.platform}, Python {sys.version.split()[0]}: "
-        f"{held} of {len(rows)} tries left nothing. Each cell: how many left nothing, of how many.",
-        "",
-        f"| | {' | '.join(lanes)} |",
-        f"| --- | {' | '.join('---' for _ in lanes)} |",
-    ]
-    for trouble in TROUBLES:
-        cells = [
-            f"{tried[lane, trouble] - bad[lane, trouble]}/{tried[lane, trouble]}" if tried[lane, trouble] else "–"
-            for lane in lanes
-        ]
-        lines.append(f"| {trouble} | {' | '.join(cells)} |")
-    lines += ["", *[f"- {row.lane}, {row.trouble}: {row.problems[0]}" for row in rows if row.problems]]
-    return "\n".join(lines).rstrip() + f"\n\n{END}"
 
 
 def plan(tries: int, rng: random.Random, lanes: list[str], troubles: list[str]) -> list[tuple[str, str]]:
@@ -117,32 +90,34 @@ def plan(tries: int, rng: random.Random, lanes: list[str], troubles: list[str]) 
 
 
 def main() -> int:
-    """Make so many tries and write the table."""
+    """Make so many tries, or write the table of those that were made."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=210)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lane", action="append", choices=LANES, help="only these")
     parser.add_argument("--trouble", action="append", choices=TROUBLES, help="only these")
-    parser.add_argument("--no-page", action="store_true", help=f"leave {PAGE} as it is")
+    parser.add_argument("--table-of", nargs="+", type=Path, metavar="OUTPUT", help=f"write {PAGE} from earlier outputs")
     given = parser.parse_args()
+    if given.table_of:
+        write_table([path.read_text(encoding="utf-8") for path in given.table_of], list(LANES), list(TROUBLES))
+        return 0
+    said = heading(f"python -m tests.torture {shlex.join(sys.argv[1:])}", given.seed)
+    sys.stdout.write(f"{said}\n")
     rng = random.Random(given.seed)
-    rows = []
+    failures = 0
     for number in (signal.SIGHUP, signal.SIGINT):  # ignored where this was started in the background, and inherited
         signal.signal(number, signal.SIG_DFL)
     with serving(answer) as server:
         url = f"http://127.0.0.1:{server.port}/mcp"
-        for lane, trouble in plan(given.tries, rng, given.lane or list(LANES), given.trouble or list(TROUBLES)):
+        pairs = plan(given.tries, rng, given.lane or list(LANES), given.trouble or list(TROUBLES))
+        for count, (lane, trouble) in enumerate(pairs, 1):
             began_s = time.monotonic()
             row = one(lane, trouble, random.Random(rng.random()), url)
-            rows.append(row)
-            what = f"{lane} | {trouble} | {row.moment} + {row.wait_s:.2f} s | {time.monotonic() - began_s:.0f} s"
-            sys.stdout.write(f"{len(rows)}: {what} | {'; '.join(row.problems) or 'nothing left'}\n")
+            failures += bool(row.problems)
+            moment = f"{row.moment} + {row.wait_s:.2f} s"
+            sys.stdout.write(f"{row_line(count, row, moment, time.monotonic() - began_s)}\n")
             sys.stdout.flush()
-    if not given.no_page:
-        words = f"python -m tests.torture --tries {given.tries} --seed {given.seed}"
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        PAGE.write_text(before + render(rows, given.seed, words) + rest.partition(END)[2], encoding="utf-8")
-    return int(any(row.problems for row in rows))
+    return int(failures > 0)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,16 @@ def remove_runs(tried: Try) -> None:
         shutil.rmtree(run, ignore_errors=True)
 
 
+def freeze(tried: Try) -> None:
+    """Let nothing be written to the run folders but what is open; root can do all else."""
+    subprocess.run(["chattr", "-R", "+i", *map(str, tried.runs())], check=False, stderr=subprocess.DEVNULL)
+
+
+def unfreeze(tried: Try) -> None:
+    """Take that back."""
+    subprocess.run(["chattr", "-R", "-i", *map(str, tried.runs())], check=False, stderr=subprocess.DEVNULL)
+
+
 def cli(tried: Try, *words: str) -> str:
     """Use ``mcp-chaos`` as a person would in another shell."""
     argv = [sys.executable, "-m", "mcp_chaos.cli", *words]
@@ -114,6 +124,8 @@ TROUBLES: dict[str, Callable[[Try], None]] = {
     "full disk, KILL": _after(no_room, signal.SIGKILL),
     "folder removed, TERM": _after(remove_runs, signal.SIGTERM),
     "folder removed, KILL": _after(remove_runs, signal.SIGKILL),
+    "folder read-only, TERM": _after(freeze, signal.SIGTERM),
+    "folder read-only, KILL": _after(freeze, signal.SIGKILL),
     "watchdog killed, then KILL": _after(_kill_watchdog, signal.SIGKILL),
     "killed with its watchdog, heal": _kill_both,
     "Toxiproxy dead, TERM": _after(_kill_toxiproxy, signal.SIGTERM),
