@@ -146,6 +146,16 @@ def test_a_watchdog_that_cannot_heal_puts_it_on_record(folder: RunFolder, clock:
     assert "cannot be reached" in (folder.path / "watchdog.log").read_text()
 
 
+def test_what_a_toxiproxy_was_told_ended_with_it(folder: RunFolder, clock: Clock) -> None:
+    nobody = ReservedPort()
+    gone = {"pid": 1, "started": "never"}
+    folder.event(1, "toxiproxy_ready", url=f"http://127.0.0.1:{nobody.number}", embedded=False, process=gone)
+    folder.event(2, "proxy_created", proxy="mcp")
+    folder.event(3, "fault_injecting", fault_id="fault-1", name="partition", proxy="mcp", toxics=[])
+    assert clean_up(folder, clock, "it was killed") == ["healed 'partition' on mcp"]
+    nobody.release()
+
+
 def test_a_watchdog_that_is_dismissed_does_nothing(
     folder: RunFolder, clock: Clock, orphan: subprocess.Popen[bytes]
 ) -> None:

@@ -3,6 +3,7 @@
 Used by the watchdog when a run died without a word, and by ``mcp-chaos heal``.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,11 @@ from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.machine.processes import children_of_run, end_children, is_suspended, resume
+from mcp_chaos.machine.processes import children_of_run, end_children, is_alive, is_suspended, resume
 
 _UNREACHABLE_TIMEOUT_S = 3.0
+_ENDING_S = 2.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,19 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     """
     events = folder.readable_events()
     left = leftovers(events)
-    toxiproxy_url = next(
-        (e.data["url"] for e in events if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None
-    )
+    server = next((e.data for e in events if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None)
     # A process that the run was given, and left paused, is not among its children.
     done = [f"continued process {f['pid']}" for f in left.faults if "process" in f and resume(f["process"])]
     try:
-        if toxiproxy_url is not None and (left.faults or left.proxies or left.missing):
-            done += _heal(folder, clock, ToxiproxyServer(toxiproxy_url, _UNREACHABLE_TIMEOUT_S), left)
+        if server is not None and (left.faults or left.proxies or left.missing):
+            done += _heal(folder, clock, ToxiproxyServer(server["url"], _UNREACHABLE_TIMEOUT_S), left)
+    except ToxiproxyError:
+        if server is None or not _has_ended(server.get("process")):
+            raise
+        server = None
     finally:  # a Toxiproxy that is dead keeps no process alive
         done += [f"ended {name}" for name in end_children(str(folder.path))]
-    if toxiproxy_url is None:
+    if server is None:
         # The run's own Toxiproxy is among the children that were ended, and every toxic with it.
         for fault in left.faults:
             folder.event(clock.now_ns(), "fault_healed", fault_id=fault["fault_id"], by="its Toxiproxy was ended")
@@ -83,6 +88,14 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     if done:
         folder.event(clock.now_ns(), "unfinished", why=why, done=done)
     return done
+
+
+def _has_ended(process: object) -> bool:
+    """Whether the process of a Toxiproxy is known and is no more; one that is about to end is waited for."""
+    until = time.monotonic() + _ENDING_S
+    while process is not None and is_alive(process) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return process is not None and not is_alive(process)
 
 
 def take_faults_away(folder: RunFolder, clock: Clock) -> list[str]:

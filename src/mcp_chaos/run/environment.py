@@ -31,7 +31,16 @@ from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
-from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
+from mcp_chaos.run.proxies import (
+    BACKEND_PROXY,
+    CONTROL_PROXY,
+    FAULTED_PROXY,
+    Address,
+    Proxies,
+    Upstream,
+    joined,
+    process_of,
+)
 from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
 from mcp_chaos.workload.workload import Workload, operations_as_json
 
@@ -327,7 +336,8 @@ class Environment:
         server, is_own = ToxiproxyServer(url), "toxiproxy" in self.parts
         self.toxiproxy_version = server.version()
         self._proxies = Proxies(self.settings, self.folder, self.clock, server, is_own, self.ways)
-        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded=is_own)
+        process = {} if is_own else process_of(server)
+        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded=is_own, **process)
         if not is_own:
             self._proxies.take_others()
 
