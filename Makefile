@@ -75,6 +75,11 @@ picture: $(VENV)/dev-ready ## Make docs/report.png, the picture of a page, from 
 matrix: $(VENV)/dev-ready ## Run the experiments against planted defects and the sound server, write docs/matrix.md (two hours)
 	$(BIN)/python -m tests.matrix
 
+.PHONY: torture
+torture: .venv/dev-ready ## Kill and stop everything at random moments, write the table of docs/safety.md (TRIES=210 SEED=1; an hour)
+	$(BIN)/python -m tests.torture --tries $(or $(TRIES),210) --seed $(or $(SEED),1) | tee torture.txt
+	$(BIN)/python -m tests.torture --table-of torture.txt
+
 .PHONY: lock
 lock: $(VENV)/dev-ready ## Pin the versions of all dependencies anew
 	for kind in lab dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras \

@@ -7,8 +7,10 @@ only way to abort a run, when the run cannot start or was told to stop by a sign
 
 import json
 import logging
+import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -43,6 +45,9 @@ Where no run was made: ``refused``, the message, and ``exit_code``.
 
 _STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
 _BY_SOMEBODY = "another control did that, without a word"
+
+_REPEAT_AFTER_S = 1.5
+_MAX_REPEATS = 3
 
 _LEVELS = {PASS: logging.INFO, INCONCLUSIVE: logging.WARNING, FAIL: logging.ERROR}
 _PRINTABLE = Printable()
@@ -245,12 +250,23 @@ def _hurry_on_signals(run: Run) -> None:
 
         def hurry(n: int, frame: Any, before: Any = before) -> None:
             global _signalled
+            if not _signalled:
+                threading.Thread(target=_insist, name="insist", daemon=True).start()
             _signalled = True
             run.hurry()
             if callable(before):
                 before(n, frame)
 
         signal.signal(number, hurry)
+
+
+def _insist() -> None:
+    """Send the signal again while the method goes on: an activity may have swallowed it, and a long pause follows."""
+    for _ in range(_MAX_REPEATS):
+        time.sleep(_REPEAT_AFTER_S)
+        if not _in_method:
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _pass_on(journal: dict[str, Any], verdict: Verdict) -> None:

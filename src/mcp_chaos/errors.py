@@ -7,6 +7,7 @@
     ├── InstallError                   3   a part that is needed could not be obtained
     ├── PartError                      3   an embedded part did not start or went away
     ├── LockedError                    3   another run works on the same target
+    ├── StoppedError                   3   somebody stopped all runs of this machine
     └── HistoryError                   2   a run folder cannot be made or read
         └── UnwrittenError             3   a run's files could not be written; it was healed and ended all the same
 
@@ -94,6 +95,12 @@ class PartError(McpChaosError):
 
 class LockedError(McpChaosError):
     """Another run works on the same target. Nothing was started."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
+class StoppedError(McpChaosError):
+    """Somebody stopped all runs of this machine and has not allowed new ones yet. Nothing was started."""
 
     exit_code = EXIT_INCONCLUSIVE
 

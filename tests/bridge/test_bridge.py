@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -232,3 +234,48 @@ def test_a_stdio_server_has_the_environment_of_whoever_runs_it(start: Start, tmp
         assert http.delete(url(part), headers=headers).status_code == 200
     assert answer["id"] == "mine"
     assert answer["result"]["content"][0]["text"] == os.environ["PATH"]
+
+
+STUBBORN = """
+import json, signal, subprocess, sys, time
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+sleep = [sys.executable, "-c", "import time; time.sleep(60)", sys.argv[1]]
+subprocess.Popen(["/bin/sh", "-c", '"$@" & exit', "sh", *sleep], start_new_session=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    opened = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+    result = {"initialize": opened, "ping": {}}.get(message["method"])
+    answer = {"error": {"code": -32601, "message": "no"}} if result is None else {"result": result}
+    if "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+time.sleep(60)
+"""
+"""Hears no signal, goes on after the end of its input, and has started another process that is nobody's child."""
+
+
+def named(word: str) -> list[psutil.Process]:
+    """The processes with a word on their command line, without the bridge, which has those of its server."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if word in process.cmdline()[1:] and "mcp_chaos.bridge" not in process.cmdline():
+                found.append(process)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel tells nobody who started an orphan")
+@pytest.mark.parametrize("way", ["told to end", "killed"])
+def test_a_stubborn_server_without_environment_ends_with_all_that_it_started(
+    start: Start, tmp_path: Path, way: str
+) -> None:
+    word = f"stubborn-{tmp_path}"
+    part = start("/usr/bin/env", "-i", sys.executable, "-c", STUBBORN, word)
+    there = named(word)
+    assert len(there) == 2
+    if way == "killed":
+        part.child.signal(signal.SIGKILL)
+    else:
+        part.stop()
+    psutil.wait_procs(there, timeout=10)
+    assert named(word) == []

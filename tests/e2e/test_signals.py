@@ -111,3 +111,16 @@ def test_a_fault_in_the_background_ends_with_its_run(chaos: Chaos, number: signa
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1, output
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.e2e
+def test_a_signal_that_an_activity_swallowed_does_not_wait_for_its_pause(chaos: Chaos) -> None:
+    def is_injecting() -> bool:
+        return any(e.data.get("name", "").startswith("black hole") for f in chaos.runs() for e in f.events())
+
+    process = chaos.start(short_experiment(activity("black_hole", after_s=60)))
+    wait_until(is_injecting, process, "the fault")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == 1, output
+    assert "SIGTERM ended it" in output

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.faults import watchdog as watchdogs
 from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.faults.kinds import Latency
 from mcp_chaos.faults.ledger import clean_up, leftovers
@@ -22,6 +23,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.machine.processes import MARKER, Child, children_of_run, end_children
+from mcp_chaos.machine.register import entry_of, forget
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -138,8 +140,20 @@ def test_a_watchdog_that_cannot_heal_puts_it_on_record(folder: RunFolder, clock:
     die(watchdog)
     assert watchdog._process.wait(10) == 1
     nobody.release()
+    assert entry_of(folder.path) is not None  # for whoever tries again
+    forget(folder.path)
     assert folder.events()[-1].kind == "heal_failed"
     assert "cannot be reached" in (folder.path / "watchdog.log").read_text()
+
+
+def test_what_a_toxiproxy_was_told_ended_with_it(folder: RunFolder, clock: Clock) -> None:
+    nobody = ReservedPort()
+    gone = {"pid": 1, "started": "never"}
+    folder.event(1, "toxiproxy_ready", url=f"http://127.0.0.1:{nobody.number}", embedded=False, process=gone)
+    folder.event(2, "proxy_created", proxy="mcp")
+    folder.event(3, "fault_injecting", fault_id="fault-1", name="partition", proxy="mcp", toxics=[])
+    assert clean_up(folder, clock, "it was killed") == ["healed 'partition' on mcp"]
+    nobody.release()
 
 
 def test_a_watchdog_that_is_dismissed_does_nothing(
@@ -195,3 +209,39 @@ def test_a_watchdog_that_cannot_be_replaced_is_missed(
     monkeypatch.setattr(watchdog, "_start", fail)
     assert killed(watchdog, folder, 2) == ["watchdog_died", "part_died"]
     watchdog._stop_keeping()
+
+
+def test_what_a_process_started_ends_with_it_whatever_its_environment(folder: RunFolder, tmp_path: Path) -> None:
+    """Also in a session of its own, and when it hears no signal."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {deaf!r}], env={{}}, "
+    parent += "stdout=subprocess.PIPE, start_new_session=True); p.stdout.readline(); print(p.pid, flush=True); p.wait()"
+    log = tmp_path / "parent.log"
+    child = Child("parent", [sys.executable, "-c", parent], log, str(folder.path))
+    child.start()
+    child.wait_until(lambda: log.read_text().endswith("\n"), 10)
+    started = psutil.Process(int(log.read_text()))
+    assert len(end_children(str(folder.path))) == 1
+    assert not started.is_running() or started.status() == psutil.STATUS_ZOMBIE
+    child.stop()
+
+
+def test_a_suspended_run_loses_its_faults_once(
+    folder: RunFolder, toxiproxy: ToxiproxyServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdogs, "_MAX_SUSPENDED_S", 0.0)
+    leave_behind(folder, toxiproxy)
+    with subprocess.Popen(SLEEP) as run:
+        suspension = watchdogs._Suspension(folder, clock, run.pid)
+        suspension.look()
+        assert not toxiproxy.proxy("mcp").enabled
+        run.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + 10
+        while psutil.Process(run.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < until
+        for _ in range(3):
+            suspension.look()
+        assert toxiproxy.proxy("mcp").enabled
+        assert set(toxiproxy.proxy("theirs").toxics) == {"not-mine"}
+        assert [event.kind for event in folder.events()].count("run_suspended") == 1
+        run.kill()

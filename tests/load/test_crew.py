@@ -118,6 +118,23 @@ def test_a_ramp_goes_step_by_step_in_all_workers(start: Callable[..., LoadProces
     assert [int(np.count_nonzero(calls["step"] == step)) for step in range(3)] == [10, 20, 30]
 
 
+def test_one_that_is_suspended_is_taken_for_dead(start: Callable[..., LoadProcess], folder: RunFolder) -> None:
+    load = start(Sustained(users=6, duration_s=60, cycle_s=0.1, requests_per_user=1), deadline_s=0.5)
+    wait_for(lambda: len(folder.calls("test")) > 20 and len(members(load)) == 3)
+    members(load)[1].suspend()
+    wait_for(lambda: any(event.kind == "worker_died" for event in folder.events()), 20)
+    assert load.stop()["summary"]["generator"]["lost_workers"] == [1]
+
+
+def test_a_load_that_is_suspended_stands_still(start: Callable[..., LoadProcess]) -> None:
+    load = start(Sustained(users=2, duration_s=60, cycle_s=0.1, requests_per_user=1), 1, deadline_s=0.3)
+    assert load.pid is not None
+    psutil.Process(load.pid).suspend()
+    with pytest.raises(PartError, match=r"stands still: its process .* was suspended"):
+        load.wait(30)
+    load.stop()
+
+
 def test_one_that_dies_is_told_and_the_others_go_on(start: Callable[..., LoadProcess], folder: RunFolder) -> None:
     load = start(Sustained(users=6, duration_s=60, cycle_s=0.1, requests_per_user=1))
     wait_for(lambda: len(folder.calls("test")) > 20 and len(members(load)) == 3)

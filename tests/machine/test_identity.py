@@ -24,6 +24,8 @@ def test_a_process_is_known_after_a_step_of_the_clock(monkeypatch: pytest.Monkey
         assert child_process.status() != psutil.STATUS_STOPPED
     finally:
         child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_alive(who)  # though its parent has not taken note
         child.wait()
     assert not is_alive(who)
 

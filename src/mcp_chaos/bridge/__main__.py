@@ -10,6 +10,7 @@ import uvicorn
 
 from mcp_chaos.bridge.app import Bridge
 from mcp_chaos.bridge.pipe import Pipe, PipeError
+from mcp_chaos.machine.processes import adopt_orphans
 
 
 class _Http(uvicorn.Server):
@@ -65,6 +66,7 @@ async def _serve_http(port: int, pipe: Pipe, telling: asyncio.Task[bool]) -> str
 def main() -> None:
     """Serve; why it ended is said last."""
     port, dialect, *argv = sys.argv[1:]
+    adopt_orphans()
     try:
         how = asyncio.run(serve(int(port), dialect, argv))
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from mcp_chaos.machine.parts import LOOPBACK, Part, ReservedPort, answers
-from mcp_chaos.machine.processes import Child
+from mcp_chaos.machine.processes import Child, families
 
 
 class BridgedChild(Child):
@@ -19,9 +19,14 @@ class BridgedChild(Child):
     def signal(self, number: int) -> None:
         """Pause, continue and kill the server, with all that it started; the bridge hears of all else."""
         if number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL) and self.alive:
-            for server in psutil.Process(self.pid).children():
-                with suppress(ProcessLookupError):
+            servers = psutil.Process(self.pid).children()
+            started = families(servers)  # some of it may be in other groups
+            for server in servers:
+                with suppress(ProcessLookupError, PermissionError):
                     os.killpg(server.pid, number)
+            for process in started:
+                with suppress(psutil.Error):
+                    process.send_signal(number)
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             super().signal(number)
 

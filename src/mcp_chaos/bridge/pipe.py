@@ -14,7 +14,9 @@ from itertools import count
 from typing import Any
 
 import orjson
+import psutil
 
+from mcp_chaos.machine.processes import end_with_parent, families, kill_all
 from mcp_chaos.mcp import DialectError, Modern, Streamable
 from mcp_chaos.mcp.message import Message, is_answer, parse_message
 from mcp_chaos.mcp.modern import PROTOCOL_VERSION
@@ -65,6 +67,7 @@ class Pipe:
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE_BYTES,
                 start_new_session=True,  # a launcher's children are hit together with it
+                preexec_fn=end_with_parent,  # this process has no threads yet
             )
         )
 
@@ -141,7 +144,11 @@ class Pipe:
         return "id" in await self.request("ping", None)
 
     async def close(self, grace_s: float = 1.0) -> None:
-        """End the server as the specification has it: close its input, then SIGTERM, then SIGKILL."""
+        """End the server as the specification has it: close its input, then SIGTERM, then SIGKILL.
+
+        What it started is killed after it, whatever group or session that is in.
+        """
+        others = families([psutil.Process()])
         self._stdin.close()
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
@@ -151,6 +158,7 @@ class Pipe:
                 with suppress(ProcessLookupError):
                     os.killpg(self.process.pid, number)
         await self.process.wait()
+        kill_all([*others, *families([psutil.Process()])])
 
     async def _read(self) -> None:
         """Take in lines until the server's output ends; one that is no message is the server's log gone astray."""

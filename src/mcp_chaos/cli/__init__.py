@@ -12,6 +12,7 @@ from mcp_chaos import __version__
 from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
+from mcp_chaos.cli.safety import allow, heal, stop
 from mcp_chaos.commands.doctor import FAIL as FAILED
 from mcp_chaos.commands.doctor import examine
 from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
@@ -26,12 +27,8 @@ from mcp_chaos.errors import (
     UsageError,
 )
 from mcp_chaos.faults import toxiproxy_install
-from mcp_chaos.faults.ledger import clean_up
 from mcp_chaos.history.files import to_json
-from mcp_chaos.history.folder import RunFolder
-from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable, printable_lines
-from mcp_chaos.machine.processes import is_alive
 from mcp_chaos.machine.signals import aborted_by_signals
 from mcp_chaos.machine.streams import has_colours, repair_streams, tell
 from mcp_chaos.workload.file import AUTO
@@ -46,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (load, gate, report, runs, compare):
+for command in (load, gate, report, runs, compare, heal, stop, allow):
     cli.add_command(command)
 
 
@@ -115,18 +112,6 @@ def init(url: str | None, command: str | None, folder: str, install: str, start:
 def locustfile() -> None:
     """Print where the locustfile is, for locust -f."""
     tell(str(Path(__file__).parents[1] / "load" / "locust" / "locustfile.py"))
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-def heal(run: Path) -> None:
-    """Take back what a RUN left behind: its faults, its proxies, its processes."""
-    folder = RunFolder.open(run.resolve())
-    manifest = folder.read("manifest.json")  # of any version: what a run left behind is healed all the same
-    if isinstance(manifest, dict) and is_alive(manifest.get("process")):
-        raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
-    done = clean_up(folder, Clock.start(), "it was healed by hand")
-    tell("\n".join(map(printable, done)) if done else "Nothing was left behind.")
 
 
 def _show(error: click.ClickException) -> None:

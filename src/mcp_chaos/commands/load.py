@@ -87,6 +87,9 @@ class _Player:
         self._began = self._began or time.monotonic()
         while load.running and not self._interrupted.wait(_POLL_S):
             self._keep_time()
+            if why := load.why_it_stands_still():
+                self._run.event("load_failed", load=name, error=why)
+                break
         return load.stop()  # one that has ended stays as it is
 
     def _start(self, name: str, shape: Shape) -> None:

@@ -3,18 +3,22 @@
 Used by the watchdog when a run died without a word, and by ``mcp-chaos heal``.
 """
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mcp_chaos.errors import ToxiproxyError
-from mcp_chaos.faults.recreate import recorded_proxy, restore_proxy, without
+from mcp_chaos.faults.recreate import Record, recorded_proxy, recreate_proxy, restore_proxy, without
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.machine.processes import end_children, resume
+from mcp_chaos.machine.processes import children_of_run, end_children, is_alive, is_suspended, resume
 
 _UNREACHABLE_TIMEOUT_S = 3.0
+_ENDING_S = 2.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,19 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     """
     events = folder.readable_events()
     left = leftovers(events)
-    toxiproxy_url = next(
-        (e.data["url"] for e in events if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None
-    )
+    server = next((e.data for e in events if e.kind == "toxiproxy_ready" and not e.data["embedded"]), None)
     # A process that the run was given, and left paused, is not among its children.
     done = [f"continued process {f['pid']}" for f in left.faults if "process" in f and resume(f["process"])]
-    if toxiproxy_url is not None and (left.faults or left.proxies or left.missing):
-        done += _heal(folder, clock, ToxiproxyServer(toxiproxy_url, _UNREACHABLE_TIMEOUT_S), left)
-    done += [f"ended {name}" for name in end_children(str(folder.path))]
-    if toxiproxy_url is None:
+    try:
+        if server is not None and (left.faults or left.proxies or left.missing):
+            done += _heal(folder, clock, ToxiproxyServer(server["url"], _UNREACHABLE_TIMEOUT_S), left)
+    except ToxiproxyError:
+        if server is None or not _has_ended(server.get("process")):
+            raise
+        server = None
+    finally:  # a Toxiproxy that is dead keeps no process alive
+        done += [f"ended {name}" for name in end_children(str(folder.path))]
+    if server is None:
         # The run's own Toxiproxy is among the children that were ended, and every toxic with it.
         for fault in left.faults:
             folder.event(clock.now_ns(), "fault_healed", fault_id=fault["fault_id"], by="its Toxiproxy was ended")
@@ -80,6 +88,61 @@ def clean_up(folder: RunFolder, clock: Clock, why: str) -> list[str]:
     if done:
         folder.event(clock.now_ns(), "unfinished", why=why, done=done)
     return done
+
+
+def _has_ended(process: object) -> bool:
+    """Whether the process of a Toxiproxy is known and is no more; one that is about to end is waited for."""
+    until = time.monotonic() + _ENDING_S
+    while process is not None and is_alive(process) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return process is not None and not is_alive(process)
+
+
+def take_faults_away(folder: RunFolder, clock: Clock) -> list[str]:
+    """Take back the faults of a run that goes on and cannot do so itself, as it is suspended; all else stays.
+
+    Args:
+        folder: of the run.
+        clock: of the run.
+
+    Returns:
+        The titles of the faults that were there, as far as is known.
+
+    Raises:
+        ToxiproxyError: Toxiproxy could not be asked.
+    """
+    events = folder.readable_events()
+    faults = leftovers(events).faults
+    for fault in faults:
+        resume(fault.get("process", {}))
+    for process in children_of_run(str(folder.path)) if faults else ():
+        if is_suspended(process.pid):
+            process.resume()
+    # The last one: a run that lost its own Toxiproxy has started another.
+    url = next((e.data["url"] for e in reversed(events) if e.kind == "toxiproxy_ready"), None)
+    on_network = [fault for fault in faults if "pid" not in fault]
+    if url is not None and on_network:
+        _take_away(ToxiproxyServer(url, _UNREACHABLE_TIMEOUT_S), on_network, _recorder(folder, clock))
+    return [f"{fault['name']} on {fault['proxy']}" for fault in faults]
+
+
+def _recorder(folder: RunFolder, clock: Clock) -> Record:
+    return lambda kind, **data: folder.event(clock.now_ns(), kind, **data)
+
+
+def _take_away(server: ToxiproxyServer, faults: Sequence[dict[str, Any]], record: Record) -> None:
+    there = server.proxies()
+    for fault in faults:
+        state = there.get(fault["proxy"])
+        if state is None:
+            continue
+        try:
+            for toxic in fault["toxics"]:
+                server.delete_toxic(state.name, toxic)
+            if not fault["toxics"]:
+                server.set_enabled(state.name, True)
+        except ToxiproxyError:  # which freezes where clients gave up what a toxic holds back
+            recreate_proxy(server, without(state, fault["toxics"]), record)
 
 
 def _heal(folder: RunFolder, clock: Clock, server: ToxiproxyServer, left: Leftovers) -> list[str]:
@@ -90,16 +153,11 @@ def _heal(folder: RunFolder, clock: Clock, server: ToxiproxyServer, left: Leftov
             restore_proxy(server, without(state, ours))
             folder.event(clock.now_ns(), "proxy_recreated", proxy=state.name)
             done.append(f"created the proxy '{state.name}' again")
-        there = server.proxies()
+        record = _recorder(folder, clock)
         for fault in left.faults:
-            proxy = fault["proxy"]
-            if proxy in there:
-                for toxic in fault["toxics"]:
-                    server.delete_toxic(proxy, toxic)
-                if not fault["toxics"]:
-                    server.set_enabled(proxy, True)
-            folder.event(clock.now_ns(), "fault_healed", fault_id=fault["fault_id"], by="clean-up")
-            done.append(f"healed '{fault['name']}' on {proxy}")
+            _take_away(server, [fault], record)
+            record("fault_healed", fault_id=fault["fault_id"], by="clean-up")
+            done.append(f"healed '{fault['name']}' on {fault['proxy']}")
         for proxy in left.proxies:
             server.delete_proxy(proxy)
             folder.event(clock.now_ns(), "proxy_removed", proxy=proxy)

@@ -1,25 +1,31 @@
 """The watchdog: a process that outlives its run by as long as it takes to clean up after it.
 
-``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS EVENTS_DESCRIPTOR [scratch]`` waits for the end of its
-standard input, a pipe whose other end only the run holds; the kernel closes it however the run ends, kill -9 included.
-A run that ended properly has left nothing to do. It lives in a session of its own, so that what kills the run's process
-group spares it. The run looks after it in turn: one that died is replaced within a second.
+``python -m mcp_chaos.faults.watchdog RUN_FOLDER CLOCK_OFFSET_NS EVENTS_DESCRIPTOR RUN_PID [scratch]`` waits for the end
+of its standard input, a pipe whose other end only the run holds; the kernel closes it however the run ends, kill -9
+included. A run that ended properly has left nothing to do. It lives in a session of its own, so that what kills or
+suspends the run's process group spares it. A run that is suspended for longer than a few seconds loses its faults. The
+run looks after its watchdog in turn: one that died is replaced within a second.
 """
 
+import os
+import select
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from mcp_chaos.errors import McpChaosError
-from mcp_chaos.faults.ledger import clean_up
+from mcp_chaos.faults.ledger import clean_up, take_faults_away
 from mcp_chaos.history.event_kinds import COULD_NOT_HEAL
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.machine.processes import end_children
+from mcp_chaos.machine.lock import tidy_locks
+from mcp_chaos.machine.processes import end_children, is_suspended
+from mcp_chaos.machine.register import cleaning, entry_of, forget, register
 
 _FAREWELL = b"."
 _HEAL = b"!"
@@ -27,6 +33,7 @@ _SCRATCH = "scratch"
 _AFTERMATH_S = 0.5
 _INTERVAL_S = 0.5
 _MAX_REPLACEMENTS = 5
+_MAX_SUSPENDED_S = 5.0
 
 
 class Watchdog:
@@ -35,14 +42,26 @@ class Watchdog:
     Args:
         folder: of the run.
         clock: of the run.
+        targets: what the run works on, for the register of this machine.
         is_scratch: whether the folder is removed as well when the run is no more.
+
+    Raises:
+        PartError: the run cannot be entered in the register.
+        OSError: the process cannot be started.
     """
 
-    def __init__(self, folder: RunFolder, clock: Clock, *, is_scratch: bool = False) -> None:
+    def __init__(
+        self, folder: RunFolder, clock: Clock, targets: Sequence[str] = (), *, is_scratch: bool = False
+    ) -> None:
         self._folder, self._clock = folder, clock
         self._is_scratch = is_scratch
         self._replacements = 0
-        self._process = self._start()
+        register(folder.path, targets, is_scratch=is_scratch)
+        try:
+            self._process = self._start()
+        except BaseException:
+            forget(folder.path)
+            raise
         self._ended = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="watchdog", daemon=True)
         self._keeper.start()
@@ -52,6 +71,7 @@ class Watchdog:
         self._stop_keeping()
         self._note_death()
         self._tell(_FAREWELL)
+        forget(self._folder.path)
 
     def let_it_clean_up(self) -> None:
         """The run could not clean up by itself: the watchdog tries once more; its word goes into the history."""
@@ -65,7 +85,7 @@ class Watchdog:
         # It can read the events also when the folder has been removed.
         with (folder.path / "watchdog.log").open("ab") as log, folder.events_file.path.open("ab+") as events:
             return subprocess.Popen(
-                [*argv, str(events.fileno()), *([_SCRATCH] if self._is_scratch else [])],
+                [*argv, str(events.fileno()), str(os.getpid()), *([_SCRATCH] if self._is_scratch else [])],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -121,28 +141,83 @@ class Watchdog:
             self._process.stdin.close()
 
 
+class _Suspension:
+    """Takes the faults of a run back that is suspended for too long; once, until it goes on.
+
+    Args:
+        folder: of the run.
+        clock: of the run.
+        pid: of the run's process.
+    """
+
+    def __init__(self, folder: RunFolder, clock: Clock, pid: int) -> None:
+        self._folder, self._clock, self._pid = folder, clock, pid
+        self._since_s: float | None = None
+        self._is_healed = False
+
+    def look(self) -> None:
+        """Look whether the run is suspended."""
+        if not is_suspended(self._pid):
+            self._since_s, self._is_healed = None, False
+            return
+        self._since_s = self._since_s or time.monotonic()
+        if self._is_healed or time.monotonic() - self._since_s < _MAX_SUSPENDED_S:
+            return
+        self._is_healed = True
+        try:
+            faults = take_faults_away(self._folder, self._clock)
+        except McpChaosError as error:
+            self._folder.event(self._clock.now_ns(), "heal_failed", error=str(error))
+            return
+        self._folder.event(self._clock.now_ns(), "run_suspended", after_s=_MAX_SUSPENDED_S, faults=faults)
+
+
+def _what_the_run_says(run_pid: int, meanwhile: Callable[[], None]) -> bytes:
+    """What the run said to its watchdog until its end; nothing where it was killed."""
+    said = b""
+    while True:
+        if select.select([sys.stdin], [], [], _INTERVAL_S)[0]:
+            part = os.read(sys.stdin.fileno(), 64)
+            if not part:
+                return said
+            said += part
+        elif os.getppid() != run_pid:  # a process that the run forked may hold the pipe open
+            return said
+        else:
+            meanwhile()
+
+
 def main() -> None:
     """Wait for the run to end, then clean up."""
     folder, clock = RunFolder(Path(sys.argv[1])), Clock(int(sys.argv[2]))
     folder.events_file.hold(int(sys.argv[3]))
-    told = sys.stdin.buffer.read()
-    if told == _FAREWELL:
+    run_pid = int(sys.argv[4])
+    said = _what_the_run_says(run_pid, _Suspension(folder, clock, run_pid).look)
+    if said == _FAREWELL:
         return
-    why = COULD_NOT_HEAL if told == _HEAL else "its process was killed"
+    with cleaning(folder.path):
+        done = _clean_up(folder, clock, is_asked=said == _HEAL)
+        if sys.argv[5:] == [_SCRATCH]:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        if (entry := entry_of(folder.path)) is not None:
+            tidy_locks(entry.targets)
+        forget(folder.path)
+    with suppress(OSError):  # its log may be on a disk that is full
+        sys.stdout.write("".join(f"{line}\n" for line in done))
+        sys.stdout.flush()
+
+
+def _clean_up(folder: RunFolder, clock: Clock, *, is_asked: bool) -> list[str]:
+    """Clean up; says what was done."""
     try:
-        done = clean_up(folder, clock, why)
+        done = clean_up(folder, clock, COULD_NOT_HEAL if is_asked else "its process was killed")
     except McpChaosError as error:
-        if told != _HEAL:  # the run has put the cause on record itself
+        if not is_asked:  # else the run has put the cause on record itself
             folder.event(clock.now_ns(), "heal_failed", error=str(error))
         raise SystemExit(str(error)) from None
     # A child that was being started when the run died carries its marker a moment later only.
     time.sleep(_AFTERMATH_S)
-    done += [f"ended {name}" for name in end_children(str(folder.path))]
-    if sys.argv[4:] == [_SCRATCH]:
-        shutil.rmtree(folder.path, ignore_errors=True)
-    with suppress(OSError):  # its log may be on a disk that is full
-        sys.stdout.write("".join(f"{line}\n" for line in done))
-        sys.stdout.flush()
+    return done + [f"ended {name}" for name in end_children(str(folder.path))]
 
 
 if __name__ == "__main__":

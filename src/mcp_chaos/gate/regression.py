@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcp_chaos.gate.result import Comparison
-from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.gate.student_t import quantile
+from mcp_chaos.verdict.figures import FIGURES
 
 ALARM_FRACTION = 0.01
 FEWEST_RUNS = 5

@@ -62,6 +62,19 @@ def _heal_had_failed(event: Event, events: Sequence[Event]) -> bool:
     return failed and event.data["why"] == COULD_NOT_HEAL
 
 
+def _was_stopped(event: Event, events: Sequence[Event]) -> bool:
+    """By SIGTERM, or by SIGKILL where that did not help."""
+    return _has("run_stopped", events)
+
+
+def _stopped_or_could_not_heal(event: Event, events: Sequence[Event]) -> bool:
+    return _was_stopped(event, events) or _heal_had_failed(event, events)
+
+
+def _was_suspended(event: Event, events: Sequence[Event]) -> bool:
+    return _has("run_suspended", events)
+
+
 _OF_THE_RUN = (
     EventKind("run_started", "A run began.", is_promise=True),
     EventKind("parts_ready", "All that the run needs answers."),
@@ -81,13 +94,29 @@ _OF_THE_RUN = (
         {"why": str},
         doubt="the run was interrupted: {why}",
         stops_method=True,
+        follows=_was_stopped,
+    ),
+    EventKind(
+        "run_stopped",
+        "Somebody stopped the run from another shell.",
+        {"why": str},
+        doubt="the run was stopped from outside: {why}",
+        is_cause=True,
+        stops_method=True,
+    ),
+    EventKind(
+        "run_suspended",
+        "The run stood still, and its watchdog healed it.",
+        {"after_s": _NUMBER, "faults": list},
+        doubt="the run was suspended for more than {after_s:g} s, and no fault stays in place meanwhile",
+        is_cause=True,
     ),
     EventKind(
         "unfinished",
         "The run's process died, and its watchdog, or `mcp-chaos heal`, cleaned up.",
         {"why": str},
         doubt="the run ended without a word ({why}); what it left was healed",
-        follows=_heal_had_failed,
+        follows=_stopped_or_could_not_heal,
     ),
     EventKind(
         "part_died",
@@ -172,6 +201,7 @@ _OF_FAULTS = (
         doubt="the fault '{name}' on {proxy} was disturbed by somebody else: {after_s:.1f} s after it was injected, "
         "{found}",
         excuse=_NOT_OURS,
+        follows=_was_suspended,
     ),
     EventKind(
         "heal_failed",

@@ -1,14 +1,15 @@
 """The processes that share a load: the conductor's own, or several that it starts and talks to.
 
-Members are told each step over their stdin and answer on their stdout, a JSON line each. One that dies is reported, and
-the others go on; the calls it had made count, those it had still to make are missing.
+Members are told each step over their stdin and answer on their stdout, a JSON line each; one that has much to do says
+every second that it is at work. One that dies is reported, and the others go on; the calls it had made count, those it
+had still to make are missing. One that says nothing for longer than a call may take has stopped, and is killed.
 """
 
 import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,10 @@ from mcp_chaos.machine.clock import Clock
 
 _STEPS: dict[str, type[Step]] = {"closed": Step, "cycle": CycleStep, "open": OpenStep}
 _HEAD_START_NS = 50_000_000
+_BEAT = b'"at work"'
+_BEAT_S = 1.0
+_MAX_SILENCE_S = 5.0
+_MAX_START_S = 30.0
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -93,7 +98,7 @@ class Team:
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE_BYTES,
             )
-        await self._ask_all(lambda _: {"do": "get_ready"})
+        await self._ask_all(lambda _: {"do": "get_ready"}, _MAX_START_S)
 
     async def run_step(self, step: Step, number: int) -> None:
         """Make the calls of a step: each process its share."""
@@ -119,26 +124,39 @@ class Team:
             await process.wait()
         return [Health.from_json(answer) for answer in answers], self._lost
 
-    async def _ask_all(self, question: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    async def _ask_all(
+        self, question: Callable[[int], dict[str, Any]], max_silence_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        silence_s = max_silence_s or max(_MAX_SILENCE_S, self._spec.deadline_s)
         asked = dict(self._processes)
-        answers = await asyncio.gather(*(self._ask(worker, question(worker)) for worker in asked))
+        answers = await asyncio.gather(*(self._ask(worker, question(worker), silence_s) for worker in asked))
         if not self._processes:
             raise RuntimeError(f"all {self._spec.workers} workers of the load died")
         return [answer for answer in answers if answer is not None]
 
-    async def _ask(self, worker: int, question: dict[str, Any]) -> dict[str, Any] | None:
+    async def _ask(self, worker: int, question: dict[str, Any], max_silence_s: float) -> dict[str, Any] | None:
         """The answer of a process; ``None`` when it died."""
         process = self._processes[worker]
-        assert process.stdout is not None
         _say(process, question)
-        line = await process.stdout.readline()
-        if line.endswith(b"\n"):
-            return dict(json.loads(line))
+        while line := await _line_of(process, max_silence_s):
+            if line.endswith(b"\n") and line.strip() != _BEAT:
+                return dict(json.loads(line))
         code = await process.wait()
         del self._processes[worker]
         self._lost.append(worker)
         self._died(worker, code)
         return None
+
+
+async def _line_of(process: asyncio.subprocess.Process, max_silence_s: float) -> bytes:
+    """The next line of a process; nothing when it died, or was killed since it said nothing for too long."""
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(max_silence_s):
+            return await process.stdout.readline()
+    except TimeoutError:
+        process.kill()
+        return b""
 
 
 def part_of(step: Step, share: int, shares: int) -> dict[str, Any]:
@@ -176,10 +194,29 @@ async def serve(member: Member, lines: asyncio.StreamReader) -> None:
     orders: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     listening = asyncio.create_task(_listen(member, lines, orders))
     while (order := await orders.get())["do"] != "close":
-        await _obey(member, order)
+        async with _beating():
+            await _obey(member, order)
         _answer({})
     listening.cancel()
-    _answer((await member.close()).to_json())
+    async with _beating():
+        health = await member.close()
+    _answer(health.to_json())
+
+
+@contextlib.asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    """Say every second that this process is at work."""
+    beats = asyncio.create_task(_beat())
+    try:
+        yield
+    finally:
+        beats.cancel()
+
+
+async def _beat() -> None:
+    while True:
+        await asyncio.sleep(_BEAT_S)
+        _print(_BEAT.decode())
 
 
 async def _listen(member: Member, lines: asyncio.StreamReader, orders: asyncio.Queue[dict[str, Any]]) -> None:
@@ -206,6 +243,10 @@ async def _obey(member: Member, order: dict[str, Any]) -> None:
 
 
 def _answer(answer: dict[str, Any]) -> None:
+    _print(json.dumps(answer))
+
+
+def _print(line: str) -> None:
     with contextlib.suppress(BrokenPipeError):  # the conductor is gone
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -16,11 +16,9 @@ from mcp_chaos.load.main import STARTED
 from mcp_chaos.load.shapes import Locust
 from mcp_chaos.load.spec import LoadSpec, Target
 from mcp_chaos.machine.clock import Clock
-from mcp_chaos.machine.processes import Child, last_lines
+from mcp_chaos.machine.processes import Child, is_suspended, last_lines
 from mcp_chaos.mcp import TransportKind, dialects_over
 from mcp_chaos.verdict.measure import Figures, figures
-
-"""Those that Locust's users speak; those of a workload with ``websocket`` open one besides."""
 
 _START_TIMEOUT_S = 15.0
 _NS_PER_S = 1_000_000_000
@@ -41,6 +39,7 @@ class LoadProcess:
         self.folder = folder
         self._clock = Clock(spec.clock_offset_ns)
         self._child: Child | None = None
+        self._suspended_since_s: float | None = None
 
     def start(self) -> None:
         """Start it and wait until it is about to make its first call.
@@ -74,6 +73,16 @@ class LoadProcess:
         """Whether it still makes calls."""
         return self._child is not None and self._child.alive
 
+    def why_it_stands_still(self) -> str:
+        """That its process has been suspended for longer than a call may take, in words; empty while it goes on."""
+        if not self.running or self.pid is None or not is_suspended(self.pid):
+            self._suspended_since_s = None
+            return ""
+        self._suspended_since_s = self._suspended_since_s or time.monotonic()
+        if time.monotonic() - self._suspended_since_s < self.spec.deadline_s:
+            return ""
+        return f"its process {self.pid} was suspended for {self.spec.deadline_s:g} s, the deadline of a call"
+
     def wait(self, timeout_s: float, hurried: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Wait for its end and return its result.
 
@@ -82,13 +91,15 @@ class LoadProcess:
             hurried: whether to wait no longer, asked all the time.
 
         Raises:
-            PartError: it did not end in time (it runs on), or it died.
+            PartError: it did not end in time (it runs on), stands still, or died.
         """
         assert self._child is not None
         until = time.monotonic() + timeout_s
         while not self._child.wait(_POLL_S):
             if hurried():
                 raise PartError(f"The run was told to stop while the load '{self.spec.name}' was waited for.")
+            if why := self.why_it_stands_still():
+                raise PartError(f"The load '{self.spec.name}' stands still: {why}.")
             if time.monotonic() < until:
                 continue
             raise PartError(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from mcp_chaos.errors import LockedError
@@ -30,6 +31,15 @@ def _holder(written: bytes) -> str:
     except ValueError:
         is_there = False
     return printable(str(found.get("run"))) if is_there else "another run"
+
+
+def tidy_locks(targets: Iterable[str]) -> None:
+    """Remove the files of locks that nobody holds any more, as those of a run that was killed."""
+    for target in targets:
+        with contextlib.suppress(LockedError):
+            lock = TargetLock(target, "nobody")
+            lock.acquire()
+            lock.release()
 
 
 class TargetLock:

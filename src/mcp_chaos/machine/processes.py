@@ -4,9 +4,11 @@ Each child carries ``MCP_CHAOS_RUN`` in its environment, so that whoever cleans 
 without having been told of them.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +21,12 @@ from mcp_chaos.machine.printable import printable
 
 MARKER = "MCP_CHAOS_RUN"
 _POLL_S = 0.01
+_KILL_TIMEOUT_S = 2.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TICKS_AFTER_NAME = 19
+_ENDED = ("Z", "X")
 
 
 class Child:
@@ -142,14 +148,20 @@ def identity(pid: int | None = None) -> dict[str, Any]:
 def _started(pid: int) -> str:
     """When a process began: clock ticks since a boot where the system tells them, else seconds since the epoch.
 
-    Source: proc_pid_stat(5), field 22; the name in field 2 may have spaces and brackets in it.
+    One that has ended and waits for its parent to notice is none any more.
+    Source: proc_pid_stat(5), fields 3 and 22; the name in field 2 may have spaces and brackets in it.
     """
     if not _BOOT.exists():
-        return f"{psutil.Process(pid).create_time()}"
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.NoSuchProcess(pid)
+        return f"{process.create_time()}"
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         raise psutil.NoSuchProcess(pid) from None
+    if fields[0] in _ENDED:
+        raise psutil.NoSuchProcess(pid)
     return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_TICKS_AFTER_NAME]}"
 
 
@@ -160,6 +172,14 @@ def is_alive(who: object) -> bool:
     try:
         return bool(_started(int(who["pid"])) == who["started"])
     except (psutil.Error, OSError, KeyError, IndexError, TypeError, ValueError):
+        return False
+
+
+def is_suspended(pid: int) -> bool:
+    """Whether a process was stopped, by Ctrl-Z or SIGSTOP, and not continued."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
         return False
 
 
@@ -192,26 +212,71 @@ def children_of_run(marker: str) -> list[psutil.Process]:
     return found
 
 
-def end_children(marker: str, grace_s: float = 2.0) -> list[str]:
-    """End every process of a run: SIGTERM, then SIGKILL.
+def adopt_orphans() -> None:
+    """Become the parent of whatever this process's children leave behind; Linux only, elsewhere nothing happens.
 
-    Returns:
-        The names of those that were there.
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER.
     """
-    processes = children_of_run(marker)
-    names = []
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, also across exec; Linux only, elsewhere nothing happens.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def families(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Processes with all that they started, also what carries no marker, since somebody emptied its environment."""
+    found = {process.pid: process for process in processes}
     for process in processes:
         try:
-            names.append(process.name())
-            process.resume()
-            process.terminate()
+            found |= {child.pid: child for child in process.children(recursive=True)}
         except psutil.Error:
             continue
-    _, stubborn = psutil.wait_procs(processes, timeout=grace_s)
-    for process in stubborn:
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def end_children(marker: str, grace_s: float = 2.0) -> list[str]:
+    """End every process of a run, and all that they started: SIGTERM, then SIGKILL.
+
+    Returns:
+        The names of those that were there and carry the marker of the run.
+    """
+    marked = children_of_run(marker)
+    # Looked up before the first of them ends: what it started has another parent then.
+    others = [process for process in families(marked) if process not in marked]
+    names = [name for process in marked if (name := _terminate(process))]
+    _, stubborn = psutil.wait_procs(marked, timeout=grace_s)
+    # A parent ends its own properly; who is still there then ignores that, or was left alone.
+    kill_all([*stubborn, *others, *families(children_of_run(marker))])
+    return names
+
+
+def _terminate(process: psutil.Process) -> str:
+    """Ask a process to end, also one that is paused; its name, empty where it has ended."""
+    try:
+        name = process.name()
+        process.resume()
+        process.terminate()
+    except psutil.Error:
+        return ""
+    return name
+
+
+def kill_all(processes: Sequence[psutil.Process]) -> None:
+    """Kill processes without a word, and wait until they are gone."""
+    for process in processes:
         try:
             process.kill()
         except psutil.Error:
             continue
-    psutil.wait_procs(stubborn, timeout=grace_s)
-    return names
+    psutil.wait_procs(processes, timeout=_KILL_TIMEOUT_S)

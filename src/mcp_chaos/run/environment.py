@@ -30,7 +30,16 @@ from mcp_chaos.mcp import DIALECTS, Dialect, GetRequest, McpCall, ToolCall, Tran
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
-from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
+from mcp_chaos.run.proxies import (
+    BACKEND_PROXY,
+    CONTROL_PROXY,
+    FAULTED_PROXY,
+    Address,
+    Proxies,
+    Upstream,
+    joined,
+    process_of,
+)
 from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
 from mcp_chaos.workload.workload import Workload, operations_as_json
 
@@ -243,13 +252,21 @@ class Environment:
             for name, way in ways.items()
         }
 
-    def _lock_targets(self) -> None:
-        """No other run on a server or a Toxiproxy of one's own; embedded parts are each run's own anyway."""
+    @property
+    def lock_names(self) -> list[str]:
+        """The server and the Toxiproxy that are not the run's own, each as ``host:port``."""
+        names = []
         for url in sorted(filter(None, (self.settings.mcp_url, self.settings.toxiproxy_url))):
             where = urlsplit(url)
             host = where.hostname or ""
             port = where.port or (443 if where.scheme == "https" else 80)
-            lock = TargetLock(joined(("127.0.0.1" if is_loopback(host) else host, port)), str(self.folder.path))
+            names.append(joined(("127.0.0.1" if is_loopback(host) else host, port)))
+        return names
+
+    def _lock_targets(self) -> None:
+        """No other run on a server or a Toxiproxy of one's own; embedded parts are each run's own anyway."""
+        for name in self.lock_names:
+            lock = TargetLock(name, str(self.folder.path))
             lock.acquire()
             self._locks.append(lock)
 
@@ -325,7 +342,8 @@ class Environment:
         server, is_own = ToxiproxyServer(url), "toxiproxy" in self.parts
         self.toxiproxy_version = server.version()
         self._proxies = Proxies(self.settings, self.folder, self.clock, server, is_own, self.ways)
-        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded=is_own)
+        process = {} if is_own else process_of(server)
+        self.folder.event(self.clock.now_ns(), "toxiproxy_ready", url=url, embedded=is_own, **process)
         if not is_own:
             self._proxies.take_others()
 

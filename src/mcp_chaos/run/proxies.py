@@ -2,6 +2,10 @@
 
 import socket
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
 
 from mcp_chaos.config.hosts import host_problems, is_loopback
 from mcp_chaos.config.settings import Settings
@@ -12,6 +16,8 @@ from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import LOOPBACK
+from mcp_chaos.machine.processes import identity
+from mcp_chaos.observe.server_process import listening_process
 
 FAULTED_PROXY = "mcp"
 CONTROL_PROXY = "mcp_control"
@@ -168,6 +174,15 @@ class Proxies:
             upstream.tls,
             upstream.exchange,
         )
+
+
+def process_of(server: ToxiproxyServer) -> dict[str, Any]:
+    """The process of a Toxiproxy of this machine, for an event: what it was told ends with it. Else nothing."""
+    try:
+        process = listening_process(urlsplit(server.url).port or 80, server.host) if is_loopback(server.host) else None
+        return {"process": identity(process.pid)} if process is not None and "toxiproxy" in process.name() else {}
+    except psutil.Error:
+        return {}
 
 
 def joined(address: Address) -> str:

@@ -15,6 +15,7 @@ from mcp_chaos.faults.fault import Fault
 from mcp_chaos.faults.injection import Injector
 from mcp_chaos.faults.kinds import Flap
 from mcp_chaos.faults.ledger import leftovers
+from mcp_chaos.faults.leftover_runs import clean_up_earlier
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.folder import RunFolder
@@ -23,6 +24,7 @@ from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
+from mcp_chaos.machine.register import check_allowed
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.run.environment import Environment
 from mcp_chaos.run.judged_loads import JudgedLoads
@@ -43,6 +45,10 @@ class Run:
         say: told what goes on, a line at a time.
         direct: whether the load goes to the server itself; there are no faults then, and no Toxiproxy.
         loaded: whether there will be loads; without any, no call is chosen.
+
+    Raises:
+        StoppedError: runs are forbidden on this machine.
+        HistoryError: its folder cannot be made.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Run:
         direct: bool = False,
         loaded: bool = True,
     ) -> None:
+        check_allowed()
         self.clock = Clock.start()
         self.folder = RunFolder.create(settings.runs, experiment)
         self._say = say
@@ -89,11 +96,7 @@ class Run:
         began_ns = self.clock.now_ns()
         atexit.register(self.close)
         try:
-            self._write_manifest({})
-            self._watchdog = Watchdog(self.folder, self.clock)
-            self.event("run_started")
-            self.environment.start()
-            self._write_manifest(self.environment.describe())
+            self._start_all()
         except OSError as error:  # the log of a part or of the watchdog
             self.close()
             raise PartError(f"The run could not be started ({error}). Nothing was left running.") from None
@@ -110,6 +113,19 @@ class Run:
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
         self.say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
+
+    def _start_all(self) -> None:
+        """Be found by others, see to what an earlier run left, and start what is missing."""
+        self._write_manifest({})
+        targets = self.environment.lock_names
+        self._watchdog = Watchdog(self.folder, self.clock, targets)
+        check_allowed()  # again, now that whoever forbids runs finds this one
+        self.event("run_started")
+        for sentence in clean_up_earlier(targets):
+            self.event("earlier_run_healed", told=sentence)
+            self.say(sentence)
+        self.environment.start()
+        self._write_manifest(self.environment.describe())
 
     def describe(self, **facts: Any) -> None:
         """Add to the manifest, before the run is started."""
