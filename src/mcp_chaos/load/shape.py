@@ -13,6 +13,9 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.history.calls import LANES
 from mcp_chaos.history.folder import can_name_a_load
 
+BOTH = "both"
+"""As a lane: a load through the faults, and one of the same numbers past them."""
+
 MAX_USERS = 10_000
 MAX_WORKERS = 64
 MAX_REQUESTS = 10_000_000
@@ -266,6 +269,11 @@ def number_problems(name: str, value: Any, low: float, high: float, *, whole: bo
     if not low <= value <= high:
         return [f"{name}: {value!r} is not between {low:g} and {high:g}"]
     return []
+
+
+def loads_on(name: str, lane: str) -> list[tuple[str, str]]:
+    """The loads, each with its lane, that one of a name makes on a lane, or on ``BOTH``."""
+    return [(name, "faulted"), (f"{name}-control", "control")] if lane == BOTH else [(name, lane)]
 
 
 def check_load(

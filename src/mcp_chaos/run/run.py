@@ -2,6 +2,7 @@
 
 import atexit
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -35,6 +36,8 @@ from mcp_chaos.run.proxies import CONTROL_PROXY
 from mcp_chaos.workload.workload import Workload
 
 Say = Callable[[str], None]
+
+_POLL_S = 0.05
 
 
 class Run:
@@ -147,12 +150,18 @@ class Run:
         check_dialect(self.environment.settings.dialect)
         return Wire(self.environment.own_target, deadline_s)
 
-    def inject(self, fault: Fault) -> dict[str, Any]:
-        """Inject a network fault; see ``Injector.inject``."""
+    def inject(self, fault: Fault, for_s: float | None = None) -> dict[str, Any]:
+        """Inject a network fault, for a time or to stay; see ``Injector.inject``."""
         if fault.proxy == CONTROL_PROXY:
             raise UsageError(f"'{CONTROL_PROXY}' is never poisoned: the verdict compares with it. Nothing was changed.")
         self.require_calls(fault.title())
-        return self.injector.flap(fault) if isinstance(fault, Flap) else self.injector.inject(fault)
+        return self.injector.flap(fault) if isinstance(fault, Flap) else self.injector.inject(fault, for_s)
+
+    def hold(self, seconds: float) -> None:
+        """Let what was done to a process last; a signal to the run ends the waiting."""
+        until = time.monotonic() + seconds
+        while not self._hurried and (left_s := until - time.monotonic()) > 0:
+            time.sleep(min(left_s, _POLL_S))
 
     def require_calls(self, fault: str) -> None:
         """Refuse a fault that none of the calls to be judged would meet; a run without judged loads needs none.
@@ -294,7 +303,7 @@ class Run:
         """End what goes on in background activities; only sets flags, so a signal handler may call it."""
         self._hurried = True
         if self._injector is not None:
-            self._injector.stop_flapping()
+            self._injector.hurry()
         self.client_faults.stop()
 
     def stop_loads(self) -> None:
