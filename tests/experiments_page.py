@@ -17,6 +17,7 @@ PAGE = Path("docs/experiments.md")
 _NEEDS = {
     "posts": "a server whose every message is a POST (streamable HTTP, or stdio through the bridge)",
     "backend_proxy": "a proxy before the server's backend",
+    "server_process": "a process that the run may stop (the embedded server, `MCP_COMMAND` or `MCP_SERVER_PID`)",
 }
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from mcp_chaos import errors
 from mcp_chaos.cli.gates import gate
-from tests import experiments_page, reference_page
+from tests import experiments_page, matrix, reference_page
 
 MANIFESTS = [
     path
@@ -28,6 +28,12 @@ KUBERNETES = [path for path in MANIFESTS if "apiVersion" in path.read_text()]
 @pytest.mark.parametrize("page", [experiments_page, reference_page])
 def test_a_page_that_is_written_by_a_command_is_current(page: ModuleType) -> None:
     assert page.PAGE.read_text() == page.render(), "write it anew with: make docs"
+
+
+def test_every_experiment_has_a_planted_defect_to_find() -> None:
+    # What latency under a ramp asks, none of the planted defects gets wrong.
+    shipped = {path.name for path in Path("experiments").iterdir() if path.is_file()} - {"latency_under_ramp.yaml"}
+    assert {name for names in matrix.FOUND_BY.values() for name in names} == shipped
 
 
 def test_the_readme_is_short() -> None:

@@ -1,21 +1,23 @@
 """What an experiment can do: faults, process faults, loads. Thin: each checks its arguments and asks the current run.
 
 Every fault action takes the proxy (``mcp``: between clients and server; ``backend``: between server and warehouse), a
-direction (upstream: towards the server), and the fraction of connections it hits. Each returns a receipt: what was put
-where, and what the canary felt.
+direction (upstream: towards the server), and the fraction of connections it hits. With ``for_s`` it is held for that
+long and healed before the action returns; without, it stays until ``heal``. Each returns a receipt: what was put where,
+and what the canary felt.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, TypeVar
+from typing import Any, Dict, List, Optional, Type, TypeVar
 
 from mcp_chaos.clients.fault import behaviour_names
-from mcp_chaos.faults.fault import make_fault
+from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.guard import guarded
-from mcp_chaos.load.checks import check_load, make_shape, shape_numbers
+from mcp_chaos.load.checks import check_load, loads_on, make_shape, shape_numbers
+from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.run.current import current
 from mcp_chaos.workload.file import names_of, read_workload
 
@@ -50,39 +52,54 @@ def add_latency(
     direction: str = "downstream",
     connection_fraction: float = 1.0,
     proxy: str = "mcp",
+    for_s: Optional[float] = None,
 ) -> Dict[str, Any]:
     """Hold back every chunk by latency_ms ± jitter_ms, on open connections too."""
-    return current().inject(make_fault(Latency, **locals()))
+    return _inject(Latency, locals())
 
 
 @guarded
 def limit_bandwidth(
-    rate_kb_per_s: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+    rate_kb_per_s: int,
+    direction: str = "downstream",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+    for_s: Optional[float] = None,
 ) -> Dict[str, Any]:
     """Give each connection rate_kb_per_s (1 kB = 1000 bytes)."""
-    return current().inject(make_fault(Bandwidth, **locals()))
+    return _inject(Bandwidth, locals())
 
 
 @guarded
-def black_hole(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> Dict[str, Any]:
+def black_hole(
+    direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp", for_s: Optional[float] = None
+) -> Dict[str, Any]:
     """Let bytes vanish while connections stay open."""
-    return current().inject(make_fault(BlackHole, **locals()))
+    return _inject(BlackHole, locals())
 
 
 @guarded
 def reset_connections(
-    after_ms: int = 0, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+    after_ms: int = 0,
+    direction: str = "downstream",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+    for_s: Optional[float] = None,
 ) -> Dict[str, Any]:
     """Reset connections after_ms after their first bytes, as long as the fault is in place."""
-    return current().inject(make_fault(Reset, **locals()))
+    return _inject(Reset, locals())
 
 
 @guarded
 def slow_close(
-    delay_ms: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+    delay_ms: int,
+    direction: str = "downstream",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+    for_s: Optional[float] = None,
 ) -> Dict[str, Any]:
     """Hold back the end of connections by delay_ms."""
-    return current().inject(make_fault(SlowClose, **locals()))
+    return _inject(SlowClose, locals())
 
 
 @guarded
@@ -93,23 +110,30 @@ def slice_packets(
     direction: str = "downstream",
     connection_fraction: float = 1.0,
     proxy: str = "mcp",
+    for_s: Optional[float] = None,
 ) -> Dict[str, Any]:
     """Cut data into small pieces, delay_us apart."""
-    return current().inject(make_fault(Slicer, **locals()))
+    return _inject(Slicer, locals())
 
 
 @guarded
 def limit_data(
-    limit_bytes: int, direction: str = "downstream", connection_fraction: float = 1.0, proxy: str = "mcp"
+    limit_bytes: int,
+    direction: str = "downstream",
+    connection_fraction: float = 1.0,
+    proxy: str = "mcp",
+    for_s: Optional[float] = None,
 ) -> Dict[str, Any]:
     """End each connection after limit_bytes."""
-    return current().inject(make_fault(DataLimit, **locals()))
+    return _inject(DataLimit, locals())
 
 
 @guarded
-def partition(direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp") -> Dict[str, Any]:
+def partition(
+    direction: str = "both", connection_fraction: float = 1.0, proxy: str = "mcp", for_s: Optional[float] = None
+) -> Dict[str, Any]:
     """Take the proxy down: open connections end, new ones are refused, both ways and for everybody."""
-    return current().inject(make_fault(Partition, **locals()))
+    return _inject(Partition, locals())
 
 
 @guarded
@@ -148,9 +172,13 @@ def heal(where: Optional[str] = None) -> List[str]:
 
 
 @guarded
-def pause(part: str = "server") -> Dict[str, Any]:
+def pause(part: str = "server", for_s: Optional[float] = None) -> Dict[str, Any]:
     """Stop a process of the run's own (server, warehouse) in its tracks: connections stay, nothing answers."""
-    return _hurt(part, PAUSE)
+    receipt = _hurt(part, PAUSE)
+    if for_s is not None:
+        current().hold(for_s)
+        current().heal(part)
+    return receipt
 
 
 @guarded
@@ -190,19 +218,19 @@ def start_load(
     workers: int = 1,
     **numbers: Any,
 ) -> Dict[str, Any]:
-    """Start a burst, ramp, sustained or constant load beside this process; other numbers are the specification's."""
+    """Start a burst, ramp, sustained or constant load beside this process; other numbers are the specification's.
+
+    With ``lane="both"`` a second one, NAME-control, makes the same calls past the faults.
+    """
     run = current()
     given = {key: value for key, value in numbers.items() if value is not None}
     with run.judged_loads.starting(name):
-        made = check_load(name, shape, lane, deadline_s, users_from, given, workers)
-        if users_from is not None:
-            made = make_shape(shape, **{**given, "users": run.loads.capacity_of(users_from)})
-        calls = read_workload(*names_of(workload)) if workload else None
-        if calls is not None:
-            calls = run.environment.check_workload(calls)
-        spec = replace(run.loads.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
-        run.start_load(spec)
-    return {"load": name, "shape": spec.to_json()["shape"], "lane": lane}
+        specs = [
+            _load_spec(load, shape, way, deadline_s, users_from, given, workload, workers)
+            for load, way in loads_on(name, lane)
+        ]
+        run.start_loads(specs)
+    return {"load": name, "shape": specs[0].to_json()["shape"], "lane": lane}
 
 
 @guarded
@@ -240,6 +268,31 @@ def wait_for_load(name: str = "load", timeout_s: float = 3600.0) -> Dict[str, An
 def stop_load(name: str = "load") -> Dict[str, Any]:
     """End a load early: no new call, those under way until their deadline; return its result."""
     return current().loads.get(name).stop()
+
+
+def _inject(kind: Type[Fault], given: Dict[str, Any]) -> Dict[str, Any]:
+    numbers = {key: value for key, value in given.items() if key != "for_s"}
+    return current().inject(make_fault(kind, **numbers), given["for_s"])
+
+
+def _load_spec(
+    name: str,
+    shape: str,
+    lane: str,
+    deadline_s: float,
+    users_from: Optional[str],
+    numbers: Dict[str, Any],
+    workload: Optional[str],
+    workers: int,
+) -> LoadSpec:
+    run = current()
+    made = check_load(name, shape, lane, deadline_s, users_from, numbers, workers)
+    if users_from is not None:
+        made = make_shape(shape, **{**numbers, "users": run.loads.capacity_of(users_from)})
+    calls = read_workload(*names_of(workload)) if workload else None
+    if calls is not None:
+        calls = run.environment.check_workload(calls)
+    return replace(run.loads.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
 
 
 def _hurt(part: str, kind: str) -> Dict[str, Any]:

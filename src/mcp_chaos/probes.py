@@ -34,8 +34,11 @@ __all__ = [
     "resources_are_given_back",
     "server_answers",
     "server_counters",
+    "service_is_steady",
     "sessions_outlive_their_calls",
 ]
+
+_FRESH_DEADLINE_S = 5.0
 
 
 @guarded
@@ -56,6 +59,21 @@ def server_answers(deadline_s: float = 5.0, lane: str = "faulted") -> bool:
         return False
     run.observe("server_answers", {"answers": True})
     return True
+
+
+@guarded
+def service_is_steady(
+    requests: int = 50, concurrency: int = 10, deadline_s: float = 10.0, least_fraction: float = 0.99
+) -> bool:
+    """Whether a new client is served, a burst of calls is answered well, and no proxy but a clean one is in the way."""
+    run = current()
+    if not server_answers(deadline_s=min(deadline_s, _FRESH_DEADLINE_S)):
+        return False  # with its reason
+    dirty = [proxy for proxy in run.environment.ways if not run.injector.is_clean(proxy)]
+    if dirty:
+        run.observe("service_is_steady", {"why": f"the proxy {' and '.join(dirty)} is down or has a toxic"})
+        return False
+    return burst_success_fraction(requests, concurrency, deadline_s) >= least_fraction
 
 
 @guarded

@@ -41,6 +41,9 @@ TINY = {
     "load_s": 13,
     "clients_s": 3.0,
     "cuts": 8,
+    "silence_s": 3.0,
+    "slice_s": 2.5,
+    "truncate_s": 2.5,
     "burst_requests": 20,
     "burst_concurrency": 5,
 }

@@ -11,9 +11,19 @@ from tests.e2e.conftest import EXPERIMENTS, Chaos
 
 ALL = sorted(path.name for path in EXPERIMENTS.iterdir() if path.suffix in (".yaml", ".json"))
 
+# One of each way to disturb a server; ``make matrix`` runs all of them, ten times each.
+SOME = (
+    "abandoned_clients.yaml",
+    "backend_outage.json",
+    "network_partition.yaml",
+    "server_pause.yaml",
+    "session_rules.yaml",
+    "truncated_answers.yaml",
+)
+
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", SOME)
 def test_the_sound_server_passes(chaos: Chaos, name: str) -> None:
     result = chaos.run(name)
     assert (result.exit_code, result.verdict["verdict"]) == (0, "pass"), result.output

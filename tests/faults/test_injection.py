@@ -247,10 +247,17 @@ def test_a_flap_ends_at_once_when_it_is_told_to_hurry(injector: Injector) -> Non
     flapping.start()
     while not injector.active:
         assert flapping.is_alive()
-    injector.stop_flapping()
+    injector.hurry()
     flapping.join(5)
     assert not flapping.is_alive()
     assert injector.is_clean("mcp")
+
+
+def test_a_fault_for_a_time_is_healed_before_the_call_returns_and_no_other_is(injector: Injector) -> None:
+    injector.inject(make_fault(Latency, latency_ms=20))
+    receipt = injector.inject(make_fault(Bandwidth, rate_kb_per_s=1000), for_s=0.05)
+    assert receipt["fault"]["rate_kb_per_s"] == 1000
+    assert [fault.kind for fault in injector.active] == [Latency.kind]
 
 
 def test_what_interrupts_an_injection_does_not_leave_it_behind(

@@ -40,6 +40,11 @@ def test_a_good_experiment_gives_its_thresholds(experiment: dict[str, Any]) -> N
     assert check(experiment, configuration, EMBEDDED) == experiment["extensions"][0]["thresholds"]
 
 
+def test_a_load_on_both_lanes_has_two_names(experiment: dict[str, Any]) -> None:
+    experiment["method"].append(action("start_load", name="sustained-control", lane="control"))
+    assert problems(experiment) == ["two loads have the name 'sustained-control'; give each its own"]
+
+
 @pytest.mark.parametrize(
     ("func", "arguments", "said"),
     [
@@ -48,6 +53,8 @@ def test_a_good_experiment_gives_its_thresholds(experiment: dict[str, Any]) -> N
         ("add_latency", {"latency": 5}, "is no key of the arguments of add_latency; did you mean 'latency_ms'?"),
         ("add_lateness", {}, "has no 'add_lateness'; did you mean 'add_latency'?"),
         ("black_hole", {"direction": "up"}, "direction: there is no 'up'"),
+        ("black_hole", {"for_s": 0}, "for_s: 0 is not between"),
+        ("start_load", {"lane": "both", "users": -3}, "users: -3 is not between"),
         ("black_hole", {"proxy": "backned"}, "there is no 'backned'; there is mcp, backend"),
         ("black_hole", {"proxy": "mcp_control"}, "is never poisoned"),
         ("limit_bandwidth", {"rate_kb_per_s": -1}, "rate_kb_per_s: -1 is not between"),

@@ -50,9 +50,17 @@ def test_no_experiment_that_is_shipped_is_refused(path: Path, numbers: dict[str,
 def test_a_load_that_ends_before_the_last_heal_is_refused() -> None:
     (problem,) = problems(method_of(load=LOAD))
     assert problem == (
-        "'start load': the load ends 7 s after its start at the latest, and 'heal' comes 12 s after it at the "
+        "'start load': the load ends 7 s after its start at the latest, and 'heal' heals 12 s after it at the "
         "earliest. The service may take 3 s to recover, and nobody would see it: let the load last 16 s or longer"
     )
+
+
+@pytest.mark.parametrize("lane", ["faulted", "both"])
+def test_a_fault_that_is_held_for_a_time_is_its_own_heal(lane: str) -> None:
+    method = [activity("start_load", **LOAD, lane=lane, after_s=2), activity("partition", for_s=10)]
+    (problem,) = problems(method)
+    assert "'partition' heals 12 s after it at the earliest" in problem
+    assert problems([activity("start_load", **LOAD, lane=lane, after_s=2), activity("partition", for_s=2)]) == []
 
 
 def test_numbers_of_the_configuration_count() -> None:

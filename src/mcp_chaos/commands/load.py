@@ -93,9 +93,8 @@ class _Player:
         return load.stop()  # one that has ended stays as it is
 
     def _start(self, name: str, shape: Shape) -> None:
-        self._run.start_load(
-            self._run.loads.spec(name, shape, "faulted", self._plan.deadline_s, workers=self._plan.workers)
-        )
+        plan = self._plan
+        self._run.start_loads([self._run.loads.spec(name, shape, "faulted", plan.deadline_s, workers=plan.workers)])
 
     def _keep_time(self) -> None:
         assert self._began is not None

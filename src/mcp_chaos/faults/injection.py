@@ -114,8 +114,13 @@ class Injector:
         self._healer.remember()
         self._monitor.start()
 
-    def inject(self, fault: Fault) -> Receipt:
+    def inject(self, fault: Fault, for_s: float | None = None) -> Receipt:
         """Put a fault in place and prove it. The same fault again changes nothing and returns its first receipt.
+
+        Args:
+            fault: to put in place.
+            for_s: how long to hold it before it is healed here, from the moment it was proven; ``None`` for a fault
+                that stays in place.
 
         Returns:
             A receipt: what, where, when, and what the canary felt (``proof``, or ``doubt`` when it felt nothing).
@@ -125,7 +130,12 @@ class Injector:
             ToxiproxyError: it was refused; what was in place of it is removed again.
         """
         active, is_new = self._inject(fault)
-        return active.receipt if is_new else {**active.receipt, "already": True}
+        if not is_new:
+            return {**active.receipt, "already": True}
+        if for_s is not None:
+            self._sleep(for_s, active)
+            self._heal_unless_stopped(active)
+        return active.receipt
 
     def _inject(self, fault: Fault) -> tuple[_Active, bool]:
         lane = self._lanes[fault.proxy] = with_exchange(self._lane(fault.proxy))
@@ -156,13 +166,11 @@ class Injector:
             with self._lock:
                 if not active.stopped:
                     self._server.set_enabled(fault.proxy, is_down)
-        with self._lock:
-            if not active.stopped:
-                self._heal_one(active)
+        self._heal_unless_stopped(active)
         return active.receipt
 
-    def stop_flapping(self) -> None:
-        """Let flaps end at once; only sets a flag, so a signal handler may call it."""
+    def hurry(self) -> None:
+        """Let faults that are held for a time end at once; only sets a flag, so a signal handler may call it."""
         self._hurried = True
 
     def heal(self, proxy: str | None = None) -> list[str]:
@@ -259,6 +267,11 @@ class Injector:
         for name, toxic in zip(names, fault.toxics(), strict=True):
             self._server.put_toxic(fault.proxy, name, toxic)
 
+    def _heal_unless_stopped(self, active: _Active) -> None:
+        with self._lock:
+            if not active.stopped:
+                self._heal_one(active)
+
     def _heal_one(self, active: _Active) -> None:
         active.stopped = True
         if not active.healing:
@@ -318,7 +331,7 @@ class Injector:
         self._event("fault_disturbed", active, **data)
 
     def _sleep(self, seconds: float, active: _Active) -> bool:
-        """Sleep, unless the flap is to end; whether it is to go on."""
+        """Sleep, unless the fault is to end; whether it is to go on."""
         until = time.monotonic() + seconds
         while not (active.stopped or self._hurried):
             left_s = until - time.monotonic()

@@ -31,7 +31,15 @@ def _lacks_posts(settings: Settings) -> str:
     return f"its clients speak {', '.join(spoken)}, and this server is spoken to in '{dialect}'"
 
 
-_LACKS: dict[str, Callable[[Settings], str]] = dict(zip(NEEDS, (_lacks_backend_proxy, _lacks_posts), strict=True))
+def _lacks_server_process(settings: Settings) -> str:
+    if settings.embedded or settings.command or settings.server_pid is not None:
+        return ""
+    return "it stops the server's process for a while: name one that may be stopped (MCP_SERVER_PID)"
+
+
+_LACKS: dict[str, Callable[[Settings], str]] = dict(
+    zip(NEEDS, (_lacks_backend_proxy, _lacks_posts, _lacks_server_process), strict=True)
+)
 
 
 def why_not_applicable(experiment: Mapping[str, Any], settings: Settings) -> str:

@@ -65,6 +65,9 @@ class Defect(Enum):
     LOSES_CALLS_AT_ONCE = "loses_calls_at_once"
     """A session has room for eight calls under way; what comes on top is never answered."""
 
+    WORKS_OFF_THE_ABANDONED = "works_off_the_abandoned"
+    """Calls are worked off one by one in the order in which they came, also those whose clients have gone."""
+
     STREAMS_TAKE_PLACES = "streams_take_places"
     """A GET stream occupies one of the sixteen workers that answer calls."""
 

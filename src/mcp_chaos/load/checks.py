@@ -8,6 +8,9 @@ from mcp_chaos.history.folder import can_name_a_load
 from mcp_chaos.load.shape import Shape, number_problems
 from mcp_chaos.load.shapes import SHAPES
 
+BOTH = "both"
+"""As a lane: a load through the faults, and one of the same numbers past them."""
+
 MAX_WORKERS = 64
 MAX_DEADLINE_S = 3600.0
 
@@ -45,6 +48,11 @@ def shape_numbers() -> dict[str, tuple[type, str]]:
         name: (types[name], "; ".join(f"{', '.join(kinds)}: {meaning}" for meaning, kinds in said.items()))
         for name, said in meanings.items()
     }
+
+
+def loads_on(name: str, lane: str) -> list[tuple[str, str]]:
+    """The loads, each with its lane, that one of a name makes on a lane, or on ``BOTH``."""
+    return [(name, "faulted"), (f"{name}-control", "control")] if lane == BOTH else [(name, lane)]
 
 
 def check_load(

@@ -47,6 +47,15 @@ class LoadProcess:
         Raises:
             PartError: the process did not start, or Locust is needed and not installed.
         """
+        self.begin()
+        self.wait_for_start()
+
+    def begin(self) -> None:
+        """Start it, and do not wait: what is started beside it begins at the same time.
+
+        Raises:
+            PartError: Locust is needed and not installed.
+        """
         if isinstance(self.spec.shape, Locust):
             _check_locust(self.spec.target)
         name = f"load-{self.spec.name}.json"
@@ -57,6 +66,14 @@ class LoadProcess:
         env = {"OPENBLAS_NUM_THREADS": "1"}
         self._child = Child(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path), env)
         self._child.start()
+
+    def wait_for_start(self) -> None:
+        """Wait until it is about to make its first call.
+
+        Raises:
+            PartError: the process did not start.
+        """
+        assert self._child is not None
         self._child.wait_for_line(STARTED, _START_TIMEOUT_S)
 
     @property

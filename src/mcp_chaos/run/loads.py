@@ -66,19 +66,23 @@ class Loads:
             raise PartError(f"The ramp '{ramp}' held at no step: the server cannot carry even its smallest load.")
         return int(result["capacity_users"])
 
-    def start(self, spec: LoadSpec) -> LoadProcess:
-        """Start a load and wait until it makes calls.
+    def start(self, *specs: LoadSpec) -> list[LoadProcess]:
+        """Start loads at the same time and wait until they make calls.
 
         Raises:
             UsageError: there is one of that name already.
-            PartError: it does not start.
+            PartError: one does not start.
         """
-        if spec.name in self._loads:
-            raise UsageError(f"There is a load '{spec.name}' in this run already; give this one another name.")
-        load = LoadProcess(spec, self._folder)
-        self._loads[spec.name] = load
-        load.start()
-        return load
+        for spec in specs:
+            if spec.name in self._loads:
+                raise UsageError(f"There is a load '{spec.name}' in this run already; give this one another name.")
+        loads = [LoadProcess(spec, self._folder) for spec in specs]
+        for load in loads:
+            self._loads[load.spec.name] = load
+            load.begin()
+        for load in loads:
+            load.wait_for_start()
+        return loads
 
     def get(self, name: str) -> LoadProcess:
         """A load by its name.
@@ -102,7 +106,7 @@ class Loads:
         Raises:
             PartError: it does not start, died, or took longer than its calls may.
         """
-        load = self.start(spec)
+        (load,) = self.start(spec)
         longest_s = spec.deadline_s * (spec.shape.first().total_requests + 1)
         return load.wait(longest_s)
 

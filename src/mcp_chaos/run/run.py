@@ -2,7 +2,8 @@
 
 import atexit
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +34,8 @@ from mcp_chaos.run.progress import Progress
 from mcp_chaos.run.proxies import CONTROL_PROXY
 
 Say = Callable[[str], None]
+
+_POLL_S = 0.05
 
 
 class Run:
@@ -158,12 +161,18 @@ class Run:
         check_dialect(self.environment.settings.dialect)
         return Wire(self.environment.own_target, deadline_s)
 
-    def inject(self, fault: Fault) -> dict[str, Any]:
-        """Inject a network fault; see ``Injector.inject``."""
+    def inject(self, fault: Fault, for_s: float | None = None) -> dict[str, Any]:
+        """Inject a network fault, for a time or to stay; see ``Injector.inject``."""
         if fault.proxy == CONTROL_PROXY:
             raise UsageError(f"'{CONTROL_PROXY}' is never poisoned: the verdict compares with it. Nothing was changed.")
         self.require_calls(fault.title())
-        return self.injector.flap(fault) if isinstance(fault, Flap) else self.injector.inject(fault)
+        return self.injector.flap(fault) if isinstance(fault, Flap) else self.injector.inject(fault, for_s)
+
+    def hold(self, seconds: float) -> None:
+        """Let what was done to a process last; a signal to the run ends the waiting."""
+        until = time.monotonic() + seconds
+        while not self._hurried and (left_s := until - time.monotonic()) > 0:
+            time.sleep(min(left_s, _POLL_S))
 
     def require_calls(self, fault: str) -> None:
         """Refuse a fault that none of the calls to be judged would meet; a run without judged loads needs none.
@@ -209,18 +218,19 @@ class Run:
         assert self._process_faults is not None
         return self._process_faults
 
-    def start_load(self, spec: LoadSpec) -> None:
-        """Start a load and wait until it makes calls.
+    def start_loads(self, specs: Sequence[LoadSpec]) -> None:
+        """Start loads at the same time and wait until they make calls.
 
         Raises:
             UsageError: there is one of that name already.
-            PartError: it does not start.
+            PartError: one does not start.
         """
-        if spec.judged and self.server_before is None:
+        judged = any(spec.judged for spec in specs)
+        if judged and self.server_before is None:
             self.server_before = self.server_sample()
-        load = self.loads.start(spec)
-        if spec.judged:
-            self.judged_loads.started(load)
+        for load in self.loads.start(*specs):
+            if load.spec.judged:
+                self.judged_loads.started(load)
 
     def wait_for_load(self, name: str, timeout_s: float) -> dict[str, Any]:
         """Wait for a load's end and return its result; a signal to the run ends the waiting.
@@ -235,7 +245,7 @@ class Run:
         """End what goes on in background activities; only sets flags, so a signal handler may call it."""
         self._hurried = True
         if self._injector is not None:
-            self._injector.stop_flapping()
+            self._injector.hurry()
         self.client_faults.stop()
 
     def close(self) -> None:

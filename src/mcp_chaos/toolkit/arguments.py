@@ -11,7 +11,7 @@ from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.fault import make_fault
 from mcp_chaos.faults.kinds import FAULTS
 from mcp_chaos.history.calls import LANES
-from mcp_chaos.load.checks import check_load, shape_numbers
+from mcp_chaos.load.checks import check_load, loads_on, shape_numbers
 from mcp_chaos.load.shape import number_problems
 from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.verdict.figures import FIGURES
@@ -27,11 +27,12 @@ _LOADS = {
     "burst": probes.burst,
     "burst_success_fraction": probes.burst_success_fraction,
     "burst_p95_ms": probes.burst_p95_ms,
+    "service_is_steady": probes.service_is_steady,
 }
 """The activities that start a load."""
 
 _LOAD_OPTIONS = ("name", "shape", "lane", "deadline_s", "users_from", "workers")
-_SECONDS = ("deadline_s", "timeout_s", "seconds")
+_SECONDS = ("deadline_s", "timeout_s", "seconds", "for_s")
 _LONGEST_S = 24 * 3600.0
 
 
@@ -55,7 +56,8 @@ class Known:
     def of(cls, settings: Settings, starts: Iterable[tuple[str, dict[str, Any]]]) -> "Known":
         """What is known from the settings, and from the name and the arguments of each action that starts a load."""
         proxies = (FAULTED_PROXY, BACKEND_PROXY) if settings.embedded else (FAULTED_PROXY,)
-        loads = [str(given.get("name", _defaults(STARTS[name])["name"])) for name, given in starts]
+        filled = [{**_defaults(STARTS[name]), **given} for name, given in starts]
+        loads = [load for given in filled for load, _ in loads_on(str(given["name"]), given["lane"])]
         twice = sorted({name for name in loads if loads.count(name) > 1})
         return cls(
             proxies=proxies if settings.toxiproxy_url is None else None,
@@ -98,16 +100,20 @@ def _value_problems(name: str, key: str, value: Any, known: Known) -> list[str]:
         return []
     if key == "lane":
         return _choice(key, value, tuple(LANES))
+    if key == "for_s" and value is None:
+        return []
     return number_problems(key, value, 0.001, _LONGEST_S) if key in _SECONDS else []
 
 
 def _make(name: str, arguments: dict[str, Any]) -> None:
     """Make what the action would, as far as it goes without a run."""
     if name in FAULTS:
-        make_fault(FAULTS[name], **arguments)
+        make_fault(FAULTS[name], **{key: value for key, value in arguments.items() if key != "for_s"})
     elif name in _LOADS:
-        given: dict[str, Any] = {"name": "burst", "shape": "burst", "users_from": None, "workers": 1}
+        given: dict[str, Any] = {"name": "burst", "shape": "burst", "lane": "faulted", "users_from": None, "workers": 1}
         given |= {**_defaults(_LOADS[name]), **arguments}
+        if name in STARTS:  # both are checked as one: their numbers are the same
+            given["lane"] = loads_on(str(given["name"]), given["lane"])[0][1]
         if name == "start_locust":
             given |= {"shape": "locust", "workers": given["processes"]}
         numbers = {key: value for key, value in arguments.items() if key in shape_numbers()}

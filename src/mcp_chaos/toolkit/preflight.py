@@ -24,8 +24,8 @@ from mcp_chaos.verdict.thresholds import parse_assumptions, parse_thresholds
 
 EXTENSION = "mcp_chaos"
 CONTROL = "mcp_chaos.control"
-NEEDS = ("backend_proxy", "posts")
-"""What an experiment may need of a server: a proxy before its backend; a dialect whose every message is a POST."""
+NEEDS = ("backend_proxy", "posts", "server_process")
+"""What an experiment may need: a proxy before the backend; a dialect of POSTs only; a process that may be stopped."""
 _KEYS = ("name", "thresholds", "assumptions", "needs", "advice")
 _LONGEST_ADVICE = 2000
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}

@@ -16,7 +16,7 @@ from chaoslib import substitute
 from mcp_chaos import actions
 from mcp_chaos.errors import UsageError
 from mcp_chaos.faults.kinds import FAULTS
-from mcp_chaos.load.checks import check_load, shape_numbers
+from mcp_chaos.load.checks import check_load, loads_on, shape_numbers
 from mcp_chaos.toolkit.arguments import STARTS
 from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.thresholds import Threshold
@@ -76,28 +76,36 @@ def short_load_problems(
     """
     allowed_s = max((limit for t in thresholds if (limit := _limit(t, ("recovery_s",))) is not None), default=None)
     heal, loads = _last_heal(method), [one for one in method if one.func in STARTS and not _is_awaited(one, method)]
-    if allowed_s is None or heal is None or not loads or any(one.background or one.at_s >= heal.at_s for one in loads):
+    if allowed_s is None or heal is None or not loads:
+        return []
+    healed_s = heal.at_s + _takes_s(heal)
+    if any(one.background or one.at_s >= healed_s for one in loads):
         return []
     ends_s = [one.at_s + _longest_s(one, thinks=thinks) for one in loads]
-    if max(ends_s) - heal.at_s >= allowed_s:
+    if max(ends_s) - healed_s >= allowed_s:
         return []
     load = loads[ends_s.index(max(ends_s))]
-    needed_s = math.ceil(heal.at_s - load.at_s + allowed_s + _STEADY_S)
-    ends_after_s, healed_after_s = max(ends_s) - load.at_s, heal.at_s - load.at_s
+    needed_s = math.ceil(healed_s - load.at_s + allowed_s + _STEADY_S)
+    ends_after_s, healed_after_s = max(ends_s) - load.at_s, healed_s - load.at_s
     return [
-        f"'{load.name}': the load ends {ends_after_s:g} s after its start at the latest, and '{heal.name}' comes "
+        f"'{load.name}': the load ends {ends_after_s:g} s after its start at the latest, and '{heal.name}' heals "
         f"{healed_after_s:g} s after it at the earliest. The service may take {allowed_s:g} s to recover, and "
         f"nobody would see it: let the load last {needed_s} s or longer"
     ]
 
 
 def _last_heal(method: Sequence[Played]) -> Played | None:
-    """The last heal of a fault; ``None`` where none is healed in the method."""
+    """The last activity that heals a fault, its own or another's; ``None`` where none is healed in the method."""
     last, is_faulted = None, False
     for one in method:
-        is_faulted = is_faulted or one.func in _FAULTS
-        if one.func == "heal" and is_faulted and not one.background:
+        is_held = one.arguments.get("for_s") is not None
+        is_faulted = is_faulted or (one.func in _FAULTS and not is_held)
+        if one.background:
+            continue
+        if one.func == "heal" and is_faulted:
             last, is_faulted = one, False
+        elif one.func in _FAULTS and is_held:
+            last = one
     return last
 
 
@@ -114,7 +122,7 @@ def _is_awaited(load: Played, method: Sequence[Played]) -> bool:
 def _takes_s(one: Played) -> float:
     """How long an activity takes at the least."""
     given = one.arguments
-    if one.func == "start_clients":
+    if given.get("for_s") is not None:
         return float(given["for_s"])
     if one.func == "flap":
         return float(given["times"] * given["down_ms"] + (given["times"] - 1) * given["up_ms"]) / _MS_PER_S
@@ -127,7 +135,8 @@ def _longest_s(load: Played, *, thinks: bool) -> float:
     numbers = {key: given[key] for key in shape_numbers() if given.get(key) is not None}
     try:
         kind = "locust" if load.func == "start_locust" else given["shape"]
-        shape = check_load(given["name"], kind, given["lane"], given["deadline_s"], given["users_from"], numbers)
+        name, lane = loads_on(given["name"], given["lane"])[0]
+        shape = check_load(name, kind, lane, given["deadline_s"], given["users_from"], numbers)
     except UsageError:  # which is told as such
         return math.inf
     # Each call may have to open a session first, and each of the two may take until its deadline.

@@ -19,6 +19,8 @@ from mcp_chaos.lab.planted.registry import (
 )
 
 _AT_ONCE = 8
+_CALL_S = 0.042
+_ABANDONED_S = 1.5
 
 
 @plants(Defect.MIXES_UP_ANSWERS)
@@ -92,6 +94,24 @@ class LosesCalls(Planted):
             await self._app(scope, receive, send)
         finally:
             self._under_way[session_id] -= 1
+
+
+@plants(Defect.WORKS_OFF_THE_ABANDONED)
+class WorksOffTheAbandoned(Planted):
+    """``works_off_the_abandoned``: one call at a time, 42 ms each, in the order in which they came."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if is_post(scope):
+            came_s = time.monotonic()
+            async with self._turn:
+                await asyncio.sleep(_CALL_S)
+            BITES.count += time.monotonic() - came_s > _ABANDONED_S
+        await self._app(scope, receive, send)
 
 
 @plants(Defect.SLOWER_BY_A_FIFTH)
