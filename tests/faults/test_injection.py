@@ -2,20 +2,24 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 
+from mcp_chaos.commands.load_plan import PlannedFault
 from mcp_chaos.errors import ToxiproxyError, UsageError
+from mcp_chaos.faults.comparison import Comparison, NotFeltError
 from mcp_chaos.faults.fault import Fault, make_fault
 from mcp_chaos.faults.injection import Injector
+from mcp_chaos.faults.kinds import FAULTS as FAULT_KINDS
 from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latency, Partition, Reset, Slicer, SlowClose
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import ReservedPort
+from mcp_chaos.toolkit.arguments import Known, argument_problems
 from tests.conftest import SocketServer, read_request, serving
 from tests.faults.test_healing import wait_for
 
@@ -286,4 +290,36 @@ def test_a_flap_ends_when_it_is_healed(injector: Injector) -> None:
     injector.heal()
     flapping.join(5)
     assert not flapping.is_alive()
+    assert injector.is_clean("mcp")
+
+
+@dataclass(frozen=True)
+class Stall(Fault):
+    """A fault of a test's own: answers do not come, as in a black hole, for ``after_ms`` and longer."""
+
+    after_ms: int = 0
+    kind: ClassVar[str] = "stall"
+    toxic_type: ClassVar[str | None] = "timeout"
+
+    def _limits(self) -> list[tuple[str, int, int]]:
+        return [("after_ms", 0, 1_000)]
+
+    def attributes(self) -> dict[str, int]:
+        return {"timeout": 0}
+
+    def feel(self, ways: Comparison) -> str:
+        if ways.faulted(0.3).ended != "silent" or ways.clean().ended != "answered":
+            raise NotFeltError("it was answered")
+        return "nothing came"
+
+
+def test_a_fault_is_one_record(injector: Injector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FAULT_KINDS, "stall", Stall)
+    (problem,) = argument_problems("stall", {"after_ms": 2_000}, Known(("mcp",), (), (), []))
+    assert problem == "stall: after_ms: 2000 is not between 0 and 1000"
+    planned = PlannedFault.parse("stall after_ms=5 from_s=1 for_s=2")
+    assert (planned.fault, planned.from_s) == (Stall(after_ms=5), 1)
+    receipt = injector.inject(planned.fault)
+    assert (receipt["name"], receipt["proof"]) == ("stall downstream, after_ms 5", "nothing came")
+    assert injector.heal() == [receipt["name"]]
     assert injector.is_clean("mcp")

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mcp_chaos.history.calls import CALL
-from mcp_chaos.verdict.confidence import quantile_bounds
+from mcp_chaos.verdict.confidence import UNBOUNDED, quantile_bounds
 from mcp_chaos.verdict.figure import Measurable
 from mcp_chaos.verdict.measure import WINDOWS, Sample
 from mcp_chaos.verdict.thresholds import Threshold
@@ -24,8 +24,8 @@ def test_each_bound_is_on_its_side_in_99_of_100_samples(q: float, count: int) ->
     assert np.mean(bounds[:, 1] < q) <= (0.015 if has_upper else q**count + 0.03)
 
 
-def test_one_value_bounds_nothing_from_below() -> None:
-    assert quantile_bounds(np.array([7.0]), 0.95) == (0.0, 7.0)
+def test_one_value_bounds_nothing() -> None:
+    assert quantile_bounds(np.array([7.0]), 0.95) == (0.0, UNBOUNDED)
     assert quantile_bounds(np.array([7.0, 8.0]), 1.0) == (8.0, 8.0)
 
 
@@ -34,16 +34,20 @@ def test_of_a_million_values_the_bounds_are_close() -> None:
     assert 949_000 < low < 950_000 < high < 951_000
 
 
-def outcome(text: str, **windows: NDArray[np.float64]) -> str:
+def outcome(text: str, control: NDArray[np.float64] | None = None, **windows: NDArray[np.float64]) -> str:
     samples = {}
     for window in WINDOWS:
-        times_ms = windows.get(window, np.empty(0))
-        calls = np.zeros(len(times_ms), dtype=CALL)
-        calls["done_ns"] = times_ms * 1e6
-        samples[window] = {"faulted": Sample.of(Measurable(calls, 1.0))}
+        samples[window] = {"faulted": sample(windows.get(window, np.empty(0)))}
+        samples[window]["control"] = sample(control if control is not None and window in windows else np.empty(0))
     figures = {window: {lane: one.figures for lane, one in lanes.items()} for window, lanes in samples.items()}
     times = {window: {lane: one.latencies_ms for lane, one in lanes.items()} for window, lanes in samples.items()}
     return Threshold.parse("recovery", text).judge(figures, times).outcome
+
+
+def sample(times_ms: NDArray[np.float64]) -> Sample:
+    calls = np.zeros(len(times_ms), dtype=CALL)
+    calls["done_ns"] = times_ms * 1e6
+    return Sample.of(Measurable(calls, 1.0))
 
 
 def some(rng: np.random.Generator, count: int, slow_fraction: float, slower: float = 1.0) -> NDArray[np.float64]:
@@ -84,3 +88,16 @@ def test_between_met_and_surely_missed_nothing_is_decided() -> None:
     assert outcome("p95_ms <= 200", recovery=np.array([10.0] * 80 + [300.0] * 20)) == "missed"
     assert outcome("max_ms <= 200", recovery=times) == "missed"
     assert outcome("p95_ms == 1", recovery=times) == "missed"
+
+
+@pytest.mark.parametrize("count", [5, 15, 40, 100])
+def test_lanes_that_differ_by_chance_only_accuse_nobody(count: int) -> None:
+    text, rng = "p95_ms - control.p95_ms <= 500", np.random.default_rng(8)
+    pairs = ((some(rng, count, 0.04), some(rng, count, 0.04)) for _ in range(RUNS))
+    assert sum(outcome(text, control, recovery=faulted) == "missed" for faulted, control in pairs) <= RUNS / 1000
+
+
+def test_a_lane_that_is_slow_is_found_beside_one_that_is_not() -> None:
+    text, rng = "p95_ms - control.p95_ms <= 500", np.random.default_rng(9)
+    pairs = ((some(rng, 60, 0.0, slower=60.0), some(rng, 60, 0.0)) for _ in range(100))
+    assert sum(outcome(text, control, recovery=faulted) == "missed" for faulted, control in pairs) >= 99

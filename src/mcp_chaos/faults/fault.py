@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mcp_chaos.errors import UsageError
+from mcp_chaos.faults.asking import Question
+from mcp_chaos.faults.comparison import Comparison, NotFeltError
 
 DIRECTIONS = ("upstream", "downstream", "both")
 STREAMS = {"upstream": ("upstream",), "downstream": ("downstream",), "both": ("upstream", "downstream")}
@@ -94,6 +96,25 @@ class Fault:
     def holds_answers_back(self) -> bool:
         """Whether bytes may be waiting in it: Toxiproxy 2.12 can freeze when such a toxic is removed under load."""
         return True
+
+    def delay(self, ways: Comparison) -> tuple[float, Question] | None:
+        """By how many ms it delays an answer at the least, and what has to be asked; ``None`` if it is felt otherwise.
+
+        Raises:
+            NotFeltError: it cannot be felt on this way.
+        """
+        return None
+
+    def feel(self, ways: Comparison) -> str:
+        """Feel the fault on one connection, where it is no delay.
+
+        Returns:
+            What was felt, in words, as proof.
+
+        Raises:
+            NotFeltError: it was not.
+        """
+        raise NotFeltError(f"nobody knows how to feel '{self.kind}'")
 
     def title(self) -> str:
         """The fault in a few words, for tables and reasons."""

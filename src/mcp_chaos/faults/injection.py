@@ -14,7 +14,8 @@ from itertools import count
 from typing import Any
 
 from mcp_chaos.errors import ToxiproxyError, UsageError
-from mcp_chaos.faults.canary import Canary, NotFeltError
+from mcp_chaos.faults.canary import Canary
+from mcp_chaos.faults.comparison import NotFeltError
 from mcp_chaos.faults.fault import Fault, fault_settings
 from mcp_chaos.faults.healing import Healer
 from mcp_chaos.faults.kinds import Flap, Partition

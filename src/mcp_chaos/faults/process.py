@@ -16,7 +16,7 @@ import psutil
 
 from mcp_chaos.errors import PartError, UsageError
 from mcp_chaos.faults.asking import ask
-from mcp_chaos.faults.canary import CLEAN_TIMEOUT_S
+from mcp_chaos.faults.comparison import CLEAN_TIMEOUT_S
 from mcp_chaos.faults.route import Route
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock

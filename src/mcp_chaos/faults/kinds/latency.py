@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mcp_chaos.faults.asking import ONE_REQUEST, Question
+from mcp_chaos.faults.comparison import Comparison
 from mcp_chaos.faults.fault import HOUR_MS, Fault
 
 
@@ -26,3 +28,7 @@ class Latency(Fault):
 
     def attributes(self) -> dict[str, int]:
         return {"latency": self.latency_ms, "jitter": self.jitter_ms}
+
+    def delay(self, ways: Comparison) -> tuple[float, Question] | None:
+        toxics = len(self.toxics()) if self.connection_fraction >= 1 else 1  # each is drawn for itself
+        return 0.8 * max(1, self.latency_ms - self.jitter_ms) * toxics, ONE_REQUEST

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mcp_chaos.faults.comparison import Comparison, NotFeltError
 from mcp_chaos.faults.fault import Fault
 
 
@@ -27,3 +28,12 @@ class Partition(Fault):
 
     def title(self) -> str:
         return "partition"
+
+    def feel(self, ways: Comparison) -> str:
+        """Refused; or, behind a forwarder that accepts for a proxy that is down (Docker, kubectl), cut off."""
+        faulted, clean = ways.both()
+        if faulted.ended == "refused":
+            return "a new connection was refused"
+        if faulted.ended in ("reset", "closed") and clean.ended == "answered":
+            return f"a new connection was {faulted.ended}; on the clean way it was answered"
+        raise NotFeltError(f"a new connection was {faulted.ended} (on the clean way {clean.ended}), not refused")

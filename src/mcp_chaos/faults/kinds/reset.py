@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mcp_chaos.faults.comparison import CLEAN_TIMEOUT_S, Comparison, NotFeltError
 from mcp_chaos.faults.fault import Fault
 
 
@@ -23,3 +24,9 @@ class Reset(Fault):
 
     def holds_answers_back(self) -> bool:
         return self.after_ms > 0
+
+    def feel(self, ways: Comparison) -> str:
+        faulted, clean = ways.both(CLEAN_TIMEOUT_S + 2)
+        if faulted.ended not in ("reset", "closed") or clean.ended != "answered":
+            raise NotFeltError(f"a request was {faulted.ended} (on the clean way {clean.ended}), not reset")
+        return f"a request was {faulted.ended} after {faulted.took_ms:.0f} ms; on the clean way it was answered"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mcp_chaos.faults.asking import ONE_REQUEST, Question
+from mcp_chaos.faults.comparison import Comparison, NotFeltError
 from mcp_chaos.faults.fault import Fault
 
 
@@ -38,3 +40,12 @@ class Slicer(Fault):
             "size_variation": self.size_variation_bytes,
             "delay": self.delay_us,
         }
+
+    def delay(self, ways: Comparison) -> tuple[float, Question] | None:
+        return (self.delay_us / 1e3 * 0.8, ONE_REQUEST) if self.delay_us >= 1000 else None
+
+    def feel(self, ways: Comparison) -> str:
+        faulted, clean = ways.both()
+        if faulted.pieces <= clean.pieces:
+            raise NotFeltError(f"an answer came in {faulted.pieces} pieces, on the clean way in {clean.pieces}")
+        return f"an answer came in {faulted.pieces} pieces, on the clean way in {clean.pieces}"
