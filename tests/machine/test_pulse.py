@@ -23,6 +23,7 @@ def test_it_beats_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reading["beats"] >= 1
     assert reading["work_p50_ms"] > 0
     assert reading["late_p95_ms"] >= reading["late_p50_ms"]
+    assert reading["tasks_per_core"] >= 0
     assert "pulse" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -30,16 +31,33 @@ real = hashlib.sha256
 
 
 def test_without_a_beat_nothing_is_known() -> None:
-    assert Pulse().stop() == {"beats": 0, "late_p50_ms": None, "late_p95_ms": None, "work_p50_ms": None}
+    assert Pulse().stop() == {
+        "beats": 0,
+        "late_p50_ms": None,
+        "late_p95_ms": None,
+        "work_p50_ms": None,
+        "tasks_per_core": None,
+    }
 
 
 @pytest.mark.parametrize(("late_ms", "doubts"), [(None, 0), (5.0, 0), (250.0, 1)])
 def test_a_machine_that_is_too_busy_makes_the_run_doubtful(tmp_path: Path, late_ms: float | None, doubts: int) -> None:
     run = Run(Settings(None, "streamable", "", {}, None, None, tmp_path, 1), "x", {}, print)
-    run._note_pulse({"late_p95_ms": late_ms})
+    run._note_pulse({"late_p95_ms": late_ms, "tasks_per_core": None})
     said = troubles(run.folder.events())
     assert len(said) == doubts
     assert not doubts or "250 ms late" in said[0]
+
+
+@pytest.mark.parametrize(("tasks_per_core", "doubts"), [(None, 0), (1.5, 0), (6.04, 1)])
+def test_a_machine_that_is_crowded_makes_the_run_doubtful(
+    tmp_path: Path, tasks_per_core: float | None, doubts: int
+) -> None:
+    run = Run(Settings(None, "streamable", "", {}, None, None, tmp_path, 1), "x", {}, print)
+    run._note_pulse({"late_p95_ms": None, "tasks_per_core": tasks_per_core})
+    said = troubles(run.folder.events())
+    assert len(said) == doubts
+    assert not doubts or "6.0 tasks were ready to run for each processor" in said[0]
 
 
 def test_a_stall_counts_for_all_the_beats_it_left_out() -> None:

@@ -90,7 +90,7 @@ def test_between_met_and_surely_missed_nothing_is_decided() -> None:
     assert outcome("p95_ms == 1", recovery=times) == "missed"
 
 
-@pytest.mark.parametrize("count", [5, 15, 40, 100])
+@pytest.mark.parametrize("count", [15, 60])
 def test_lanes_that_differ_by_chance_only_accuse_nobody(count: int) -> None:
     text, rng = "p95_ms - control.p95_ms <= 500", np.random.default_rng(8)
     pairs = ((some(rng, count, 0.04), some(rng, count, 0.04)) for _ in range(RUNS))

@@ -136,6 +136,13 @@ _OF_THE_RUN = (
         doubt="the machine was too busy to be in time: one wake-up in twenty came {late_ms:.0f} ms late",
         excuse=Excuse(_TOO_SLOW),
     ),
+    EventKind(
+        "machine_crowded",
+        "More was ready to run on the machine than its processors could run.",
+        {"tasks_per_core": _NUMBER},
+        doubt="the machine had too much else to do: {tasks_per_core:.1f} tasks were ready to run for each processor",
+        excuse=Excuse(_TOO_SLOW),
+    ),
 )
 
 _OF_LOADS = (

@@ -24,7 +24,7 @@ from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
-from mcp_chaos.machine.pulse import LATE_P95_MS, OBSERVATION, Pulse
+from mcp_chaos.machine.pulse import CROWDED, LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.machine.register import check_allowed
 from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.run.environment import Environment
@@ -291,6 +291,9 @@ class Run:
         late_ms = pulse["late_p95_ms"]
         if late_ms is not None and late_ms > LATE_P95_MS:
             self.event("machine_overloaded", late_ms=late_ms)
+        tasks_per_core = pulse["tasks_per_core"]
+        if tasks_per_core is not None and tasks_per_core > CROWDED:
+            self.event("machine_crowded", tasks_per_core=tasks_per_core)
 
     def _heal_at_the_end(self) -> None:
         if self._injector is None:
