@@ -17,7 +17,6 @@ from mcp_chaos.faults.kinds import Bandwidth, BlackHole, DataLimit, Flap, Latenc
 from mcp_chaos.faults.process import KILL, PAUSE
 from mcp_chaos.guard import guarded
 from mcp_chaos.load.checks import check_load, loads_on, make_shape, shape_numbers
-from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.run.current import current
 from mcp_chaos.workload.file import names_of, read_workload
 
@@ -225,9 +224,16 @@ def start_load(
     run = current()
     given = {key: value for key, value in numbers.items() if value is not None}
     with run.judged_loads.starting(name):
+        loads = loads_on(name, lane)
+        made = check_load(name, shape, loads[0][1], deadline_s, users_from, given, workers)
+        if users_from is not None:
+            made = make_shape(shape, **type(made).at_capacity(given, run.loads.ramp(users_from), len(loads)))
+        calls = read_workload(*names_of(workload)) if workload else None
+        if calls is not None:
+            calls = run.environment.check_workload(calls)
         specs = [
-            _load_spec(load, shape, way, deadline_s, users_from, given, workload, workers)
-            for load, way in loads_on(name, lane)
+            replace(run.loads.spec(load, made, way, deadline_s, calls, workers), users_from=users_from)
+            for load, way in loads
         ]
         run.start_loads(specs)
     return {"load": name, "shape": specs[0].to_json()["shape"], "lane": lane}
@@ -273,26 +279,6 @@ def stop_load(name: str = "load") -> Dict[str, Any]:
 def _inject(kind: Type[Fault], given: Dict[str, Any]) -> Dict[str, Any]:
     numbers = {key: value for key, value in given.items() if key != "for_s"}
     return current().inject(make_fault(kind, **numbers), given["for_s"])
-
-
-def _load_spec(
-    name: str,
-    shape: str,
-    lane: str,
-    deadline_s: float,
-    users_from: Optional[str],
-    numbers: Dict[str, Any],
-    workload: Optional[str],
-    workers: int,
-) -> LoadSpec:
-    run = current()
-    made = check_load(name, shape, lane, deadline_s, users_from, numbers, workers)
-    if users_from is not None:
-        made = make_shape(shape, **{**numbers, "users": run.loads.capacity_of(users_from)})
-    calls = read_workload(*names_of(workload)) if workload else None
-    if calls is not None:
-        calls = run.environment.check_workload(calls)
-    return replace(run.loads.spec(name, made, lane, deadline_s, calls, workers), users_from=users_from)
 
 
 def _hurt(part: str, kind: str) -> Dict[str, Any]:

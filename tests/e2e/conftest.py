@@ -107,7 +107,9 @@ class Result:
 
     @property
     def machine_was_busy(self) -> bool:
-        return bool(self.runs) and not {"machine_overloaded", "machine_crowded", "generator_overloaded"}.isdisjoint(self.kinds())
+        return bool(self.runs) and not {"machine_overloaded", "machine_crowded", "generator_overloaded"}.isdisjoint(
+            self.kinds()
+        )
 
 
 class Chaos:

@@ -7,7 +7,7 @@ went. In an open step calls are due at moments of their own, whatever the server
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -109,7 +109,18 @@ class Shape(ABC):
     """What it is, for people."""
 
     takes_capacity: ClassVar[bool] = False
-    """Whether its ``users`` may be what a ramp could hold."""
+    """Whether its numbers may come from what a ramp could hold."""
+
+    @classmethod
+    def at_capacity(cls, numbers: Mapping[str, Any], ramp: Mapping[str, Any], loads: int) -> dict[str, Any]:
+        """Its numbers on a server that could hold as much as a ramp found.
+
+        Args:
+            numbers: that were given.
+            ramp: the result of a ramp that held at one step at least.
+            loads: how many of them run at the same time.
+        """
+        return {**numbers, "users": int(ramp["capacity_users"])}
 
     @abstractmethod
     def first(self) -> Step:

@@ -52,8 +52,8 @@ class Loads:
             workers=int(workers),
         )
 
-    def capacity_of(self, ramp: str) -> int:
-        """How many users a ramp that ended could hold.
+    def ramp(self, ramp: str) -> dict[str, Any]:
+        """The result of a ramp that ended, which held at one step at least.
 
         Raises:
             UsageError: there is no such ramp.
@@ -64,7 +64,7 @@ class Loads:
             raise UsageError(f"users_from: the load '{ramp}' is no ramp, so it has no capacity.")
         if not result["capacity_users"]:
             raise PartError(f"The ramp '{ramp}' held at no step: the server cannot carry even its smallest load.")
-        return int(result["capacity_users"])
+        return result
 
     def start(self, *specs: LoadSpec) -> list[LoadProcess]:
         """Start loads at the same time and wait until they make calls.

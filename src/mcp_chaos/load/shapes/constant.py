@@ -1,8 +1,9 @@
 """The constant load: an open loop."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mcp_chaos.load.shape import (
     MAX_DURATION_S,
@@ -16,6 +17,8 @@ from mcp_chaos.load.shape import (
 )
 
 _POISSON = "poisson"
+_CAPACITY_FRACTION = 0.5
+_LEAST_PER_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,15 @@ class Constant(Shape):
     max_users: int = number(1_000, 1, MAX_USERS, "the most calls under way")
     kind: ClassVar[str] = "constant"
     summary: ClassVar[str] = "an open loop: calls are due at a rate, whatever the server does"
+    takes_capacity: ClassVar[bool] = True
+
+    @classmethod
+    def at_capacity(cls, numbers: Mapping[str, Any], ramp: Mapping[str, Any], loads: int) -> dict[str, Any]:
+        """A rate of at most half of what the ramp carried, for all loads together: more may be too much by itself."""
+        held = next(step for step in ramp["steps"] if step["concurrent_users"] == ramp["capacity_users"])
+        given = numbers.get("rate_per_s", cls.rate_per_s)
+        most_per_s = max(_LEAST_PER_S, _CAPACITY_FRACTION * held["throughput"] / loads)
+        return {**numbers, "rate_per_s": min(given, most_per_s)}
 
     def first(self) -> OpenStep:
         """All of it."""
