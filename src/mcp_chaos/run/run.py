@@ -136,7 +136,7 @@ class Run:
 
     def server_sample(self) -> ProcessSample | None:
         """What the server's process holds now; ``None`` where it cannot be seen from here."""
-        target = self.environment.own_target
+        target = self.environment.addresses.own_target
         if not is_loopback(target.connect_host):
             return None
         process = listening_process(target.connect_port, target.connect_host)
@@ -145,7 +145,7 @@ class Run:
     def wire(self, deadline_s: float) -> Wire:
         """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""
         check_dialect(self.environment.settings.dialect)
-        return Wire(self.environment.own_target, deadline_s)
+        return Wire(self.environment.addresses.own_target, deadline_s)
 
     def inject(self, fault: Fault) -> dict[str, Any]:
         """Inject a network fault; see ``Injector.inject``."""
@@ -210,7 +210,7 @@ class Run:
         """The record of a load of this run, from what ``load.shape.check_load`` let pass; the run's own workload."""
         return LoadSpec(
             name=name,
-            target=self.environment.target(LANES[lane]),
+            target=self.environment.addresses.target(LANES[lane]),
             shape=shape,
             workload=workload or self.environment.workload,
             deadline_s=float(deadline_s),
