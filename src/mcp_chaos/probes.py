@@ -48,11 +48,11 @@ def server_answers(deadline_s: float = 5.0, lane: str = "faulted") -> bool:
     environment = run.environment
     try:
         check_answers(
-            environment.url(_lane(lane)),
+            environment.addresses.url(_lane(lane)),
             environment.settings.dialect,
             environment.operation,
             deadline_s,
-            environment.host_header,
+            environment.addresses.host_header,
         )
     except TargetError as error:
         run.observe("server_answers", {"answers": False, "why": str(error)})
@@ -80,7 +80,9 @@ def service_is_steady(
 def health_status(deadline_s: float = 5.0, lane: str = "faulted") -> str:
     """What /health says: healthy, unhealthy, unknown, or unreachable."""
     run = current()
-    health = read_health(run.environment.url(_lane(lane), "/health"), deadline_s, run.environment.host_header)
+    health = read_health(
+        run.environment.addresses.url(_lane(lane), "/health"), deadline_s, run.environment.addresses.host_header
+    )
     run.observe("health_status", asdict(health))
     return health.status
 
@@ -90,7 +92,9 @@ def server_counters(deadline_s: float = 5.0) -> Dict[str, Any]:
     """The counters of /status, over the clean lane; empty when the server has none."""
     run = current()
     environment = run.environment
-    counters = read_status(environment.url(Lane.CONTROL, "/status"), deadline_s, environment.host_header)
+    counters = read_status(
+        environment.addresses.url(Lane.CONTROL, "/status"), deadline_s, environment.addresses.host_header
+    )
     run.observe("server_counters", counters)
     return counters
 

@@ -212,9 +212,9 @@ class FaultedLane:
 
         self._run = run
         self._in_place = ""
-        self.url = run.environment.url(Lane.FAULTED)
-        self.control_url = run.environment.url(Lane.CONTROL)
-        self.host = run.environment.host_header
+        self.url = run.environment.addresses.url(Lane.FAULTED)
+        self.control_url = run.environment.addresses.url(Lane.CONTROL)
+        self.host = run.environment.addresses.host_header
 
     @contextmanager
     def fault(self, name: str, **numbers: Any) -> Iterator[dict[str, Any]]:

@@ -87,3 +87,11 @@ def test_the_constant_load_is_open_at_a_rate() -> None:
 def test_an_open_load_that_makes_no_sense_is_refused(numbers: dict[str, object], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         make_shape("constant", **numbers)
+
+
+@pytest.mark.parametrize(("loads", "rate_per_s"), [(1, 4.0), (2, 2.0)])
+def test_an_open_load_stays_below_what_a_ramp_carried(loads: int, rate_per_s: float) -> None:
+    steps = [{"concurrent_users": 4, "throughput": 5.0}, {"concurrent_users": 8, "throughput": 8.0}]
+    ramp = {"capacity_users": 8, "steps": steps}
+    assert Constant.at_capacity({"duration_s": 3.0}, ramp, loads) == {"duration_s": 3.0, "rate_per_s": rate_per_s}
+    assert Constant.at_capacity({"rate_per_s": 1.5}, ramp, loads) == {"rate_per_s": 1.5}

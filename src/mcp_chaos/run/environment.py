@@ -1,4 +1,4 @@
-"""Where everything is: starts what is missing, says how to reach it, takes down what it started."""
+"""Everything a run works with: starts what is missing, and takes down what it started."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -18,17 +18,16 @@ from mcp_chaos.faults.process import GivenProcess, Victim
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.faults.toxiproxy_part import toxiproxy_part
-from mcp_chaos.history.calls import Lane
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
-from mcp_chaos.load.spec import Target
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.machine.parts import LOOPBACK, Part
-from mcp_chaos.mcp import DIALECTS, Dialect, GetRequest, McpCall, ToolCall, TransportKind
+from mcp_chaos.mcp import DIALECTS, GetRequest, McpCall, ToolCall
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
+from mcp_chaos.run.addresses import Addresses
 from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
 from mcp_chaos.run.proxies import (
     BACKEND_PROXY,
@@ -132,56 +131,14 @@ class Environment:
         return restart
 
     @property
-    def path(self) -> str:
-        """The path of the MCP endpoint."""
-        if not self.settings.embedded:
-            where = urlsplit(self.settings.mcp_url or "")
-            return (where.path or "/") + (f"?{where.query}" if where.query else "")
-        return self.settings.websocket_path if self._over_websocket else self._dialect.embedded_path
-
-    @property
-    def _dialect(self) -> type[Dialect]:
-        return DIALECTS[self.settings.dialect]
-
-    @property
-    def _over_websocket(self) -> bool:
-        return self._dialect.transport is TransportKind.WEBSOCKET
+    def addresses(self) -> Addresses:
+        """How the server is reached, as far as it is known by now."""
+        return Addresses(self.settings, self._own, self.ways, self.direct)
 
     @property
     def _target_name(self) -> str:
         # The words after the command may be secrets, and are in the environment of whoever runs this again.
         return f"stdio: {self.settings.program}" if self.settings.command else self.settings.mcp_url or "embedded"
-
-    @property
-    def _own_url(self) -> str:
-        """The server itself, without a proxy before it."""
-        return self.settings.mcp_url or f"http://{joined(self._own)}{self.path}"
-
-    @property
-    def host_header(self) -> str:
-        """What the server is called by its own clients; sent through the proxies too, so that its Host check holds."""
-        return joined(self._own) if self.settings.embedded else urlsplit(self.settings.mcp_url or "").netloc
-
-    def address(self, lane: Lane) -> Address:
-        """Where clients of a lane connect to."""
-        return self._own if self.direct else self.ways[FAULTED_PROXY if lane is Lane.FAULTED else CONTROL_PROXY].proxied
-
-    def url(self, lane: Lane, path: str | None = None) -> str:
-        """A URL on a lane."""
-        scheme = "https" if self.settings.tls else "http"
-        return f"{scheme}://{joined(self.address(lane))}{self.path if path is None else path}"
-
-    def target(self, lane: Lane) -> Target:
-        """Where a load of a lane goes."""
-        host, port = self.address(lane)
-        settings = self.settings
-        websocket_path = self.path if self._over_websocket else settings.websocket_path
-        return Target(host, port, self.host_header, self.path, settings.dialect, websocket_path, tls=settings.tls)
-
-    @property
-    def own_target(self) -> Target:
-        """The server itself, without a proxy before it."""
-        return replace(self.target(Lane.CONTROL), connect_host=self._own[0], connect_port=self._own[1])
 
     def callable_tools(self) -> list[tuple[Mapping[str, Any], ToolCall]]:
         """The tools that may be called, each with a call of it whose arguments come from its schema.
@@ -189,9 +146,9 @@ class Environment:
         Raises:
             TargetError: the server does not list its tools.
         """
-        if not self._dialect.lists_tools:
+        if not DIALECTS[self.settings.dialect].lists_tools:
             return []
-        return callable_tools(self.settings, self._own_url)
+        return callable_tools(self.settings, self.addresses.own_url)
 
     def check_workload(self, workload: Workload) -> Workload:
         """Check that the server offers the tools of a workload, and that they may be called; see ``run.choice``.
@@ -200,7 +157,7 @@ class Environment:
             TargetError: it does not answer, or offers not all of them.
             UsageError: a tool may change something, and nobody has allowed it by name.
         """
-        return check_workload(self.settings, self._own_url, workload)
+        return check_workload(self.settings, self.addresses.own_url, workload)
 
     def describe(self) -> dict[str, Any]:
         """For the manifest: what this is, and which versions."""
@@ -329,7 +286,7 @@ class Environment:
             self.operation = says
 
     def _choose_workload(self) -> None:
-        workload = choose_workload(self.settings, self._own_url, self.say)
+        workload = choose_workload(self.settings, self.addresses.own_url, self.say)
         self.workload = self.check_workload(workload)
 
     def _start_toxiproxy(self) -> None:
@@ -352,7 +309,7 @@ class Environment:
         # A status page is asked rather than /health, which may cost the server a query.
         page = "/status" if self.settings.embedded else "/"
         for name in (FAULTED_PROXY, CONTROL_PROXY):
-            self._proxies.make(name, Upstream(self._own, self.host_header, page, self.settings.tls))
+            self._proxies.make(name, Upstream(self._own, self.addresses.host_header, page, self.settings.tls))
 
 
 def _version(name: str) -> str | None:

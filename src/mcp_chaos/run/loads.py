@@ -42,7 +42,7 @@ class Loads:
         """The record of a load of this run, from what ``load.checks.check_load`` let pass; the run's own workload."""
         return LoadSpec(
             name=name,
-            target=self._environment.target(LANES[lane]),
+            target=self._environment.addresses.target(LANES[lane]),
             shape=shape,
             workload=workload or self._environment.workload,
             deadline_s=float(deadline_s),

@@ -150,7 +150,7 @@ class Run:
 
     def server_sample(self) -> ProcessSample | None:
         """What the server's process holds now; ``None`` where it cannot be seen from here."""
-        target = self.environment.own_target
+        target = self.environment.addresses.own_target
         if not is_loopback(target.connect_host):
             return None
         process = listening_process(target.connect_port, target.connect_host)
@@ -159,7 +159,7 @@ class Run:
     def wire(self, deadline_s: float) -> Wire:
         """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""
         check_dialect(self.environment.settings.dialect)
-        return Wire(self.environment.own_target, deadline_s)
+        return Wire(self.environment.addresses.own_target, deadline_s)
 
     def inject(self, fault: Fault, for_s: float | None = None) -> dict[str, Any]:
         """Inject a network fault, for a time or to stay; see ``Injector.inject``."""
