@@ -47,7 +47,6 @@ _STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
 _BY_SOMEBODY = "another control did that, without a word"
 
 _REPEAT_AFTER_S = 1.5
-_MAX_REPEATS = 3
 
 _LEVELS = {PASS: logging.INFO, INCONCLUSIVE: logging.WARNING, FAIL: logging.ERROR}
 _PRINTABLE = Printable()
@@ -261,12 +260,17 @@ def _hurry_on_signals(run: Run) -> None:
 
 
 def _insist() -> None:
-    """Send the signal again while the method goes on: an activity may have swallowed it, and a long pause follows."""
-    for _ in range(_MAX_REPEATS):
-        time.sleep(_REPEAT_AFTER_S)
+    """Send the signal again while the method goes on: an activity may have swallowed it, and a long pause follows.
+
+    Each time later than before, as it may meet the same activity, which has something to take back.
+    """
+    after_s = _REPEAT_AFTER_S
+    while True:
+        time.sleep(after_s)
         if not _in_method:
             return
         os.kill(os.getpid(), signal.SIGTERM)
+        after_s *= 2
 
 
 def _pass_on(journal: dict[str, Any], verdict: Verdict) -> None:
