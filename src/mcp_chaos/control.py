@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -47,7 +46,7 @@ _STOPPED_BEFORE = "it was stopped before it began, and nothing was touched: "
 _BY_SOMEBODY = "another control did that, without a word"
 
 _REPEAT_AFTER_S = 1.5
-_MAX_REPEATS = 3
+_POLL_S = 0.25
 
 _LEVELS = {PASS: logging.INFO, INCONCLUSIVE: logging.WARNING, FAIL: logging.ERROR}
 _PRINTABLE = Printable()
@@ -55,6 +54,7 @@ _watch: LogWatch | None = None
 _in_method = False
 _outcome: dict[str, Any] | None = None
 _signalled = False
+_over = threading.Event()
 _handlers_before: dict[int, Any] = {}
 _level_before = logging.NOTSET
 
@@ -208,6 +208,7 @@ def cleanup_control() -> None:
         logger.removeFilter(_PRINTABLE)
         for line in [h for h in logger.handlers if isinstance(h, CleanLine)]:
             logger.removeHandler(line)
+    _over.set()
     for number, handler in _handlers_before.items():
         signal.signal(number, handler)
     _handlers_before.clear()
@@ -244,14 +245,15 @@ def _hurry_on_signals(run: Run) -> None:
     """Chaos Toolkit waits for background activities before it rolls back: on a signal they are told to end."""
     if threading.current_thread() is not threading.main_thread():
         return
+    _over.clear()
+    # Not from a signal handler: that may have interrupted the start of another thread.
+    threading.Thread(target=_insist, args=(_over,), name="insist", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number) or signal.SIG_DFL
         _handlers_before[number] = before
 
         def hurry(n: int, frame: Any, before: Any = before) -> None:
             global _signalled
-            if not _signalled:
-                threading.Thread(target=_insist, name="insist", daemon=True).start()
             _signalled = True
             run.hurry()
             if callable(before):
@@ -260,13 +262,17 @@ def _hurry_on_signals(run: Run) -> None:
         signal.signal(number, hurry)
 
 
-def _insist() -> None:
-    """Send the signal again while the method goes on: an activity may have swallowed it, and a long pause follows."""
-    for _ in range(_MAX_REPEATS):
-        time.sleep(_REPEAT_AFTER_S)
-        if not _in_method:
-            return
-        os.kill(os.getpid(), signal.SIGTERM)
+def _insist(over: threading.Event) -> None:
+    """Send the signal again while the method goes on: an activity may have swallowed it, and a long pause follows.
+
+    Each time later than before, as it may meet the same activity, which has something to take back.
+    """
+    waited_s, after_s = 0.0, _REPEAT_AFTER_S
+    while not over.wait(_POLL_S):
+        waited_s = waited_s + _POLL_S if _signalled and _in_method else 0.0
+        if waited_s >= after_s:
+            os.kill(os.getpid(), signal.SIGTERM)
+            waited_s, after_s = 0.0, 2 * after_s
 
 
 def _pass_on(journal: dict[str, Any], verdict: Verdict) -> None:

@@ -209,6 +209,7 @@ def test_a_watchdog_that_cannot_be_replaced_is_missed(
     monkeypatch.setattr(watchdog, "_start", fail)
     assert killed(watchdog, folder, 2) == ["watchdog_died", "part_died"]
     watchdog._stop_keeping()
+    forget(folder.path)
 
 
 def test_what_a_process_started_ends_with_it_whatever_its_environment(folder: RunFolder, tmp_path: Path) -> None:
