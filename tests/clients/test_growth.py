@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from mcp_chaos.clients.growth import growth_per_session
+from mcp_chaos.history.server_samples import ProcessSample
 from mcp_chaos.mcp import Operation
-from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
+from mcp_chaos.observe.server_process import listening_process, sample
 from tests.clients.conftest import Serve, Wire, bites
 
 ECHO = Operation("echo", {"text": "hello"})

@@ -75,5 +75,6 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "interrupted": {"why": str},
     "dry_run": {"left_out": str},
     "unfinished": {"why": str},
+    "fresh_session_served": {"fault_id": str, "took_s": _NUMBER},
 }
 """What an event of a kind has to carry, for those that judgements and clean-ups read."""

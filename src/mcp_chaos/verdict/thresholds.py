@@ -2,7 +2,9 @@
 
 A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
 from ``figures.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
-``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
+``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``. Figures of the
+server (``server.SERVER_FIGURE_NAMES``) are named with it, as in ``server.fds <= before.server.fds + 8``, and are there in
+the windows ``before`` and ``rest`` too.
 
 A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its
 confidence interval that is the kindest to the service; between that and met it is inconclusive.
@@ -24,6 +26,7 @@ from mcp_chaos.machine.spelling import hint
 from mcp_chaos.verdict.confidence import quantile_bounds
 from mcp_chaos.verdict.judgement import Judgement, told_apart
 from mcp_chaos.verdict.measure import FIGURE_NAMES, WINDOWS, Figures
+from mcp_chaos.verdict.server import SERVER, SERVER_FIGURE_NAMES, SERVER_WINDOWS, ServerFigures, why_not_applicable
 
 _LONGEST = 300
 _LARGEST = 1e15
@@ -48,8 +51,8 @@ LATENCIES = (*_QUANTILES, "max_ms")
 """The figures that are latencies of successful calls, none of which is above their deadline."""
 
 
-AllFigures = Mapping[str, Mapping[str, Figures]]
-"""Figures by window, then lane."""
+AllFigures = Mapping[str, Mapping[str, Figures | ServerFigures]]
+"""Figures by window, then lane; those of the server stand under ``SERVER``."""
 
 AllLatencies = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """The sorted latencies of successful calls, in milliseconds, by window, then lane."""
@@ -111,10 +114,16 @@ class Threshold:
         return self.assumed or "disturbed_calls" in self.text
 
     def names(self) -> list[tuple[str, str]]:
-        """The windows and lanes whose figures it names."""
+        """The windows and lanes whose figures it names, without those of the server."""
+        return [(window, lane) for window, lane, name in self._places() if name in FIGURE_NAMES]
+
+    def server_names(self) -> list[tuple[str, str]]:
+        """The windows and names of the server's figures in it."""
+        return [(window, name) for window, lane, name in self._places() if lane == SERVER]
+
+    def _places(self) -> list[tuple[str, str, str]]:
         nodes = [n for n in ast.walk(self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
-        places = [_place(ast.unparse(node), self.window) for node in nodes]
-        return [(window, lane) for window, lane, name in places if name in FIGURE_NAMES]
+        return [_place(ast.unparse(node), self.window) for node in nodes]
 
     def subject(self) -> tuple[str, str, str] | None:
         """Window, lane and name of the first figure on its left side."""
@@ -145,6 +154,9 @@ class Threshold:
             latencies: what its quantiles are of; without them, they are taken as they are.
             deadline_ms: of the calls; no latency is above it. ``None`` where it is not known.
         """
+        idle = why_not_applicable(self.server_names(), figures)
+        if idle:
+            return Judgement(self.window, self.text, "not_applicable", None, None, why=idle, assumption=self.is_assumption)
         try:
             left = _value(self.comparison.left, self.window, figures)
             right = _value(self.comparison.comparators[0], self.window, figures)
@@ -170,7 +182,7 @@ class Threshold:
             return False
         window, lane, name = subject
         latency: dict[str, Any] = {name: deadline_ms}
-        at_deadline = replace(figures[window][lane], **latency)
+        at_deadline: Figures | ServerFigures = replace(figures[window][lane], **latency)
         changed = {**figures, window: {**figures[window], lane: at_deadline}}
         left = _value(self.comparison.left, self.window, changed)
         right = _value(self.comparison.comparators[0], self.window, changed)
@@ -209,12 +221,12 @@ def parse_assumptions(block: Any) -> list[Threshold]:
 
 def _parse(key: str, block: Any) -> list[Threshold]:
     if not isinstance(block, Mapping):
-        raise UsageError(f"{key}: a mapping from window ({', '.join(WINDOWS)}) to a list is needed, not {block!r}")
+        raise UsageError(f"{key}: a mapping from window ({', '.join(SERVER_WINDOWS)}) to a list is needed, not {block!r}")
     found: list[Threshold] = []
     problems: list[str] = []
     for window, texts in block.items():
-        if window not in WINDOWS:
-            problems.append(f"{key}: there is no window '{window}'{hint(str(window), WINDOWS)}")
+        if window not in SERVER_WINDOWS:
+            problems.append(f"{key}: there is no window '{window}'{hint(str(window), SERVER_WINDOWS)}")
         elif not isinstance(texts, list):
             problems.append(f"{window}: a list of {key} is needed, not {texts!r}")
         else:
@@ -245,14 +257,21 @@ def _problems(node: ast.expr, window: str) -> list[str]:
 
 def _name_problems(dotted: str, window: str) -> list[str]:
     *prefixes, name = dotted.split(".")
+    lanes = (*LANES, SERVER)
+    known = SERVER_FIGURE_NAMES if SERVER in prefixes else FIGURE_NAMES
     problems = []
-    if name not in FIGURE_NAMES:
-        problems.append(f"there is no figure '{name}'{hint(name, FIGURE_NAMES)}")
-    if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in WINDOWS or prefixes[1] not in LANES)):
+    if name not in known and name in (*FIGURE_NAMES, *SERVER_FIGURE_NAMES):
+        problems.append(f"'{name}' is no figure of {'the server' if SERVER in prefixes else f'calls: write {SERVER}.{name}'}")
+    elif name not in known:
+        problems.append(f"there is no figure '{name}'{hint(name, known)}")
+    if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in SERVER_WINDOWS or prefixes[1] not in lanes)):
         problems.append(f"'{dotted}' is not window.lane.figure")
-    elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
-        problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*WINDOWS, *LANES))}")
-    if not problems and name == "recovery_s" and _place(dotted, window)[0] != "recovery":
+    elif len(prefixes) == 1 and prefixes[0] not in (*SERVER_WINDOWS, *lanes):
+        problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*SERVER_WINDOWS, *lanes))}")
+    of_window = _place(dotted, window)[0]
+    if not problems and SERVER not in prefixes and of_window not in WINDOWS:
+        problems.append(f"'{dotted}' is never measured: the window '{of_window}' has no calls, only figures of the server")
+    if not problems and name == "recovery_s" and of_window != "recovery":
         problems.append(f"'{dotted}' is never measured: a recovery comes after a heal, in the window 'recovery'")
     return problems
 
@@ -303,14 +322,14 @@ def _combined(operation: ast.operator, left: Interval, right: Interval) -> Inter
 def _place(dotted: str, window: str) -> tuple[str, str, str]:
     """Window, lane and name of a figure, in a threshold of ``window``."""
     *prefixes, name = dotted.split(".")
-    of_window = next((prefix for prefix in prefixes if prefix in WINDOWS), window)
-    return of_window, next((prefix for prefix in prefixes if prefix in LANES), "faulted"), name
+    of_window = next((prefix for prefix in prefixes if prefix in SERVER_WINDOWS), window)
+    return of_window, next((prefix for prefix in prefixes if prefix in (*LANES, SERVER)), "faulted"), name
 
 
 def _figure(dotted: str, window: str, figures: AllFigures) -> float:
     of_window, of_lane, name = _place(dotted, window)
-    measured = figures[of_window][of_lane]
-    value = getattr(measured, name)
-    if value is None or measured.calls == 0:
+    measured = figures.get(of_window, {}).get(of_lane)
+    value = getattr(measured, name, None)
+    if value is None or (isinstance(measured, Figures) and measured.calls == 0):
         raise NoDataError(f"{of_window}.{of_lane}.{name}")
     return float(value)
