@@ -13,7 +13,7 @@ import psutil
 
 from mcp_chaos.history.server_samples import ProcessSample
 from mcp_chaos.observe.server_monitor import INTERVAL_S, ServerMonitor
-from mcp_chaos.observe.server_process import children_of, listening_process, sample
+from mcp_chaos.observe.server_process import children_of, listening_process, process_of, sample
 
 SERVER = """
 import signal, socket, subprocess, sys
@@ -51,7 +51,8 @@ def server(kind: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
         try:
             yield process, int(process.stdout.readline())
         finally:
-            for child in children_of(psutil.Process(process.pid)):
+            found = process_of(process.pid)
+            for child in children_of(found) if found else ():
                 child.kill()
             process.kill()
 

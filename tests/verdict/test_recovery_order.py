@@ -32,7 +32,8 @@ def test_an_old_session_a_fresh_one_and_a_bystander_are_told_apart() -> None:
 
 def test_a_session_that_was_renewed_is_a_fresh_one() -> None:
     found = order(call(6.5, Reason.SESSION_RENEWED), call(6.6), old_from_s=99)
-    assert (found.old_session_s, found.fresh_session_s) == (None, pytest.approx(0.51))
+    assert found.old_session_s is None
+    assert found.fresh_session_s == pytest.approx(0.51)
 
 
 def test_a_fresh_session_that_was_opened_to_see_counts_where_it_is_the_first() -> None:

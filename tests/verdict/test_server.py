@@ -18,6 +18,7 @@ from mcp_chaos.verdict.wording import plainly
 from tests.histories import S, a_history, event, every, fault
 
 KEPT = "server.fds <= before.server.fds + 8"
+FAILED = Reason.RPC_ERROR
 RESTED = [event(13, "rest_began"), event(16, "rest_ended", settled=True)]
 
 
@@ -31,7 +32,8 @@ def history_of(
 ) -> History:
     """A fault from 4 to 6 s in a load from 1 to 12 s; the server is looked at from 0 s on, and rests until 16 s."""
     known = [event(0, "run_started"), *fault(4, 6), *events]
-    made = a_history(every(0.05, 1, 12), known, {"rest": list(thresholds)}, load=(1, 12))
+    calls = [*every(0.05, 1, 4), *every(0.05, 4, 6, reason=FAILED), *every(0.05, 6, 12)]
+    made = a_history(calls, known, {"rest": list(thresholds)}, load=(1, 12))
     return replace(made, process_samples=list(samples), self_reports=list(reports))
 
 
@@ -52,7 +54,9 @@ def test_a_window_ends_with_its_last_sample_and_knows_the_most() -> None:
     rest = server_figures(history, server_windows(history.events, {}))["rest"]
     assert (rest.fds, rest.threads, rest.children, rest.rss_mb) == (12, 4, 2, 50.0)
     assert (rest.max_fds, rest.max_threads, rest.max_rss_mb) == (90, 9, 70.0)
-    assert rest.cpu_fraction == pytest.approx((2.0 - 1.4) / 1.5)  # of the last second and more, without what came before
+    assert rest.cpu_fraction == pytest.approx(
+        (2.0 - 1.4) / 1.5
+    )  # of the last second and more, without what came before
 
 
 def test_what_a_server_gives_back_is_no_leak_and_what_it_keeps_is_told_with_numbers() -> None:
@@ -99,7 +103,7 @@ def test_a_rest_that_never_came_leaves_the_question_open() -> None:
         ("rest", "success_fraction >= 0.99", "the window 'rest' has no calls, only figures of the server"),
         ("rest", "fds <= 9", "'fds' is no figure of calls: write server.fds"),
         ("fault", "server.p95_ms <= 9", "'p95_ms' is no figure of the server"),
-        ("rest", "server.fsd <= 9", "there is no figure 'fsd' (did you mean 'fds'?)"),
+        ("rest", "server.fsd <= 9", "there is no figure 'fsd'; did you mean 'fds'?"),
         ("fault", "before.p95_ms <= 9", "the window 'before' has no calls"),
         ("fault", "rest.server.control.fds <= 9", "is not window.lane.figure"),
     ],
@@ -119,28 +123,27 @@ def report(at_s: float, healthy: bool | None) -> SelfReport:
     return SelfReport(round(at_s * S), healthy, "healthy" if healthy else "unhealthy")
 
 
-FAILED = Reason.RPC_ERROR
 HONEST = "server.health_wrong_s == 0"
 
 
-def of_health(reports: Iterable[SelfReport], *, calls_fail_from_s: float = 99) -> tuple[str, Judgement]:
+def of_health(reports: Iterable[SelfReport], *, are_served: bool = True) -> tuple[str, Judgement]:
     """A load from 1 to 16 s with a fault from 4 to 6 s; a recovery may take 3 s."""
-    good = every(0.05, 1, min(16, calls_fail_from_s))
-    bad = every(0.05, calls_fail_from_s, 16, reason=FAILED) if calls_fail_from_s < 16 else []
+    later = every(0.05, 6, 16, reason=Reason.OK if are_served else FAILED)
     thresholds = {"recovery": [HONEST, "recovery_s <= 3"]}
-    made = a_history([*good, *bad], [event(0, "run_started"), *fault(4, 6)], thresholds, load=(1, 16))
+    calls = [*every(0.05, 1, 4), *every(0.05, 4, 6, reason=FAILED), *later]
+    made = a_history(calls, [event(0, "run_started"), *fault(4, 6)], thresholds, load=(1, 16))
     return judged(replace(made, self_reports=list(reports)))
 
 
 def test_a_server_that_says_down_while_calls_succeed_is_told() -> None:
     verdict, judgement = of_health([report(s, s < 5) for s in range(16)])
     assert verdict == "fail"
-    assert judgement.sentence().startswith(f"recovery: '{HONEST}' was missed, at 6 against 0; for 6.0 s /health said")
+    assert judgement.sentence().startswith(f"recovery: '{HONEST}' was missed, at 6; for 6.0 s /health said")
     assert "'unhealthy' while 120 of 120 calls succeeded" in plainly(judgement)
 
 
 def test_a_server_that_says_well_while_no_call_succeeds_is_told() -> None:
-    verdict, judgement = of_health([report(s, True) for s in range(16)], calls_fail_from_s=4)
+    verdict, judgement = of_health([report(s, True) for s in range(16)], are_served=False)
     assert verdict == "fail"
     assert "said 'healthy' while none of 120 did" in judgement.sentence()
 

@@ -44,7 +44,14 @@ class ProcessSample:
         """It back from JSON; ``None`` where that is something else."""
         try:
             found = cls(**record)
-            counts = [found.pid, found.rss_bytes, found.threads, found.close_wait, found.children, *found.sockets.values()]
+            counts = [
+                found.pid,
+                found.rss_bytes,
+                found.threads,
+                found.close_wait,
+                found.children,
+                *found.sockets.values(),
+            ]
         except (AttributeError, TypeError):
             return None
         sound = (

@@ -93,7 +93,7 @@ class Defect(Enum):
     """What a session did is written to a file a second after its end, and the file stays open."""
 
     KEEPS_OPENED_SESSIONS = "keeps_opened_sessions"
-    """Each session that is opened gets a buffer of 8 MB, which is never given back."""
+    """Each session that is opened gets a buffer of 1 MB, which is never given back."""
 
     LEAVES_THREADS = "leaves_threads"
     """Each session that is opened starts a thread, which waits for ever."""

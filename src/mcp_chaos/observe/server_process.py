@@ -75,7 +75,7 @@ def sample(process: psutil.Process, port: int) -> ProcessSample | None:
 
 
 def holdings(process: psutil.Process, children: Sequence[psutil.Process], port: int) -> list[Holding]:
-    """What a process and some children hold, the process first; empty when it has gone. Children that have are left out."""
+    """What a process and those of some children that are still there hold, it first; empty when it has gone."""
     own = _holding(process, port)
     return [] if own is None else [own, *filter(None, (_holding(child, port) for child in children))]
 

@@ -1,4 +1,4 @@
-"""A fresh session after each heal, opened again and again until it is served: what a client that comes then would see."""
+"""A fresh session after each heal, tried until one is served: what a client that comes then would see."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ class FreshSessions:
         events: of the run so far, asked again and again.
         served: opens a session and makes a call.
 
-            Raises:
+    Raises:
                 McpChaosError: it was not served.
         now_ns: the run's clock.
         event: appends to the history.

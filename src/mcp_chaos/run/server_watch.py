@@ -61,9 +61,7 @@ class ServerWatch:
         event: appends to the history.
     """
 
-    def __init__(
-        self, environment: Environment, folder: RunFolder, clock: Clock, event: Callable[..., None]
-    ) -> None:
+    def __init__(self, environment: Environment, folder: RunFolder, clock: Clock, event: Callable[..., None]) -> None:
         self._environment = environment
         self._folder = folder
         self._event = event

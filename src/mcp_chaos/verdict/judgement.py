@@ -15,7 +15,7 @@ class Judgement:
         window: baseline, fault or recovery.
         text: the threshold as written.
         outcome: ``met``, ``missed``, ``no_data``, ``inconclusive`` (there are figures, and they do not decide it), or
-            ``not_applicable``: it is about something of the server that cannot be seen, and stands in the way of nothing.
+            ``not_applicable``: it is about what cannot be seen of the server, and stands in the way of nothing.
         left, right: the two sides as numbers; ``None`` without data.
         missing: the figure that was not measured.
         why: what makes it inconclusive, or not applicable.

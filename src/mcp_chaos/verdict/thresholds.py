@@ -3,8 +3,8 @@
 A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
 from ``figures.FIGURE_NAMES``, of its own window and the faulted lane unless it says otherwise:
 ``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``. Figures of the
-server (``server.SERVER_FIGURE_NAMES``) are named with it, as in ``server.fds <= before.server.fds + 8``, and are there in
-the windows ``before`` and ``rest`` too.
+server (``server.SERVER_FIGURE_NAMES``) are named with it, as in ``server.fds <= before.server.fds + 8``, and are there
+in the windows ``before`` and ``rest`` too.
 
 A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its
 confidence interval that is the kindest to the service; between that and met it is inconclusive.
@@ -156,7 +156,9 @@ class Threshold:
         """
         idle = why_not_applicable(self.server_names(), figures)
         if idle:
-            return Judgement(self.window, self.text, "not_applicable", None, None, why=idle, assumption=self.is_assumption)
+            return Judgement(
+                self.window, self.text, "not_applicable", None, None, why=idle, assumption=self.is_assumption
+            )
         try:
             left = _value(self.comparison.left, self.window, figures)
             right = _value(self.comparison.comparators[0], self.window, figures)
@@ -221,7 +223,9 @@ def parse_assumptions(block: Any) -> list[Threshold]:
 
 def _parse(key: str, block: Any) -> list[Threshold]:
     if not isinstance(block, Mapping):
-        raise UsageError(f"{key}: a mapping from window ({', '.join(SERVER_WINDOWS)}) to a list is needed, not {block!r}")
+        raise UsageError(
+            f"{key}: a mapping from window ({', '.join(SERVER_WINDOWS)}) to a list is needed, not {block!r}"
+        )
     found: list[Threshold] = []
     problems: list[str] = []
     for window, texts in block.items():
@@ -261,7 +265,9 @@ def _name_problems(dotted: str, window: str) -> list[str]:
     known = SERVER_FIGURE_NAMES if SERVER in prefixes else FIGURE_NAMES
     problems = []
     if name not in known and name in (*FIGURE_NAMES, *SERVER_FIGURE_NAMES):
-        problems.append(f"'{name}' is no figure of {'the server' if SERVER in prefixes else f'calls: write {SERVER}.{name}'}")
+        problems.append(
+            f"'{name}' is no figure of {'the server' if SERVER in prefixes else f'calls: write {SERVER}.{name}'}"
+        )
     elif name not in known:
         problems.append(f"there is no figure '{name}'{hint(name, known)}")
     if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in SERVER_WINDOWS or prefixes[1] not in lanes)):
@@ -270,7 +276,9 @@ def _name_problems(dotted: str, window: str) -> list[str]:
         problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*SERVER_WINDOWS, *lanes))}")
     of_window = _place(dotted, window)[0]
     if not problems and SERVER not in prefixes and of_window not in WINDOWS:
-        problems.append(f"'{dotted}' is never measured: the window '{of_window}' has no calls, only figures of the server")
+        problems.append(
+            f"'{dotted}' is never measured: the window '{of_window}' has no calls, only figures of the server"
+        )
     if not problems and name == "recovery_s" and of_window != "recovery":
         problems.append(f"'{dotted}' is never measured: a recovery comes after a heal, in the window 'recovery'")
     return problems

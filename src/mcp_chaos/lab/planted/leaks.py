@@ -15,7 +15,7 @@ from mcp_chaos.lab.planted.registry import BITES, Planted, is_post, plants, requ
 _WRITTEN_AFTER_S = 1.0
 _MAX_KEPT = 400
 _MAX_CHILDREN = 12
-_BUFFER_BYTES = 8_000_000
+_BUFFER_BYTES = 1_000_000
 
 
 @plants(Defect.KEEPS_LOGS_OF_ENDED_SESSIONS)
