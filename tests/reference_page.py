@@ -11,6 +11,7 @@ from mcp_chaos import actions, errors, probes
 from mcp_chaos.config.settings import KEYS
 from mcp_chaos.lab import defects
 from mcp_chaos.verdict.figures import FIGURE_NAMES, Figures
+from mcp_chaos.verdict.server import SERVER_FIGURE_NAMES, ServerFigures
 
 PAGE = Path("docs/reference.md")
 
@@ -49,9 +50,9 @@ def _functions(module: ModuleType) -> Iterable[tuple[str, ...]]:
         yield f"`{name}`", _sentence(function), ", ".join(given)
 
 
-def _figures() -> Iterable[tuple[str, ...]]:
-    said = dict(re.findall(r"^    (\w+): (.*)$", inspect.getdoc(Figures) or "", re.MULTILINE))
-    return ((f"`{name}`", said[name]) for name in FIGURE_NAMES)
+def _figures(record: type, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
+    said = dict(re.findall(r"^    (\w+): (.*)$", inspect.getdoc(record) or "", re.MULTILINE))
+    return ((f"`{name}`", said[name]) for name in names)
 
 
 def _defects() -> Iterable[tuple[str, ...]]:
@@ -81,7 +82,9 @@ def render() -> str:
     lines += ["## Probes (`mcp_chaos.probes`)", ""]
     lines += _table(("probe", "what it reads", "arguments (defaults)"), _functions(probes))
     lines += ["## Figures of thresholds", ""]
-    lines += _table(("figure", "what it counts or measures"), _figures())
+    lines += _table(("figure", "what it counts or measures"), _figures(Figures, FIGURE_NAMES))
+    lines += ["## Figures of the server (`server.NAME`, in the windows before, baseline, fault, recovery, rest)", ""]
+    lines += _table(("figure", "what it counts or measures"), _figures(ServerFigures, SERVER_FIGURE_NAMES))
     lines += ["## Exit codes of mcp-chaos", "", "`chaos run` exits with 0 for *pass* and 1 for everything else.", ""]
     lines += _table(("code", "verdict", "meaning"), _exit_codes())
     lines += ["## Defects that can be planted in the reference server (`MCP_CHAOS_LAB_DEFECT`)", ""]

@@ -164,3 +164,13 @@ def test_a_server_that_knows_how_it_is_or_says_nothing_is_not_accused(reports: l
 
 def test_a_server_without_a_health_page_is_not_judged_by_it() -> None:
     assert of_health([])[1].why == "the server has no /health that says how it is"
+
+
+def test_a_call_that_is_made_to_compare_tells_where_the_load_ended_too_soon() -> None:
+    compared = [replace(report(s, False), served=True) for s in (16.1, 16.7, 18.2)]
+    history = replace(history_of([at(0.5), at(15)], HONEST), self_reports=[report(1, True), *compared])
+    verdict, judgement = judged(history)
+    assert verdict == "fail"
+    assert judgement.causes == "for 2.1 s /health said 'unhealthy' while 3 of 3 calls succeeded"
+    brief = replace(history, self_reports=[report(1, True), *compared[:2]])
+    assert judged(brief)[0] == "pass"

@@ -75,12 +75,14 @@ class SelfReport:
         healthy: whether it says that all is well; ``None`` where its words leave that open, or it did not answer.
         said: its words, or the status of HTTP.
         counters: the numbers of its ``/status``; empty where it was not asked, or has none.
+        served: whether a real call was answered well at the same moment; ``None`` where none was made.
     """
 
     at_ns: int
     healthy: bool | None
     said: str
     counters: dict[str, float] = field(default_factory=dict)
+    served: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON."""
@@ -96,7 +98,7 @@ class SelfReport:
             return None
         sound = (
             _is_moment(found.at_ns)
-            and (found.healthy is None or type(found.healthy) is bool)
+            and all(said is None or type(said) is bool for said in (found.healthy, found.served))
             and isinstance(found.said, str)
             and len(found.said) <= _MAX_TEXT
             and all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)

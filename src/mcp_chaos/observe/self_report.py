@@ -5,7 +5,9 @@ is answered the same, as by servers that lead all pages to one.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,6 +20,8 @@ INTERVAL_S = 1.0
 _WELL = frozenset({"ok", "healthy", "pass", "passing", "up", "alive", "ready", "running", "serving", "green", "good"})
 _UNWELL = frozenset({"unhealthy", "fail", "failing", "failed", "down", "error", "critical", "red", "not ready", "bad"})
 _NO_PAGE = "/mcp-chaos-asks-whether-this-page-exists"
+_COMPARED_S = 6.0
+_COMPARE_EVERY_S = 0.5
 _MAX_WORDS = 80
 _MAX_COUNTERS = 40
 _MAX_COUNT = 1e15
@@ -33,10 +37,9 @@ Raises:
 def words_of(answer: httpx.Response) -> tuple[bool | None, str] | None:
     """Whether a server says that it is well, and its words; ``None`` where its page is no answer to that."""
     body = _json_of(answer)
-    if isinstance(body, Mapping):
-        words = body.get("status")
-    else:
-        words = answer.text if len(answer.text) <= _MAX_WORDS and "<" not in answer.text else None
+    words: object = body.get("status") if isinstance(body, Mapping) else None
+    if "json" not in answer.headers.get("content-type", "") and len(answer.text) <= _MAX_WORDS:
+        words = None if "<" in answer.text else answer.text
     if not isinstance(words, str | bool) or answer.status_code not in (200, 500, 503):
         return None
     said = printable(str(words)).strip()[:_MAX_WORDS]
@@ -84,6 +87,7 @@ class SelfReports:
         self._get = get
         self._now_ns = now_ns
         self._keep = keep
+        self._has_page = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._ask_on, name="self reports", daemon=True)
 
@@ -107,17 +111,39 @@ class SelfReports:
         if counters:
             self._keep(SelfReport(at_ns, None, "", counters))
 
+    def compare(self, served: Callable[[], bool], told_to_end: Callable[[], bool]) -> None:
+        """Ask the server how it is and make a real call, again until both say the same, but for some seconds at most.
+
+        Args:
+            served: makes a call; whether it was answered well.
+            told_to_end: whether to ask no more, asked all the time.
+        """
+        until = time.monotonic() + _COMPARED_S
+        while self._has_page and not told_to_end() and time.monotonic() < until:
+            report = self._ask()
+            if report is None or report.healthy is None:
+                return
+            compared = replace(report, served=served())
+            self._keep(compared)
+            if compared.served == compared.healthy:
+                return
+            time.sleep(_COMPARE_EVERY_S)
+
     def _ask_on(self) -> None:
-        if not self._is_there():
-            return
-        while not self._stopped.wait(INTERVAL_S):
-            at_ns = self._now_ns()
-            try:
-                found = words_of(self._get("/health"))
-            except (httpx.HTTPError, ValueError):
-                found = None, "no answer"
-            if found is not None:
-                self._keep(SelfReport(at_ns, *found))
+        self._has_page = self._is_there()
+        while self._has_page and not self._stopped.wait(INTERVAL_S):
+            report = self._ask()
+            if report is not None:
+                self._keep(report)
+
+    def _ask(self) -> SelfReport | None:
+        """What the server says now; ``None`` where that is no answer to the question."""
+        at_ns = self._now_ns()
+        try:
+            found = words_of(self._get("/health"))
+        except (httpx.HTTPError, ValueError):
+            found = None, "no answer"
+        return None if found is None else SelfReport(at_ns, *found)
 
     def _is_there(self) -> bool:
         try:

@@ -1,7 +1,8 @@
 """Look at the server's process twice a second, and keep what it holds.
 
-A look takes longer the more processes and sockets there are, so that the monitor spaces its looks by what they cost: it
-never uses more than one per cent of a core.
+Memory, threads and the number of descriptors are looked at each time; connections every second, and children every few.
+A look takes longer the more processes there are, so that the monitor spaces its looks by what they cost: it never uses
+more than one per cent of a core.
 """
 
 import threading
@@ -12,12 +13,15 @@ from dataclasses import replace
 import psutil
 
 from mcp_chaos.history.server_samples import ProcessSample
+from mcp_chaos.observe.connections import Connections, connections_of
 from mcp_chaos.observe.server_process import children_of, holdings, summed
 
 INTERVAL_S = 0.5
 MAX_CPU_FRACTION = 0.008
 
-_CHILDREN_EVERY_S = 2.0
+_CHILDREN_EVERY_S = 4.0
+_CONNECTIONS_EVERY_S = 1.0
+"""These cost most: to find them, the tables of the whole system are read."""
 
 
 class ServerMonitor:
@@ -45,6 +49,8 @@ class ServerMonitor:
         self._process: psutil.Process | None = None
         self._children: list[psutil.Process] = []
         self._children_at = 0.0
+        self._connections: dict[int, Connections] = {}
+        self._connections_at = 0.0
         self._cpu_s: dict[int, float] = {}
         self._used_s = 0.0
         self._looking = threading.Lock()
@@ -63,12 +69,12 @@ class ServerMonitor:
             self._thread.join()
 
     def look(self) -> ProcessSample | None:
-        """Take a sample now, of all children that there are; ``None`` where no process can be seen."""
-        return self._look(0.0)
+        """Take a sample now, with all of it looked up anew; ``None`` where no process can be seen."""
+        return self._look(is_fresh=True)
 
-    def _look(self, children_every_s: float) -> ProcessSample | None:
+    def _look(self, *, is_fresh: bool) -> ProcessSample | None:
         with self._looking:
-            found = self._sample(children_every_s)
+            found = self._sample(is_fresh=is_fresh)
             if found is not None:
                 self.samples.append(found)
                 self._keep(found)
@@ -78,18 +84,22 @@ class ServerMonitor:
         due_s = INTERVAL_S
         while not self._stopped.wait(due_s):
             began_s, used_s = time.monotonic(), time.thread_time()
-            self._look(_CHILDREN_EVERY_S)
+            self._look(is_fresh=False)
             cost_s = time.thread_time() - used_s
             due_s = max(INTERVAL_S, cost_s / MAX_CPU_FRACTION) - (time.monotonic() - began_s)
 
-    def _sample(self, children_every_s: float) -> ProcessSample | None:
+    def _sample(self, *, is_fresh: bool) -> ProcessSample | None:
         if self._process is None:
-            self._process, self._children_at, self._cpu_s = self._find(), 0.0, {}
+            self._process, self._cpu_s, is_fresh = self._find(), {}, True
         if self._process is None:
             return None
-        if time.monotonic() >= self._children_at + children_every_s:
-            self._children, self._children_at = children_of(self._process), time.monotonic()
-        found = holdings(self._process, self._children, self._port)
+        now_s = time.monotonic()
+        if is_fresh or now_s >= self._children_at + _CHILDREN_EVERY_S:
+            self._children, self._children_at = children_of(self._process), now_s
+        everyone = [self._process, *self._children]
+        if is_fresh or now_s >= self._connections_at + _CONNECTIONS_EVERY_S:
+            self._connections, self._connections_at = connections_of(everyone, self._port), now_s
+        found = holdings(everyone, self._connections)
         if not found:
             self._process = None
             return None

@@ -5,13 +5,14 @@ Sources: python-sdk 2958, 1283, 3300 and java-sdk 1021: descriptors, connections
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from mcp_chaos.history.server_samples import ProcessSample
+from mcp_chaos.observe.connections import Connections, connections_of
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # listened on by the server, not by us
 
@@ -70,14 +71,20 @@ def sample(process: psutil.Process, port: int) -> ProcessSample | None:
         process: of the server.
         port: that it listens on: connections of clients that are still there are not held against it.
     """
-    found = holdings(process, children_of(process), port)
+    everyone = [process, *children_of(process)]
+    found = holdings(everyone, connections_of(everyone, port))
     return summed(found) if found else None
 
 
-def holdings(process: psutil.Process, children: Sequence[psutil.Process], port: int) -> list[Holding]:
-    """What a process and those of some children that are still there hold, it first; empty when it has gone."""
-    own = _holding(process, port)
-    return [] if own is None else [own, *filter(None, (_holding(child, port) for child in children))]
+def holdings(processes: Sequence[psutil.Process], connections: Mapping[int, Connections]) -> list[Holding]:
+    """What a process and its children hold; empty when it has gone. Children that have are left out.
+
+    Args:
+        processes: it first.
+        connections: of each, by its id.
+    """
+    own, *children = (_holding(process, connections.get(process.pid, Connections())) for process in processes)
+    return [] if own is None else [own, *(child for child in children if child is not None)]
 
 
 def summed(found: Sequence[Holding]) -> ProcessSample:
@@ -95,22 +102,18 @@ def summed(found: Sequence[Holding]) -> ProcessSample:
     )
 
 
-def _holding(process: psutil.Process, port: int) -> Holding | None:
+def _holding(process: psutil.Process, connections: Connections) -> Holding | None:
     try:
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            connections = process.net_connections(kind="tcp")
-            clients = sum(
-                c.status == psutil.CONN_ESTABLISHED and bool(c.laddr) and c.laddr.port == port for c in connections
-            )
             return Holding(
                 pid=process.pid,
                 rss_bytes=process.memory_info().rss,
-                fds=process.num_fds() - clients,
+                fds=process.num_fds() - connections.clients,
                 threads=process.num_threads(),
                 cpu_s=sum(process.cpu_times()[:2]),
-                sockets=Counter(str(c.status) for c in connections),
+                sockets=connections.by_state,
             )
     except psutil.Error:
         return None

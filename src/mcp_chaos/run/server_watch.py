@@ -10,6 +10,7 @@ import psutil
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.tls import context_for
+from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Lane
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.history import History
@@ -108,6 +109,7 @@ class ServerWatch:
             return
         asked = [Threshold.parse(REST, text) for text in thresholds.get(REST, [])]
         self._event("rest_began")
+        self._reports.compare(self._serves, told_to_end)
         began_s = time.monotonic()
         is_settled = False
         while not is_settled and not told_to_end() and time.monotonic() < began_s + REST_S:
@@ -138,10 +140,17 @@ class ServerWatch:
         tls = {"verify": context_for(url)}
         return fetch("GET", url, _PAGE_S, client=tls, headers=headers, extensions=server_name(target.host_header))
 
-    def _open_session(self) -> None:
+    def _serves(self) -> bool:
+        try:
+            self._open_session(Lane.CONTROL)
+        except TargetError:
+            return False
+        return True
+
+    def _open_session(self, lane: Lane = Lane.FAULTED) -> None:
         environment = self._environment
         check_answers(
-            environment.url(Lane.FAULTED),
+            environment.url(lane),
             environment.settings.dialect,
             environment.operation,
             _SESSION_S,

@@ -53,7 +53,7 @@ class HealthLie:
 def health_lies(
     reports: Sequence[SelfReport], calls: Calls, windows: Mapping[str, Sequence[Segment]], allowed_s: float
 ) -> list[HealthLie]:
-    """When a server said the opposite of what calls found.
+    """When a server said the opposite of what calls found: those of the loads, and those made to compare at rest.
 
     A server that has never said that it is well is not judged: its words are about something else than calls.
 
@@ -75,7 +75,20 @@ def health_lies(
             begin_ns = max(well_ns, segment.start_ns + lag_ns)
             inside = [report for report in told if begin_ns <= report.at_ns < segment.end_ns]
             found += _lies_within(window, inside, counted)
-    return found
+    healed_ns = max((segment.start_ns for segment in windows.get("recovery", ())), default=0)
+    begin_ns = max(well_ns, healed_ns + round(allowed_s * _NS_PER_S))
+    return [*found, *_lies_at_rest([report for report in told if report.at_ns >= begin_ns])]
+
+
+def _lies_at_rest(reports: Sequence[SelfReport]) -> list[HealthLie]:
+    """Of the readings that were compared with a call of their own."""
+    wrong = [r for r in reports if r.served is not None and r.healthy is not None and r.served != r.healthy]
+    if not wrong:
+        return []
+    span = Segment(wrong[0].at_ns, wrong[-1].at_ns)
+    if span.seconds < MIN_WRONG_S:
+        return []
+    return [HealthLie("rest", span, wrong[0].said, len(wrong), sum(bool(r.served) for r in wrong))]
 
 
 def _lies_within(window: str, reports: Sequence[SelfReport], calls: Calls) -> list[HealthLie]:
