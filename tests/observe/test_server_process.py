@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
 
 from mcp_chaos.history.server_samples import ProcessSample
+from mcp_chaos.observe.connections import connections_of
 from mcp_chaos.observe.server_monitor import INTERVAL_S, ServerMonitor
 from mcp_chaos.observe.server_process import children_of, listening_process, process_of, sample
 
@@ -95,6 +97,18 @@ def test_clients_that_are_still_connected_are_not_held_against_a_server() -> Non
         with socket.create_connection(("127.0.0.1", port)):
             wait_until(lambda: looked_at(process, port).sockets.get("ESTABLISHED") == 1)
             assert looked_at(process, port).fds == before.fds
+
+
+def test_connections_are_those_that_psutil_finds() -> None:
+    with server("keeps") as (process, port):
+        visit(port, 5)
+        with socket.create_connection(("127.0.0.1", port)):
+            found = psutil.Process(process.pid)
+            wait_until(lambda: len(found.net_connections(kind="tcp")) == 7)
+            usual = Counter(str(one.status) for one in found.net_connections(kind="tcp"))
+            mine = connections_of([found], port)[process.pid]
+            assert mine.by_state == usual
+            assert mine.clients == 1
 
 
 def test_children_are_counted_with_what_they_hold() -> None:
