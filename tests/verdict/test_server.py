@@ -46,6 +46,8 @@ def test_the_windows_before_the_load_and_after_its_end() -> None:
     found = server_windows(history_of([], KEPT).events, {"fault": []})
     assert [(s.start_ns / S, s.end_ns // S) for name in ("before", "rest") for s in found[name]] == [(0, 1), (13, 16)]
     assert server_windows([event(0, "run_started")], {})["before"] == []
+    going_on = [event(0, "run_started"), event(13, "rest_began")]
+    assert server_windows(going_on, {}, now_ns=15 * S)["rest"][0].end_ns == 15 * S + 1
 
 
 def test_a_window_ends_with_its_last_sample_and_knows_the_most() -> None:

@@ -66,6 +66,7 @@ class ServerWatch:
         self._environment = environment
         self._folder = folder
         self._event = event
+        self._now_ns = clock.now_ns
         port = environment.own_target.connect_port
         keep = folder.server_sample
         self._monitor = ServerMonitor(lambda: server_process(environment), port, clock.now_ns, keep)
@@ -122,7 +123,7 @@ class ServerWatch:
     def _keeps(self, thresholds: list[Threshold]) -> bool:
         """Whether the server keeps some thresholds as it is now."""
         history = History({}, self._folder.recorded, {}, process_samples=self._monitor.samples)
-        found = server_figures(history, server_windows(history.events, {}))
+        found = server_figures(history, server_windows(history.events, {}, self._now_ns()))
         figures = {window: {SERVER: of} for window, of in found.items()}
         return all(one.judge(figures).outcome in ("met", "not_applicable") for one in thresholds)
 

@@ -109,15 +109,23 @@ def measure_server(
     return ServerMeasured(spans, server_figures(history, spans, lies), lies)
 
 
-def server_windows(events: Sequence[Event], windows: Mapping[str, list[Segment]]) -> dict[str, list[Segment]]:
-    """The stretches of time of each of ``SERVER_WINDOWS``; empty where there was none."""
+def server_windows(
+    events: Sequence[Event], windows: Mapping[str, list[Segment]], now_ns: int | None = None
+) -> dict[str, list[Segment]]:
+    """The stretches of time of each of ``SERVER_WINDOWS``; empty where there was none.
+
+    Args:
+        events: of the run.
+        windows: of the calls.
+        now_ns: the end of a rest that goes on; without it, the last event.
+    """
     result = {BEFORE: [], **{name: list(windows.get(name, [])) for name in WINDOWS}, REST: []}
     begun = [e.at_ns for e in events if e.kind == "fault_injecting" or (e.kind == "load_started" and e.data["judged"])]
     if begun and events[0].at_ns < min(begun):
         result[BEFORE] = [Segment(events[0].at_ns, min(begun))]
     began = next((event.at_ns for event in events if event.kind == "rest_began"), None)
     if began is not None:
-        ended = next((event.at_ns for event in events if event.kind == "rest_ended"), events[-1].at_ns)
+        ended = next((event.at_ns for event in events if event.kind == "rest_ended"), now_ns or events[-1].at_ns)
         result[REST] = [Segment(began, ended + 1)]
     return result
 
