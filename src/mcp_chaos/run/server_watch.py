@@ -122,7 +122,8 @@ class ServerWatch:
 
     def _keeps(self, thresholds: list[Threshold]) -> bool:
         """Whether the server keeps some thresholds as it is now."""
-        history = History({}, self._folder.recorded, {}, process_samples=self._monitor.samples)
+        # From the file, as loads append their own events to it.
+        history = History({}, self._folder.readable_events(), {}, process_samples=self._monitor.samples)
         found = server_figures(history, server_windows(history.events, {}, self._now_ns()))
         figures = {window: {SERVER: of} for window, of in found.items()}
         return all(one.judge(figures).outcome in ("met", "not_applicable") for one in thresholds)

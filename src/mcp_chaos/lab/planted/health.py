@@ -9,7 +9,7 @@ from mcp_chaos.lab.defects import Defect
 from mcp_chaos.lab.planted.lost_clients import Watching
 from mcp_chaos.lab.planted.registry import BITES, is_post, plants
 
-_LOST_CLIENTS = 10
+_LOST_CLIENTS = 4
 
 
 class _Counting(Watching):
