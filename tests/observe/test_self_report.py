@@ -77,12 +77,19 @@ def test_a_server_that_answers_any_path_the_same_is_not_asked(monkeypatch: pytes
     assert kept == []
 
 
-def test_a_call_is_made_again_while_it_finds_the_opposite(monkeypatch: pytest.MonkeyPatch) -> None:
-    reports, kept = reports_of(healthy, monkeypatch)
+def unhealthy(path: str) -> httpx.Response:
+    return httpx.Response(503, json={"status": "unhealthy"}) if path == "/health" else httpx.Response(404)
+
+
+@pytest.mark.parametrize(("get", "served"), [(healthy, []), (unhealthy, [True, True, False])])
+def test_calls_are_made_while_they_find_the_opposite_of_not_well(
+    monkeypatch: pytest.MonkeyPatch, get: Callable[[str], httpx.Response], served: list[bool]
+) -> None:
+    reports, kept = reports_of(get, monkeypatch)
     reports.start()
     wait_for(kept)
     reports.stop()
     kept.clear()
-    found = iter([False, False, True])
+    found = iter([True, True, False])
     reports.compare(lambda: next(found), lambda: False)
-    assert [report.served for report in kept] == [False, False, True]
+    assert [report.served for report in kept] == served

@@ -105,7 +105,7 @@ class Defect(Enum):
     """Once a client has left before its answer, /health says that the server is down, whatever becomes of calls."""
 
     HEALTH_SAYS_WELL = "health_says_well"
-    """/health is a fixed text; once four clients have left before their answers, every call is answered HTTP 500."""
+    """/health is a fixed text; once a client has left before its answer, every call is answered HTTP 500."""
 
     SLOWER_BY_A_FIFTH = "slower_by_a_fifth"
     """Every answer takes 20 % longer: too little for thresholds, and what a comparison with a baseline should find."""

@@ -112,7 +112,9 @@ class SelfReports:
             self._keep(SelfReport(at_ns, None, "", counters))
 
     def compare(self, served: Callable[[], bool], told_to_end: Callable[[], bool]) -> None:
-        """Ask the server how it is and make a real call, again until both say the same, but for some seconds at most.
+        """While the server says that it is not well, make real calls, for some seconds or until one is not served.
+
+        That calls fail while all is said to be well is seen by loads; one call may be refused for other reasons.
 
         Args:
             served: makes a call; whether it was answered well.
@@ -121,11 +123,11 @@ class SelfReports:
         until = time.monotonic() + _COMPARED_S
         while self._has_page and not told_to_end() and time.monotonic() < until:
             report = self._ask()
-            if report is None or report.healthy is None:
+            if report is None or report.healthy is not False:
                 return
             compared = replace(report, served=served())
             self._keep(compared)
-            if compared.served == compared.healthy:
+            if not compared.served:
                 return
             time.sleep(_COMPARE_EVERY_S)
 

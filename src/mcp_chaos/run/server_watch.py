@@ -49,7 +49,7 @@ def server_process(environment: Environment) -> psutil.Process | None:
     process = listening_process(target.connect_port, target.connect_host)
     if not settings.command or process is None:
         return process
-    return next(iter(children_of(process)), None)
+    return next((child for child in children_of(process) if child.ppid() == process.pid), None)
 
 
 class ServerWatch:
@@ -106,13 +106,13 @@ class ServerWatch:
             thresholds: as written in the experiment.
             told_to_end: whether to wait no longer, asked all the time.
         """
-        if not self._is_loaded or self.look() is None:
+        if not self._is_loaded:
             return
         asked = [Threshold.parse(REST, text) for text in thresholds.get(REST, [])]
         self._event("rest_began")
         self._reports.compare(self._serves, told_to_end)
         began_s = time.monotonic()
-        is_settled = False
+        is_settled = self.look() is None  # there is nothing to wait for
         while not is_settled and not told_to_end() and time.monotonic() < began_s + REST_S:
             time.sleep(INTERVAL_S)
             self.look()

@@ -81,14 +81,14 @@ def health_lies(
 
 
 def _lies_at_rest(reports: Sequence[SelfReport]) -> list[HealthLie]:
-    """Of the readings that were compared with a call of their own."""
-    wrong = [r for r in reports if r.served is not None and r.healthy is not None and r.served != r.healthy]
-    if not wrong:
+    """Of the readings that were compared with a call of their own, those of a server that is not well and serves it."""
+    wrong = [report for report in reports if report.served and report.healthy is False]
+    if not wrong or any(report.served is False for report in reports):
         return []
     span = Segment(wrong[0].at_ns, wrong[-1].at_ns)
     if span.seconds < MIN_WRONG_S:
         return []
-    return [HealthLie("rest", span, wrong[0].said, len(wrong), sum(bool(r.served) for r in wrong))]
+    return [HealthLie("rest", span, wrong[0].said, len(wrong), len(wrong))]
 
 
 def _lies_within(window: str, reports: Sequence[SelfReport], calls: Calls) -> list[HealthLie]:

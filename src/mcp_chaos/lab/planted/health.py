@@ -9,18 +9,16 @@ from mcp_chaos.lab.defects import Defect
 from mcp_chaos.lab.planted.lost_clients import Watching
 from mcp_chaos.lab.planted.registry import BITES, is_post, plants
 
-_LOST_CLIENTS = 4
 
-
-class _Counting(Watching):
-    """Counts the clients that left before their answer."""
+class _Remembering(Watching):
+    """Remembers whether a client left before its answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(app)
-        self._lost_clients = 0
+        self._is_hurt = False
 
     async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._lost_clients += await self._lost(scope, receive, send)
+        self._is_hurt = await self._lost(scope, receive, send) or self._is_hurt
 
 
 def _asks_health(scope: Scope) -> bool:
@@ -28,14 +26,14 @@ def _asks_health(scope: Scope) -> bool:
 
 
 @plants(Defect.HEALTH_STAYS_DOWN)
-class StaysDown(_Counting):
+class StaysDown(_Remembering):
     """``health_stays_down``: what was noted of a lost client is never forgotten."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if is_post(scope):
             await self._post(scope, receive, send)
-        elif _asks_health(scope) and self._lost_clients:
+        elif _asks_health(scope) and self._is_hurt:
             BITES.count += 1
             await JSONResponse({"status": "unhealthy"}, 503)(scope, receive, send)
         else:
@@ -43,12 +41,12 @@ class StaysDown(_Counting):
 
 
 @plants(Defect.HEALTH_SAYS_WELL)
-class SaysWell(_Counting):
+class SaysWell(_Remembering):
     """``health_says_well``: no call is answered any more, and the text of /health is what it was."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if is_post(scope) and self._lost_clients >= _LOST_CLIENTS:
+        if is_post(scope) and self._is_hurt:
             BITES.count += 1
             await PlainTextResponse("Internal Server Error", 500)(scope, receive, send)
         elif is_post(scope):
