@@ -176,3 +176,13 @@ def test_a_call_that_is_made_to_compare_tells_where_the_load_ended_too_soon() ->
     assert judgement.causes == "for 2.1 s /health said 'unhealthy' while 3 of 3 calls succeeded"
     brief = replace(history, self_reports=[report(1, True), *compared[:2]])
     assert judged(brief)[0] == "pass"
+
+
+@pytest.mark.parametrize(("fault_id", "wrong_s"), [("clients-1", 4), ("fault-1", 0)])
+def test_while_the_network_is_faulted_calls_say_nothing_of_the_server(fault_id: str, wrong_s: int) -> None:
+    calls = [*every(0.05, 1, 4), *every(0.05, 4, 12, reason=FAILED), *every(0.05, 12, 16)]
+    thresholds = {"fault": [HONEST], "recovery": ["recovery_s <= 3"]}
+    events = [event(0, "run_started"), *fault(4, 12, fault_id)]
+    made = a_history(calls, events, thresholds, load=(1, 16))
+    judgement = judge(replace(made, self_reports=[report(s, True) for s in range(16)])).judgements[0]
+    assert judgement.left == wrong_s

@@ -1,8 +1,8 @@
 """Pure: does the server know how it is? What ``/health`` says, against what real calls find at the same time.
 
-Health may lag behind what happens by as long as a recovery may take. Beyond that, and where no fault lies between the
-caller and the server, it is wrong when it says in all readings of some seconds that all is well while every call fails,
-or that it is not while calls succeed.
+Health may lag behind what happens by as long as a recovery may take. Beyond that, and where no fault of the network
+lies between the caller and the server, it is wrong when it says in all readings of some seconds that all is well while
+every call fails, or that it is not while calls succeed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ import numpy as np
 
 from mcp_chaos.history.calls import Calls, Outcome, Reason
 from mcp_chaos.history.server_samples import SelfReport
-from mcp_chaos.verdict.spans import Segment
+from mcp_chaos.verdict.spans import FaultSpan, Segment
 
 MIN_WRONG_S = 2.0
 MIN_CALLS = 10
 
-_WINDOWS = ("baseline", "recovery")
-"""Those without a fault: in one, calls may fail on their way to a server that is well."""
+_LAGS = {"baseline": False, "fault": True, "recovery": True}
+"""The windows, and whether health may lag behind from their beginning on."""
 
 _SUCCEEDING = 0.99
 _NS_PER_S = 1_000_000_000
@@ -51,7 +51,11 @@ class HealthLie:
 
 
 def health_lies(
-    reports: Sequence[SelfReport], calls: Calls, windows: Mapping[str, Sequence[Segment]], allowed_s: float
+    reports: Sequence[SelfReport],
+    calls: Calls,
+    windows: Mapping[str, Sequence[Segment]],
+    faults: Sequence[FaultSpan],
+    allowed_s: float,
 ) -> list[HealthLie]:
     """When a server said the opposite of what calls found: those of the loads, and those made to compare at rest.
 
@@ -61,7 +65,8 @@ def health_lies(
         reports: of the server.
         calls: of the judged loads, all lanes; what a rate limit refused says nothing.
         windows: their stretches of time.
-        allowed_s: the time after a heal in which health may lag behind.
+        faults: of the run; while the network is faulted, calls say nothing of the server.
+        allowed_s: the time after a heal, or after the coming of a fault, in which health may lag behind.
     """
     told = sorted(reports, key=lambda report: report.at_ns)
     well_ns = next((report.at_ns for report in told if report.healthy), None)
@@ -69,15 +74,22 @@ def health_lies(
         return []
     counted = calls[calls["reason"] != Reason.RATE_LIMITED]
     found: list[HealthLie] = []
-    for window in _WINDOWS:
-        lag_ns = round(allowed_s * _NS_PER_S) if window == "recovery" else 0
+    for window, lags in _LAGS.items():
         for segment in windows.get(window, ()):
-            begin_ns = max(well_ns, segment.start_ns + lag_ns)
+            if window == "fault" and any(_meet(segment, fault.span) for fault in faults if fault.on_network):
+                continue  # calls may fail on their way to a server that is well
+            begin_ns = max(well_ns, segment.start_ns + (round(allowed_s * _NS_PER_S) if lags else 0))
             inside = [report for report in told if begin_ns <= report.at_ns < segment.end_ns]
-            found += _lies_within(window, inside, counted)
+            lies = _lies_within(window, inside, counted)
+            # Under a fault a server may say that it is not well, and serve as well as it can.
+            found += [lie for lie in lies if window != "fault" or not lie.ok_calls]
     healed_ns = max((segment.start_ns for segment in windows.get("recovery", ())), default=0)
     begin_ns = max(well_ns, healed_ns + round(allowed_s * _NS_PER_S))
     return [*found, *_lies_at_rest([report for report in told if report.at_ns >= begin_ns])]
+
+
+def _meet(one: Segment, other: Segment) -> bool:
+    return one.start_ns < other.end_ns and other.start_ns < one.end_ns
 
 
 def _lies_at_rest(reports: Sequence[SelfReport]) -> list[HealthLie]:

@@ -110,7 +110,7 @@ def judge(history: History) -> Verdict:
     thresholds = parse_thresholds(history.manifest["thresholds"])
     thresholds += parse_assumptions(history.manifest.get("assumptions") or {})
     calls = measured_calls(history, measured.loads)
-    server = measure_server(history, measured.windows, calls, _allowed_s(thresholds))
+    server = measure_server(history, measured.windows, calls, measured.faults, _allowed_s(thresholds))
     judgements = _judgements(history, measured, server, thresholds)
     order = recovery_order(calls, measured.windows["recovery"], history.events)
     never = never_there(history.events)

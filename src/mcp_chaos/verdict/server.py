@@ -16,7 +16,7 @@ from mcp_chaos.history.history import History
 from mcp_chaos.history.server_samples import ProcessSample
 from mcp_chaos.verdict.health import HealthLie, health_lies
 from mcp_chaos.verdict.judgement import Judgement
-from mcp_chaos.verdict.spans import WINDOWS, Segment
+from mcp_chaos.verdict.spans import WINDOWS, FaultSpan, Segment
 
 BEFORE = "before"
 REST = "rest"
@@ -94,7 +94,11 @@ class ServerMeasured:
 
 
 def measure_server(
-    history: History, windows: Mapping[str, list[Segment]], calls: Calls, allowed_s: float
+    history: History,
+    windows: Mapping[str, list[Segment]],
+    calls: Calls,
+    faults: Sequence[FaultSpan],
+    allowed_s: float,
 ) -> ServerMeasured:
     """Measure what was seen of the server.
 
@@ -102,10 +106,11 @@ def measure_server(
         history: of the run.
         windows: of the calls.
         calls: of the judged loads.
+        faults: of the run.
         allowed_s: the time that a recovery may take, in which health may lag behind.
     """
     spans = server_windows(history.events, windows)
-    lies = health_lies(history.self_reports, calls, spans, allowed_s)
+    lies = health_lies(history.self_reports, calls, spans, faults, allowed_s)
     return ServerMeasured(spans, server_figures(history, spans, lies), lies)
 
 
