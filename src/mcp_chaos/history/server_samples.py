@@ -58,9 +58,8 @@ class ProcessSample:
             all(type(count) is int and 0 <= count < _MAX_COUNT for count in counts)
             and type(found.fds) is int  # without those of clients: one that goes at the moment makes it less than none
             and abs(found.fds) < _MAX_COUNT
-            and isinstance(found.cpu_s, int | float)
-            and not isinstance(found.cpu_s, bool)
-            and 0 <= found.cpu_s < _MAX_COUNT
+            and _is_number(found.cpu_s)
+            and found.cpu_s >= 0
             and _is_moment(found.at_ns)
         )
         return found if sound else None
@@ -101,10 +100,14 @@ class SelfReport:
             and all(said is None or type(said) is bool for said in (found.healthy, found.served))
             and isinstance(found.said, str)
             and len(found.said) <= _MAX_TEXT
-            and all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+            and all(_is_number(number) for number in numbers)
         )
         return found if sound else None
 
 
 def _is_moment(at_ns: Any) -> bool:
     return type(at_ns) is int and 0 <= at_ns < LATEST_NS
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_COUNT
