@@ -30,7 +30,7 @@ from mcp_chaos.verdict.thresholds import Threshold
 REST_S = 10.0
 MIN_REST_S = 1.5
 
-_PAGE_S = 1.0
+_PAGE_S = 2.0
 _SESSION_S = 2.0
 
 
