@@ -49,6 +49,12 @@ FOUND_BY = {
     Defect.BREAKS_ON_SECOND_STREAM: ("session_rules.yaml",),
     Defect.REPLAYS_OTHER_STREAMS: ("session_rules.yaml",),
     Defect.LOCKS_WRITES: ("session_rules.yaml",),
+    Defect.KEEPS_LOGS_OF_ENDED_SESSIONS: ("abandoned_clients.yaml",),
+    Defect.KEEPS_OPENED_SESSIONS: ("session_rules.yaml",),
+    Defect.LEAVES_THREADS: ("session_rules.yaml",),
+    Defect.LEAVES_CHILDREN: ("abandoned_clients.yaml",),
+    Defect.HEALTH_STAYS_DOWN: ("abandoned_clients.yaml",),
+    Defect.HEALTH_SAYS_WELL: ("abandoned_clients.yaml",),
     Defect.WORKS_OFF_THE_ABANDONED: ("server_pause.yaml",),
 }
 """Which experiments have to find a defect. Of the other defects, one is found by comparison with earlier runs only

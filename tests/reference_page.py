@@ -14,6 +14,7 @@ from mcp_chaos.history.reasons import Reason, outcome_of
 from mcp_chaos.lab import defects
 from mcp_chaos.load.shapes import SHAPES
 from mcp_chaos.verdict.figures import FIGURES
+from mcp_chaos.verdict.server import SERVER_FIGURE_NAMES, ServerFigures
 
 PAGE = Path("docs/reference.md")
 
@@ -56,6 +57,11 @@ def _figures() -> Iterable[tuple[str, ...]]:
     for name, figure in FIGURES.items():
         where = f", in the window `{figure.only_in.window}`" if figure.only_in is not None else ""
         yield f"`{name}`", figure.meaning + where
+
+
+def _server_figures() -> Iterable[tuple[str, ...]]:
+    said = dict(re.findall(r"^    (\w+): (.*)$", inspect.getdoc(ServerFigures) or "", re.MULTILINE))
+    return ((f"`{name}`", said[name]) for name in SERVER_FIGURE_NAMES)
 
 
 def _reasons() -> Iterable[tuple[str, ...]]:
@@ -109,6 +115,8 @@ def render() -> str:
     lines += _table(("load", "what it is", "numbers"), _shapes())
     lines += ["## Figures of thresholds", ""]
     lines += _table(("figure", "what it counts or measures"), _figures())
+    lines += ["## Figures of the server (`server.NAME`, in the windows before, baseline, fault, recovery, rest)", ""]
+    lines += _table(("figure", "what it counts or measures"), _server_figures())
     lines += ["## Reasons of calls", ""]
     lines += _table(("reason", "outcome", "what it says"), _reasons())
     lines += ["## Events of a run (`events.jsonl`)", ""]

@@ -36,6 +36,9 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
         def event(self, *_: Any, **__: Any) -> None:
             """Nothing more happens."""
 
+        def rest(self, *_: Any) -> None:
+            """Its server is at rest."""
+
     monkeypatch.setattr(runs, "current", Ended)
     monkeypatch.setattr(runs, "end", lambda: None)
     control.forget()

@@ -19,6 +19,7 @@ Damage = Callable[[Path], object]
 
 DEEP = "[" * 100_000 + "]" * 100_000
 HUGE = "9" * 400
+SAMPLE = '{"pid": 1, "rss_bytes": 2, "fds": 9, "threads": 1, "close_wait": 0, "sockets": {}, "at_ns": 5}\n'
 
 
 def put(name: str, text: str) -> Damage:
@@ -131,6 +132,15 @@ RUN = [
     put("result-sustained.json", '{"summary": {"calls": -1}}'),
     put("bad-answers-sustained.jsonl", "[]\n"),
     put("bad-answers-sustained.jsonl", '{"reason": "x"}\n'),
+    put("server-process.jsonl", '{"pid": 1}\n'),
+    put("server-process.jsonl", SAMPLE.replace('"fds": 9', '"fds": "9"')),
+    put("server-process.jsonl", SAMPLE.replace('"at_ns": 5', f'"at_ns": {HUGE}')),
+    put("server-process.jsonl", SAMPLE.replace("{}", "[3]")),
+    put("server-process.jsonl", SAMPLE.replace("{}", '{"LISTEN": true}')),
+    put("server-says.jsonl", '{"at_ns": 5, "healthy": 1, "said": "x"}\n'),
+    put("server-says.jsonl", '{"at_ns": 5, "healthy": true, "said": ["x"]}\n'),
+    put("server-says.jsonl", f'{{"at_ns": 5, "healthy": null, "said": "", "counters": {{"x": {HUGE}}}}}\n'),
+    instead("server-says.jsonl"),
     put("load-sustained.json", "[]"),
     put("load-sustained.json", '{"workload": []}'),
     put("load-sustained.json", '{"workload": {"kinds": 3}}'),

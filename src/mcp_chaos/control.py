@@ -158,7 +158,7 @@ def after_experiment_control(
     context: dict[str, Any], state: dict[str, Any], configuration: dict[str, Any] | None = None
 ) -> None:
     """Heal, judge, report. Sets ``deviated`` unless the verdict is *pass*."""
-    with undisturbed():
+    with undisturbed() as signals:
         state["deviated"] = True  # until proven otherwise
         try:
             run = runs.current()
@@ -174,6 +174,7 @@ def after_experiment_control(
             try:
                 record_journal(run, state, _watch)
                 record_judged_probes(run, state, configuration or {})
+                run.rest(lambda: bool(signals))
             finally:
                 runs.end()
             run.folder.check_written()

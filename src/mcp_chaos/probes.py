@@ -13,7 +13,6 @@ from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.guard import guarded
 from mcp_chaos.history.calls import LANES, Lane
 from mcp_chaos.load.checks import check_load
-from mcp_chaos.observe.server_process import Limits, given_back
 from mcp_chaos.observe.target import check_answers, read_health, read_status
 from mcp_chaos.run.current import current
 from mcp_chaos.verdict.evidence import causes_of_all
@@ -31,7 +30,6 @@ __all__ = [
     "load_reading",
     "protocol_rules_are_kept",
     "proxy_is_clean",
-    "resources_are_given_back",
     "server_answers",
     "server_counters",
     "service_is_steady",
@@ -145,21 +143,6 @@ def sessions_outlive_their_calls(least_fraction: float = 0.9) -> bool:
     """Whether clients of start_clients that came back after they had left a call were served, or told 404."""
     what = "clients that left a call and came back were not served"
     return _observe_sessions("sessions_outlive_their_calls", _storm().returned, what, least_fraction)
-
-
-@guarded
-def resources_are_given_back(
-    max_fds: int = 8, max_threads: int = 48, max_close_wait: int = 2, max_rss_mb: float = 256.0, settle_s: float = 10.0
-) -> bool:
-    """Whether the server's process holds no more than before the load; true where it cannot be seen from here."""
-    run = current()
-    if run.server_before is None:
-        run.observe("resources_are_given_back", {"why": "", "not_applicable": "the server's process cannot be seen"})
-        return True
-    limits = Limits(max_fds, max_threads, max_close_wait, max_rss_mb)
-    found = given_back(run.server_before, run.server_sample, limits, settle_s)
-    run.observe("resources_are_given_back", found)
-    return not found["why"]
 
 
 @guarded

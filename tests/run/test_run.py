@@ -56,6 +56,24 @@ def test_a_load_is_started_read_and_stopped(run: Run) -> None:
     assert run.loads.running() == []
 
 
+def test_the_server_is_looked_at_before_a_load_and_comes_to_rest_after_it(run: Run) -> None:
+    actions.start_load("short", **LIGHT)
+    actions.stop_load("short")
+    watch = run._server_watch
+    assert watch is not None
+    kept = ["server.fds <= before.server.fds + 8", "server.cpu_fraction <= 0.5"]
+    watch.rest({"rest": kept}, lambda: False)
+    assert run.folder.recorded[-1].kind == "rest_ended"
+    assert run.folder.recorded[-1].data == {"settled": True}
+    watch.rest({"rest": ["server.fds <= 0"]}, lambda: True)
+    assert run.folder.recorded[-1].data == {"settled": False}
+    samples = run.folder.process_samples()
+    assert {sample.pid for sample in samples} == {run.environment.parts["server"].child.pid}
+    reports = run.folder.self_reports()
+    assert any(report.counters.get("calls", 0) > 0 for report in reports)
+    assert any(report.healthy for report in reports)
+
+
 def test_a_reading_of_nothing_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="There is no load 'ghost'"):
         probes.load_reading("ghost")

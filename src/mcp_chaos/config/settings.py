@@ -38,7 +38,7 @@ _FROM_ELSEWHERE = re.compile(r"sh -c cd [./]+ && exec ('[^']+'|\S+).*", re.DOTAL
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
     "mcp_command": "the command of your own stdio server, in place of mcp_url",
-    "mcp_server_pid": "the process of your own server, if it may be paused and killed",
+    "mcp_server_pid": "the process of your own server, if it may be paused and killed; it is also the one looked at",
     "mcp_dialect": f"{', '.join(DIALECTS)}, or auto",
     "mcp_tool": "the tool to call on your own server",
     "mcp_arguments": "its arguments, JSON",

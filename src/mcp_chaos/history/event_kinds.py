@@ -78,6 +78,8 @@ def _was_suspended(event: Event, events: Sequence[Event]) -> bool:
 _OF_THE_RUN = (
     EventKind("run_started", "A run began.", is_promise=True),
     EventKind("parts_ready", "All that the run needs answers."),
+    EventKind("rest_began", "All loads have ended, and the server is left to come to rest."),
+    EventKind("rest_ended", "It has, or its time for that is over."),
     EventKind("run_ended", "All that the run started has ended."),
     EventKind(
         "dry_run",
@@ -187,6 +189,11 @@ _OF_FAULTS = (
     EventKind("fault_healing", "Its heal was asked for.", {"fault_id": str}),
     EventKind("fault_healed", "Its heal is done.", {"fault_id": str}),
     EventKind("fault_ended", "Nothing is left to be healed of it.", {"fault_id": str}),
+    EventKind(
+        "fresh_session_served",
+        "The first session that was opened after its heal was served.",
+        {"fault_id": str, "took_s": _NUMBER},
+    ),
     EventKind(
         "fault_withheld",
         "It was not injected, as no call to be judged would have met it.",

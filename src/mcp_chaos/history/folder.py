@@ -7,12 +7,12 @@ The files of a run folder are described in ``docs/run-folder.md``; ``history/sch
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from mcp_chaos.history.events import Event
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.history.formats import FORMAT, as_current
 from mcp_chaos.history.json_lines import JsonLines
+from mcp_chaos.history.server_samples import ProcessSample, SelfReport
 
 _MOST_S = 1e9
 
@@ -53,6 +54,8 @@ class RunFolder:
         self.path = path
         self.events_file = JsonLines(path / "events.jsonl")
         self.observations_file = JsonLines(path / "observations.jsonl")
+        self._server_process_file = JsonLines(path / "server-process.jsonl")
+        self._server_says_file = JsonLines(path / "server-says.jsonl")
         self.recorded: list[Event] = []
         self._write_error = ""
 
@@ -175,10 +178,34 @@ class RunFolder:
 
     def observation(self, at_ns: int, probe: str, reading: Any) -> None:
         """Append the reading of a probe; as with events, one that cannot be written stands in the way of nothing."""
+        self._append(self.observations_file, {"at_ns": at_ns, "probe": probe, "reading": reading})
+
+    def server_sample(self, sample: ProcessSample | SelfReport) -> None:
+        """Append what was seen of the server; one that cannot be written stands in the way of nothing."""
+        file = self._server_process_file if isinstance(sample, ProcessSample) else self._server_says_file
+        self._append(file, sample.to_json())
+
+    def _append(self, file: JsonLines, record: dict[str, Any]) -> None:
         try:
-            self.observations_file.append({"at_ns": at_ns, "probe": probe, "reading": reading})
+            file.append(record)
         except OSError as error:
             self._unwritten(error)
+
+    def process_samples(self) -> list[ProcessSample]:
+        """What the server's process held, in the order of time.
+
+        Raises:
+            HistoryError: a line is something else.
+        """
+        return _whole(self._server_process_file, ProcessSample.from_json)
+
+    def self_reports(self) -> list[SelfReport]:
+        """What the server said of itself, in the order of time.
+
+        Raises:
+            HistoryError: a line is something else.
+        """
+        return _whole(self._server_says_file, SelfReport.from_json)
 
     def readable_events(self) -> list[Event]:
         """The events that can be read, in the order of their time, for whoever has to clean up after a run."""
@@ -251,12 +278,7 @@ class RunFolder:
         Raises:
             HistoryError: one of them is something else.
         """
-        file = self.bad_answers_file(load)
-        found = [BadAnswer.from_json(record) for record in file.read()]
-        whole = [answer for answer in found if answer is not None]
-        if len(whole) < len(found):
-            raise HistoryError(f"{file.path} has a line that is no answer. The run was left as it is.")
-        return whole
+        return _whole(self.bad_answers_file(load), BadAnswer.from_json)
 
     def deadline_s(self, load: str) -> float | None:
         """The deadline of the calls of a load; ``None`` where its record is not there or does not say."""
@@ -282,3 +304,19 @@ class RunFolder:
                     f"{self.events_file.path} has a load that cannot be named {name[:80]!r}. The run was left as it is."
                 )
         return names
+
+
+_Record = TypeVar("_Record")
+
+
+def _whole(file: JsonLines, read: Callable[[dict[str, Any]], _Record | None]) -> list[_Record]:
+    """The records of a file.
+
+    Raises:
+        HistoryError: a line is something else.
+    """
+    found = [read(record) for record in file.read()]
+    whole = [record for record in found if record is not None]
+    if len(whole) < len(found):
+        raise HistoryError(f"{file.path} has a line that does not belong there. The run was left as it is.")
+    return whole

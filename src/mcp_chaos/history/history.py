@@ -8,6 +8,7 @@ from mcp_chaos.history.bad_answers import BadAnswer
 from mcp_chaos.history.calls import Calls
 from mcp_chaos.history.events import Event
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.server_samples import ProcessSample, SelfReport
 
 _NAMED_AFTER = "%Y%m%dT%H%M%S.%fZ"
 
@@ -23,6 +24,8 @@ class History:
         expected_calls: how many the result of each load counted; a load that was killed has none.
         deadlines_s: of the calls of each load, where it is known.
         bad_answers: the first bad answers to the calls of each load.
+        process_samples: what the server's process held; empty where it could not be seen.
+        self_reports: what the server said of itself; empty where it says nothing.
     """
 
     manifest: dict[str, Any]
@@ -31,6 +34,8 @@ class History:
     expected_calls: dict[str, int] = field(default_factory=dict)
     deadlines_s: dict[str, float] = field(default_factory=dict)
     bad_answers: dict[str, list[BadAnswer]] = field(default_factory=dict)
+    process_samples: list[ProcessSample] = field(default_factory=list)
+    self_reports: list[SelfReport] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: RunFolder) -> "History":
@@ -46,7 +51,16 @@ class History:
         deadlines = {load: folder.deadline_s(load) for load in names}
         known = {load: deadline_s for load, deadline_s in deadlines.items() if deadline_s is not None}
         bad_answers = {load: folder.bad_answers(load) for load in names}
-        return cls(manifest, events, {load: folder.calls(load) for load in names}, expected, known, bad_answers)
+        return cls(
+            manifest,
+            events,
+            {load: folder.calls(load) for load in names},
+            expected,
+            known,
+            bad_answers,
+            folder.process_samples(),
+            folder.self_reports(),
+        )
 
 
 def began_ns(folder: RunFolder, history: History) -> int:

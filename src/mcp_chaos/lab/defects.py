@@ -92,6 +92,24 @@ class Defect(Enum):
     REPLAYS_OTHER_STREAMS = "replays_other_streams"
     """A stream that is resumed by Last-Event-ID carries what belongs to other streams."""
 
+    KEEPS_LOGS_OF_ENDED_SESSIONS = "keeps_logs_of_ended_sessions"
+    """What a session did is written to a file a second after its end, and the file stays open."""
+
+    KEEPS_OPENED_SESSIONS = "keeps_opened_sessions"
+    """Each session that is opened gets a buffer of 1 MB, which is never given back."""
+
+    LEAVES_THREADS = "leaves_threads"
+    """Each session that is opened starts a thread, which waits for ever."""
+
+    LEAVES_CHILDREN = "leaves_children"
+    """Each client that leaves before its answer costs a child process, which is never ended."""
+
+    HEALTH_STAYS_DOWN = "health_stays_down"
+    """Once a client has left before its answer, /health says that the server is down, whatever becomes of calls."""
+
+    HEALTH_SAYS_WELL = "health_says_well"
+    """/health is a fixed text; once a client has left before its answer, every call is answered HTTP 500."""
+
     SLOWER_BY_A_FIFTH = "slower_by_a_fifth"
     """Every answer takes 20 % longer: too little for thresholds, and what a comparison with a baseline should find."""
 

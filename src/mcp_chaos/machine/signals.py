@@ -30,18 +30,21 @@ def _abort(number: int, _: object) -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let healing and taking down finish: a signal in the middle of it waits until they are done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def undisturbed() -> Iterator[list[int]]:
+    """Let healing and taking down finish: a signal in the middle of it waits until they are done.
+
+    It gives a list of those that wait, which grows meanwhile.
+    """
     waiting: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield waiting
+        return
     before = {
         number: signal.signal(number, lambda n, _: waiting.append(n))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
-        yield
+        yield waiting
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

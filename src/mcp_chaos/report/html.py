@@ -24,12 +24,14 @@ from mcp_chaos.report.charts import Chart, bands, charts, colours
 from mcp_chaos.report.details import details
 from mcp_chaos.report.past import Difference
 from mcp_chaos.report.series import OperationRow, TimeLine, latency_figures, operation_rows, time_line
+from mcp_chaos.report.server import ServerPart, server_part
 from mcp_chaos.report.summary import RunSummary
 from mcp_chaos.verdict.figure import Shown
 from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judge import Verdict, judge
 from mcp_chaos.verdict.judgement import number
 from mcp_chaos.verdict.measure import end_of, figures, touched_by
+from mcp_chaos.verdict.server import REST
 from mcp_chaos.verdict.spans import WINDOWS, Segment, load_spans
 
 _MOST_ROWS = 60
@@ -52,6 +54,7 @@ class RunPage(RunSummary):
         windows, recoveries, faults: the rows of these tables.
         outcomes: how calls ended, by lane.
         operations: what became of each operation.
+        server: what was seen of the server besides its answers.
         facts: of the environment, names and values.
         command: to run it again; empty where it is not known.
         data: what the page's script draws from, JSON that is safe in HTML.
@@ -70,6 +73,7 @@ class RunPage(RunSummary):
     faults: list[dict[str, Any]]
     outcomes: list[dict[str, Any]]
     operations: list[OperationRow]
+    server: ServerPart
     facts: list[tuple[str, str]]
     command: str
     data: Markup
@@ -94,7 +98,8 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
     calls = np.concatenate(list(loads.values())) if loads else np.empty(0, dtype=CALL)
     line = time_line(calls, whole.start_ns, whole.end_ns)
     shaded = bands(verdict.measured.faults, whole.start_ns)
-    drawn = charts(line) if len(calls) else []
+    server = server_part(history.process_samples, history.self_reports, verdict.server, whole.start_ns)
+    drawn = [*charts(line), *server.charts] if len(calls) else []
     manifest = history.manifest
     return RunPage(
         title=str(manifest.get("experiment", "experiment")),
@@ -114,6 +119,7 @@ def run_page(folder: RunFolder, answer: Verdict | None = None) -> RunPage:
         faults=_faults(verdict, whole.start_ns),
         outcomes=_outcomes(calls, verdict),
         operations=operation_rows([(_operations(folder, name), found) for name, found in loads.items()]),
+        server=server,
         facts=_facts(manifest, folder),
         command=str(manifest.get("command", "")),
         data=_in_html(
@@ -178,8 +184,9 @@ def _in_html(value: Any) -> Markup:
 
 
 def _whole(spans: Mapping[str, Segment], verdict: Verdict, begin_ns: int) -> Segment:
-    """The time that the charts show: of the loads, and of the faults; the beginning where there were neither."""
-    shown = [*spans.values(), *(fault.span for fault in verdict.measured.faults)]
+    """The time that the charts show: of loads, faults, and the rest after them; the beginning where there were none."""
+    rest = verdict.server.windows[REST] if verdict.server else []
+    shown = [*spans.values(), *(fault.span for fault in verdict.measured.faults), *rest]
     if not shown:
         return Segment(begin_ns, begin_ns)
     return Segment(min(s.start_ns for s in shown), max(s.end_ns for s in shown))
@@ -268,11 +275,13 @@ def _recoveries(verdict: Verdict, start_ns: int) -> list[dict[str, Any]]:
     for index, segment in enumerate(measured.windows["recovery"]):
         before = [fault for fault in measured.faults if fault.span.end_ns <= segment.start_ns]
         times = {lane: _recovery(found[index]) for lane, found in measured.recoveries.items()}
+        first = next((one for one in verdict.order if one.healed_ns == segment.start_ns), None)
         rows.append(
             {
                 "after": max(before, key=lambda fault: fault.span.end_ns).name if before else "",
                 "healed_s": (segment.start_ns - start_ns) / _NS_PER_S,
                 **times,
+                "first": first,
             }
         )
     return rows

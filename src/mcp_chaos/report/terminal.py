@@ -7,7 +7,7 @@ from mcp_chaos.report import tables
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS, Verdict
 
 _STYLES = {PASS: "bold green", FAIL: "bold red", INCONCLUSIVE: "bold yellow"}
-_OUTCOMES = {"met": "green", "missed": "red", "no_data": "yellow", "inconclusive": "yellow"}
+_OUTCOMES = {"met": "green", "missed": "red", "no_data": "yellow", "inconclusive": "yellow", "not_applicable": "dim"}
 
 
 def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
@@ -25,6 +25,8 @@ def render(verdict: Verdict, *, colour: bool, width: int = tables.WIDTH) -> str:
         for table in filter(None, shown):
             console.print()
             console.print(table)
+        for why in dict.fromkeys(j.why for j in verdict.judgements if j.outcome == "not_applicable"):
+            console.print(tables.line(f"Not applicable: {why}"), soft_wrap=True)
         console.print()
         console.print(Text.assemble("Verdict: ", (verdict.verdict, _STYLES[verdict.verdict])))
         for reason in verdict.reasons:

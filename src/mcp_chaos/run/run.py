@@ -9,7 +9,6 @@ from typing import Any
 
 from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.fault import ClientFaults, check_dialect
-from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault
@@ -20,18 +19,19 @@ from mcp_chaos.faults.leftover_runs import clean_up_earlier
 from mcp_chaos.faults.process import ProcessFaults
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.folder import RunFolder
+from mcp_chaos.history.server_samples import ProcessSample
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import CROWDED, LATE_P95_MS, OBSERVATION, Pulse
 from mcp_chaos.machine.register import check_allowed
-from mcp_chaos.observe.server_process import ProcessSample, listening_process, sample
 from mcp_chaos.run.environment import Environment
 from mcp_chaos.run.judged_loads import JudgedLoads
 from mcp_chaos.run.loads import Loads
 from mcp_chaos.run.progress import Progress
 from mcp_chaos.run.proxies import CONTROL_PROXY
+from mcp_chaos.run.server_watch import ServerWatch
 
 Say = Callable[[str], None]
 
@@ -69,6 +69,7 @@ class Run:
         self.folder = RunFolder.create(settings.runs, experiment)
         self._say = say
         self.environment = Environment(settings, self.folder, self.clock, self.say, direct, loaded)
+        self._thresholds = thresholds
         self._manifest: dict[str, Any] = {"experiment": experiment, "thresholds": thresholds, "process": identity()}
         self.loads = Loads(self.environment, self.folder, self.clock)
         self.judged_loads = JudgedLoads()
@@ -78,7 +79,7 @@ class Run:
         self.client_faults = ClientFaults(self.folder, self.clock)
         self.reasons: dict[str, str] = {}
         self._reason = ""
-        self.server_before: ProcessSample | None = None
+        self._server_watch: ServerWatch | None = None
         self._progress: Progress | None = None
         self._pulse: Pulse | None = None
         self._closing = threading.Lock()
@@ -113,6 +114,8 @@ class Run:
             self._process_faults = ProcessFaults(self.environment.victims(), self.folder, self.clock)
         self._progress = Progress(self.loads.running, self.say)
         self._pulse = Pulse()
+        self._server_watch = ServerWatch(self.environment, self.folder, self.clock, self.event)
+        self._server_watch.start()
         took_s = (self.clock.now_ns() - began_ns) / 1e9
         self.event("parts_ready", took_s=took_s)
         self.say(f"All parts answer after {took_s:.1f} s; this run is kept in {self.folder.path}")
@@ -150,11 +153,7 @@ class Run:
 
     def server_sample(self) -> ProcessSample | None:
         """What the server's process holds now; ``None`` where it cannot be seen from here."""
-        target = self.environment.addresses.own_target
-        if not is_loopback(target.connect_host):
-            return None
-        process = listening_process(target.connect_port, target.connect_host)
-        return sample(process, target.connect_port) if process is not None else None
+        return self._server_watch.look() if self._server_watch is not None else None
 
     def wire(self, deadline_s: float) -> Wire:
         """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""
@@ -226,8 +225,8 @@ class Run:
             PartError: one does not start.
         """
         judged = any(spec.judged for spec in specs)
-        if judged and self.server_before is None:
-            self.server_before = self.server_sample()
+        if judged and self._server_watch is not None:
+            self._server_watch.before_load()
         for load in self.loads.start(*specs):
             if load.spec.judged:
                 self.judged_loads.started(load)
@@ -247,6 +246,18 @@ class Run:
         if self._injector is not None:
             self._injector.hurry()
         self.client_faults.stop()
+
+    def rest(self, told_to_end: Callable[[], bool]) -> None:
+        """End the loads and let the server come to rest, unless the run was told to end, or a part of it is hurt.
+
+        Args:
+            told_to_end: whether to wait no longer, asked all the time.
+        """
+        is_hurt = self._process_faults is not None and bool(self._process_faults.hurt_parts)
+        if self._server_watch is None or self._hurried or told_to_end() or is_hurt:
+            return
+        self.loads.stop_all()
+        self._server_watch.rest(self._thresholds, told_to_end)
 
     def close(self) -> None:
         """End the run: faults, loads, parts, watchdog, in this order, whatever becomes of one of them. May be repeated.
@@ -277,6 +288,8 @@ class Run:
     def _stop_watching(self) -> None:
         if self._progress is not None:
             self._progress.stop()
+        if self._server_watch is not None:
+            self._server_watch.stop()
         if self._pulse is not None:
             self._note_pulse(self._pulse.stop())
 

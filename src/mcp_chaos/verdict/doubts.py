@@ -89,7 +89,7 @@ def load_doubts(
         thin.append(f"recovery: the load did not go on long enough after {which} to show whether the service recovered")
     told = {j.window for j in judgements if j.outcome == "missed" and j.causes}
     named = [name for threshold in thresholds for name in [(threshold.window, "faulted"), *threshold.names()]]
-    for window, lane in dict.fromkeys(named):
+    for window, lane in dict.fromkeys(name for name in named if name[0] in measured.figures):
         calls = measured.figures[window][lane].calls
         if 0 < calls < MIN_CALLS and window not in told:
             where = window if lane == "faulted" else f"{window}, {lane} lane"
@@ -129,6 +129,8 @@ def missed_assumptions(judgements: Sequence[Judgement], faults: Sequence[FaultSp
 
 def undecided(judgements: Sequence[Judgement]) -> list[str]:
     """Thresholds that cannot be judged, in words; those without a figure in one sentence for each window."""
+    if judgements and all(j.outcome == "not_applicable" for j in judgements):
+        return [f"no threshold applies: {judgements[0].why}"]
     sentences = [j.sentence() for j in judgements if j.outcome == "inconclusive"]
     for window in dict.fromkeys(j.window for j in judgements):
         blind = [j for j in judgements if j.window == window and j.outcome == "no_data"]

@@ -9,7 +9,7 @@ away, or somebody else disturbed a fault, what was missed from then on may be mi
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mcp_chaos.history.calls import LANES
@@ -28,8 +28,10 @@ from mcp_chaos.verdict.doubts import (
 )
 from mcp_chaos.verdict.evidence import causes, shares
 from mcp_chaos.verdict.judgement import Judgement
-from mcp_chaos.verdict.measure import Measured, measure
-from mcp_chaos.verdict.thresholds import Threshold, parse_assumptions, parse_thresholds
+from mcp_chaos.verdict.measure import Measured, measure, measured_calls
+from mcp_chaos.verdict.recovery_order import FirstGoodCalls, recovery_order
+from mcp_chaos.verdict.server import SERVER, ServerMeasured, measure_server, with_lies
+from mcp_chaos.verdict.thresholds import AllFigures, Threshold, parse_assumptions, parse_thresholds
 from mcp_chaos.verdict.wording import plainly
 
 PASS = "pass"
@@ -38,6 +40,7 @@ INCONCLUSIVE = "inconclusive"
 
 _MS_PER_S = 1000.0
 _MAX_LABELS = 4
+_USUAL_RECOVERY_S = 5.0
 _NOT_STEADY = "the service was not steady before the first fault"
 
 
@@ -59,6 +62,8 @@ class Verdict:
         measured: what it rests on.
         judgements: one per threshold, in the order written.
         advice: what the experiment says to do about a *fail*; empty for any other verdict.
+        server: what is known of the server besides its answers; ``None`` where the run was not judged.
+        order: who was served first after each heal.
     """
 
     verdict: str
@@ -66,6 +71,8 @@ class Verdict:
     measured: Measured
     judgements: list[Judgement]
     advice: str = ""
+    server: ServerMeasured | None = None
+    order: list[FirstGoodCalls] = field(default_factory=list)
 
     @property
     def headline(self) -> str:
@@ -93,6 +100,8 @@ class Verdict:
             "thresholds": [asdict(judgement) for judgement in self.judgements],
             "faults": [asdict(fault) for fault in self.measured.faults],
             "loads": {name: asdict(span) for name, span in self.measured.loads.items()},
+            "server": {window: found.as_dict() for window, found in self.server.figures.items()} if self.server else {},
+            "first_good_calls": [asdict(first) for first in self.order],
         }
 
 
@@ -101,25 +110,42 @@ def judge(history: History) -> Verdict:
     measured = measure(history)
     thresholds = parse_thresholds(history.manifest["thresholds"])
     thresholds += parse_assumptions(history.manifest.get("assumptions") or {})
-    deadline_ms = _deadline_ms(history, measured)
-    judgements = [
-        _with_causes(
-            _with_never(threshold.judge(measured.figures, measured.latencies_ms, deadline_ms), measured),
-            threshold,
-            measured,
-            history,
-        )
-        for threshold in thresholds
-    ]
+    calls = measured_calls(history, measured.loads)
+    server = measure_server(history, measured.windows, calls, measured.faults, _allowed_s(thresholds))
+    judgements = _judgements(history, measured, server, thresholds)
+    order = recovery_order(calls, measured.windows["recovery"], history.events)
     never = never_there(history.events)
     if never and not measured.faults:
-        return Verdict(INCONCLUSIVE, [*never, *troubles(history.events)], measured, judgements)
+        reasons = [*never, *troubles(history.events)]
+        return Verdict(INCONCLUSIVE, reasons, measured, judgements, server=server, order=order)
     failures, doubts = _weigh(history, measured, thresholds, judgements)
     if failures:
-        return Verdict(FAIL, [*failures, *doubts], measured, judgements, str(history.manifest.get("advice") or ""))
+        advice = str(history.manifest.get("advice") or "")
+        return Verdict(FAIL, [*failures, *doubts], measured, judgements, advice, server, order)
     if doubts:
-        return Verdict(INCONCLUSIVE, doubts, measured, judgements)
-    return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements)
+        return Verdict(INCONCLUSIVE, doubts, measured, judgements, server=server, order=order)
+    return Verdict(PASS, [_all_is_well(measured, judgements)], measured, judgements, server=server, order=order)
+
+
+def _judgements(
+    history: History, measured: Measured, server: ServerMeasured, thresholds: Sequence[Threshold]
+) -> list[Judgement]:
+    """What became of each threshold."""
+    lanes = measured.figures
+    figures: AllFigures = {window: {**lanes.get(window, {}), SERVER: of} for window, of in server.figures.items()}
+    deadline_ms = _deadline_ms(history, measured)
+    found = []
+    for threshold in thresholds:
+        judgement = _with_never(threshold.judge(figures, measured.latencies_ms, deadline_ms), measured)
+        judgement = _with_causes(judgement, threshold, measured, history)
+        found.append(with_lies(judgement, threshold.server_names(), server))
+    return found
+
+
+def _allowed_s(thresholds: Sequence[Threshold]) -> float:
+    """The time that a recovery may take, by the thresholds."""
+    limits = [limit for t in thresholds if (limit := t.upper_limit()) is not None and limit[0] == "recovery_s"]
+    return max((seconds for _, seconds in limits), default=_USUAL_RECOVERY_S)
 
 
 def _weigh(
@@ -240,8 +266,11 @@ def _broken_promises(events: Sequence[Event]) -> list[_Miss]:
 
 def _all_is_well(measured: Measured, judgements: Sequence[Judgement]) -> str:
     recovered = measured.figures["recovery"]["faulted"].recovery_s
-    count = sum(not judgement.assumption for judgement in judgements) or len(judgements)
+    met_ones = [judgement for judgement in judgements if judgement.outcome == "met"]
+    count = sum(not judgement.assumption for judgement in met_ones) or len(met_ones)
     met = f"all {count} thresholds were met" if count > 1 else "the one threshold was met"
+    idle = [judgement for judgement in judgements if judgement.outcome == "not_applicable"]
+    met = f"{met}, {len(idle)} did not apply ({idle[0].why})" if idle else met
     felt = f"{len(measured.faults)} faults were felt" if len(measured.faults) > 1 else "the fault was felt"
     return f"{felt}, {met}" + (
         f", the service was steady again {recovered:.2f} s after the heal" if recovered is not None else ""

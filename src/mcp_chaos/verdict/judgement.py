@@ -14,12 +14,13 @@ class Judgement:
     Args:
         window: baseline, fault or recovery.
         text: the threshold as written.
-        outcome: ``met``, ``missed``, ``no_data``, or ``inconclusive``: there are figures, and they do not decide it.
+        outcome: ``met``, ``missed``, ``no_data``, ``inconclusive`` (there are figures, and they do not decide it), or
+            ``not_applicable``: it is about what cannot be seen of the server, and stands in the way of nothing.
         left, right: the two sides as numbers; ``None`` without data.
         missing: the figure that was not measured.
-        why: what makes it inconclusive.
+        why: what makes it inconclusive, or not applicable.
         shares: how many of the calls it is about succeeded.
-        causes: why the others did not.
+        causes: why the others did not, or what else is behind it.
         assumption: whether it is about what the fault did, not about the server: missed, it leaves the question open.
     """
 
@@ -55,11 +56,13 @@ class Judgement:
             return f"{self.window}: '{self.text}' was missed: the service never became steady again"
         if self.outcome == "no_data":
             return f"{self.window}: '{self.text}' cannot be judged, {self.missing} was not measured"
+        if self.outcome == "not_applicable":
+            return f"{self.window}: '{self.text}' does not apply: {self.why}"
         if self.outcome == "inconclusive":
             return f"{self.window}: '{self.text}' cannot be judged: {self.why}"
         left, right = self.sides
         against = "" if self.text.endswith(f" {right}") else f" against {right}"
-        because = f"; {self.shares}: {self.causes}" if self.causes else ""
+        because = "; " + ": ".join(filter(None, (self.shares, self.causes))) if self.causes else ""
         return f"{self.window}: '{self.text}' was {self.outcome}, at {left}{against}{because}"
 
 

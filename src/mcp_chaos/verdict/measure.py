@@ -9,7 +9,7 @@ service was steady again: the time until then is ``recovery_s``, and is not held
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,12 @@ def judged_loads(history: History, faults: Sequence[FaultSpan]) -> dict[str, Seg
         for name, span in spans.items()
         if any(fault.span.start_ns < span.end_ns and fault.span.end_ns > span.start_ns for fault in faults)
     }
+
+
+def measured_calls(history: History, loads: Iterable[str]) -> Calls:
+    """The calls of some loads, one load after the other."""
+    mine = [history.calls[name] for name in loads if name in history.calls]
+    return np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
 
 
 def within(calls: Calls, segments: Sequence[Segment]) -> Calls:
@@ -244,7 +250,7 @@ def measure(history: History) -> Measured:
     loads = judged_loads(history, faults)
     spans = windows(faults, list(loads.values()))
     mine = [history.calls[name] for name in loads if name in history.calls]
-    calls = np.concatenate(mine) if mine else np.empty(0, dtype=CALL)
+    calls = measured_calls(history, loads)
     opened = np.concatenate([opening(part) for part in mine]) if mine else np.zeros(0, dtype=bool)
     touched = touched_by(calls, spans["fault"])
     # Calls that our own way of healing cut off felt the fault, and say nothing about the server.

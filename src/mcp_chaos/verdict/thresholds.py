@@ -2,7 +2,9 @@
 
 A threshold reads ``figure operator expression``, for example ``p95_ms <= 2 * baseline.p95_ms + 50``. A figure is a name
 from ``figures.FIGURES``, of its own window and the faulted lane unless it says otherwise:
-``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``.
+``control.success_fraction`` (the lane without faults), ``baseline.p95_ms``, ``baseline.control.p95_ms``. Figures of the
+server (``server.SERVER_FIGURE_NAMES``) are named with it, as in ``server.fds <= before.server.fds + 8``, and are there
+in the windows ``before`` and ``rest`` too.
 
 A threshold with quantiles of latencies is missed when it is at 99 % confidence, with every quantile at that end of its
 confidence interval that is the kindest to the service; between that and met it is inconclusive.
@@ -24,6 +26,7 @@ from mcp_chaos.machine.spelling import hint
 from mcp_chaos.verdict.confidence import quantile_bounds
 from mcp_chaos.verdict.judgement import Judgement, told_apart
 from mcp_chaos.verdict.measure import FIGURES, WINDOWS, Figures
+from mcp_chaos.verdict.server import SERVER, SERVER_FIGURE_NAMES, SERVER_WINDOWS, ServerFigures, why_not_applicable
 
 _LONGEST = 300
 _LARGEST = 1e15
@@ -43,8 +46,8 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
 }
 
-AllFigures = Mapping[str, Mapping[str, Figures]]
-"""Figures by window, then lane."""
+AllFigures = Mapping[str, Mapping[str, Figures | ServerFigures]]
+"""Figures by window, then lane; those of the server stand under ``SERVER``."""
 
 AllLatencies = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """The sorted latencies of successful calls, in milliseconds, by window, then lane."""
@@ -106,8 +109,12 @@ class Threshold:
         return self.assumed or any(FIGURES[name].is_of_fault for _, _, name in self.places())
 
     def names(self) -> list[tuple[str, str]]:
-        """The windows and lanes whose figures it names."""
+        """The windows and lanes whose figures it names, without those of the server."""
         return [(window, lane) for window, lane, _ in self.places()]
+
+    def server_names(self) -> list[tuple[str, str]]:
+        """The windows and names of the server's figures in it."""
+        return [(window, name) for window, lane, name in self._all_places(None) if lane == SERVER]
 
     def subject(self) -> tuple[str, str, str] | None:
         """Window, lane and name of the first figure on its left side."""
@@ -115,9 +122,11 @@ class Threshold:
 
     def places(self, part: ast.expr | None = None) -> list[tuple[str, str, str]]:
         """Window, lane and name of each figure in a part of it, or in all of it."""
+        return [place for place in self._all_places(part) if place[1] != SERVER and place[2] in FIGURES]
+
+    def _all_places(self, part: ast.expr | None) -> list[tuple[str, str, str]]:
         nodes = [n for n in ast.walk(part or self.comparison) if isinstance(n, ast.Name | ast.Attribute)]
-        places = [_place(ast.unparse(node), self.window) for node in nodes]
-        return [place for place in places if place[2] in FIGURES]
+        return [_place(ast.unparse(node), self.window) for node in nodes]
 
     def upper_limit(self) -> tuple[str, float] | None:
         """The figure that it bounds from above and by how much, where that is a number known without any run."""
@@ -142,6 +151,11 @@ class Threshold:
             latencies: what its quantiles are of; without them, they are taken as they are.
             deadline_ms: of the calls; no latency is above it. ``None`` where it is not known.
         """
+        idle = why_not_applicable(self.server_names(), figures)
+        if idle:
+            return Judgement(
+                self.window, self.text, "not_applicable", None, None, why=idle, assumption=self.is_assumption
+            )
         try:
             left = _value(self.comparison.left, self.window, figures)
             right = _value(self.comparison.comparators[0], self.window, figures)
@@ -166,9 +180,10 @@ class Threshold:
         if not isinstance(self.comparison.ops[0], ast.LtE | ast.Lt) or subject is None:
             return False
         window, lane, name = subject
-        if FIGURES[name].quantile is None:
+        of_lane = figures[window][lane]
+        if not isinstance(of_lane, Figures) or FIGURES[name].quantile is None:
             return False
-        at_deadline = figures[window][lane].replaced(**{name: deadline_ms})
+        at_deadline = of_lane.replaced(**{name: deadline_ms})
         changed = {**figures, window: {**figures[window], lane: at_deadline}}
         left = _value(self.comparison.left, self.window, changed)
         right = _value(self.comparison.comparators[0], self.window, changed)
@@ -207,12 +222,14 @@ def parse_assumptions(block: Any) -> list[Threshold]:
 
 def _parse(key: str, block: Any) -> list[Threshold]:
     if not isinstance(block, Mapping):
-        raise UsageError(f"{key}: a mapping from window ({', '.join(WINDOWS)}) to a list is needed, not {block!r}")
+        raise UsageError(
+            f"{key}: a mapping from window ({', '.join(SERVER_WINDOWS)}) to a list is needed, not {block!r}"
+        )
     found: list[Threshold] = []
     problems: list[str] = []
     for window, texts in block.items():
-        if window not in WINDOWS:
-            problems.append(f"{key}: there is no window '{window}'{hint(str(window), WINDOWS)}")
+        if window not in SERVER_WINDOWS:
+            problems.append(f"{key}: there is no window '{window}'{hint(str(window), SERVER_WINDOWS)}")
         elif not isinstance(texts, list):
             problems.append(f"{window}: a list of {key} is needed, not {texts!r}")
         else:
@@ -243,15 +260,26 @@ def _problems(node: ast.expr, window: str) -> list[str]:
 
 def _name_problems(dotted: str, window: str) -> list[str]:
     *prefixes, name = dotted.split(".")
+    lanes = (*LANES, SERVER)
     problems = []
-    if name not in FIGURES:
-        problems.append(f"there is no figure '{name}'{hint(name, list(FIGURES))}")
-    if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in WINDOWS or prefixes[1] not in LANES)):
+    known = SERVER_FIGURE_NAMES if SERVER in prefixes else tuple(FIGURES)
+    if name not in known and name in (*FIGURES, *SERVER_FIGURE_NAMES):
+        problems.append(
+            f"'{name}' is no figure of {'the server' if SERVER in prefixes else f'calls: write {SERVER}.{name}'}"
+        )
+    elif name not in known:
+        problems.append(f"there is no figure '{name}'{hint(name, known)}")
+    if len(prefixes) > 2 or (len(prefixes) == 2 and (prefixes[0] not in SERVER_WINDOWS or prefixes[1] not in lanes)):
         problems.append(f"'{dotted}' is not window.lane.figure")
-    elif len(prefixes) == 1 and prefixes[0] not in (*WINDOWS, *LANES):
-        problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*WINDOWS, *LANES))}")
-    only_in = FIGURES[name].only_in if not problems else None
-    if only_in is not None and _place(dotted, window)[0] != only_in.window:
+    elif len(prefixes) == 1 and prefixes[0] not in (*SERVER_WINDOWS, *lanes):
+        problems.append(f"there is no window or lane '{prefixes[0]}'{hint(prefixes[0], (*SERVER_WINDOWS, *lanes))}")
+    of_window = _place(dotted, window)[0]
+    if not problems and SERVER not in prefixes and of_window not in WINDOWS:
+        problems.append(
+            f"'{dotted}' is never measured: the window '{of_window}' has no calls, only figures of the server"
+        )
+    only_in = FIGURES[name].only_in if not problems and SERVER not in prefixes else None
+    if only_in is not None and of_window != only_in.window:
         problems.append(f"'{dotted}' is never measured: {only_in.why}, in the window '{only_in.window}'")
     return problems
 
@@ -303,14 +331,14 @@ def _combined(operation: ast.operator, left: Interval, right: Interval) -> Inter
 def _place(dotted: str, window: str) -> tuple[str, str, str]:
     """Window, lane and name of a figure, in a threshold of ``window``."""
     *prefixes, name = dotted.split(".")
-    of_window = next((prefix for prefix in prefixes if prefix in WINDOWS), window)
-    return of_window, next((prefix for prefix in prefixes if prefix in LANES), "faulted"), name
+    of_window = next((prefix for prefix in prefixes if prefix in SERVER_WINDOWS), window)
+    return of_window, next((prefix for prefix in prefixes if prefix in (*LANES, SERVER)), "faulted"), name
 
 
 def _figure(dotted: str, window: str, figures: AllFigures) -> float:
     of_window, of_lane, name = _place(dotted, window)
-    measured = figures[of_window][of_lane]
-    value = measured[name]
-    if value is None or measured.calls == 0:
+    measured = figures.get(of_window, {}).get(of_lane)
+    value = measured[name] if isinstance(measured, Figures) else getattr(measured, name, None)
+    if value is None or (isinstance(measured, Figures) and measured.calls == 0):
         raise NoDataError(f"{of_window}.{of_lane}.{name}")
     return float(value)

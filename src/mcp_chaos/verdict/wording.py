@@ -9,21 +9,55 @@ from mcp_chaos.verdict.figures import FIGURES
 from mcp_chaos.verdict.judgement import Judgement
 
 _WHEN = {
+    "before": "Before the load",
     "baseline": "Before any fault",
     "fault": "While a fault was in place",
     "recovery": "After the faults were gone",
+    "rest": "After the load had ended and its sessions were closed",
+}
+_HELD = {
+    "fds": "file descriptors open",
+    "threads": "threads",
+    "close_wait": "connections whose client had gone (CLOSE_WAIT)",
+    "children": "child processes",
+    "rss_mb": "MB of memory",
+    "max_fds": "file descriptors open at most",
+    "max_threads": "threads at most",
+    "max_rss_mb": "MB of memory at most",
 }
 _OTHERS = "for clients that the faults did not touch"
+_OF_SERVER = re.compile(
+    rf"((?:{'|'.join(_WHEN)})\.)?server\.({'|'.join(_HELD)}|cpu_fraction|health_wrong_s)\s*(?:<=?|==(?=\s*0\s*$))\s*[^=]"
+)
 _COMPARISON = re.compile(r"([\w.]+)\s*(<=|<|>=|>|==)\s*[^=]")
 _DIFFERENCE = re.compile(r"(\w+)\s*-\s*control\.\1\s*<=?\s*[^=]")
 
 
 def plainly(judgement: Judgement) -> str:
     """What a missed threshold says, in plain words; its exact sentence where there are none for it."""
-    said = _difference(judgement) or _comparison(judgement) if judgement.outcome == "missed" else ""
+    said = _words(judgement) if judgement.outcome == "missed" else ""
     if said and judgement.causes:
         return f"{said}: {judgement.causes}"
     return said or judgement.sentence()
+
+
+def _words(judgement: Judgement) -> str:
+    return _of_server(judgement) or _difference(judgement) or _comparison(judgement)
+
+
+def _of_server(judgement: Judgement) -> str:
+    """Of a threshold that bounds a figure of the server from above."""
+    compared = _OF_SERVER.match(judgement.text)
+    if compared is None or judgement.left is None or judgement.right is None:
+        return ""
+    when, figure = _WHEN[(compared[1] or judgement.window).rstrip(".")], compared[2]
+    if figure == "health_wrong_s":
+        return f"{when}, the server said of its health the opposite of what calls found"
+    if figure == "cpu_fraction":
+        used, allowed = _apart(100 * judgement.left, 100 * judgement.right)
+        return f"{when}, the server used {used} % of a core, and {allowed} % were allowed"
+    held, allowed = _apart(judgement.left, judgement.right)
+    return f"{when}, the server's process had {held} {_HELD[figure]}, and {allowed} were allowed"
 
 
 def _difference(judgement: Judgement) -> str:

@@ -64,7 +64,7 @@ def until_answered(watched: Watched, send: Send) -> Send:
     return sending
 
 
-class _Watching(Planted):
+class Watching(Planted):
     """Sees whether a client is still there when its call is answered."""
 
     async def _lost(self, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -75,7 +75,7 @@ class _Watching(Planted):
 
 
 @plants(Defect.KEEPS_PLACES_OF_LOST_CLIENTS)
-class KeepsPlaces(_Watching):
+class KeepsPlaces(Watching):
     """``keeps_places_of_lost_clients``: a call takes one of a few places, and gives it back when it was answered."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -95,7 +95,7 @@ class KeepsPlaces(_Watching):
 
 
 @plants(Defect.KEEPS_DESCRIPTORS_OF_LOST_CLIENTS)
-class KeepsDescriptors(_Watching):
+class KeepsDescriptors(Watching):
     """``keeps_descriptors_of_lost_clients``: each client that leaves in a call costs a file descriptor."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -112,7 +112,7 @@ class KeepsDescriptors(_Watching):
 
 
 @plants(Defect.POISONS_SESSIONS)
-class PoisonsSessions(_Watching):
+class PoisonsSessions(Watching):
     """``poisons_sessions``: a session in which a client left a call is answered HTTP 500 from then on."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -134,7 +134,7 @@ class PoisonsSessions(_Watching):
 
 
 @plants(Defect.SPINS_AFTER_LOST_CLIENTS)
-class Spins(_Watching):
+class Spins(Watching):
     """``spins_after_lost_clients``: what waited for a client that has left asks again and again whether it is back."""
 
     def __init__(self, app: ASGIApp) -> None:
