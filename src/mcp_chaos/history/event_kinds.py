@@ -78,6 +78,7 @@ def _was_suspended(event: Event, events: Sequence[Event]) -> bool:
 _OF_THE_RUN = (
     EventKind("run_started", "A run began.", is_promise=True),
     EventKind("parts_ready", "All that the run needs answers."),
+    EventKind("earlier_run_healed", "What a killed run had left was healed before this one began."),
     EventKind("rest_began", "All loads have ended, and the server is left to come to rest."),
     EventKind("rest_ended", "It has, or its time for that is over."),
     EventKind("run_ended", "All that the run started has ended."),

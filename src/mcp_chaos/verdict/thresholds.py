@@ -313,7 +313,7 @@ def _interval(node: ast.expr, window: str, figures: AllFigures, latencies: AllLa
         return -high, -low
     if isinstance(node, ast.Name | ast.Attribute):
         of_window, of_lane, name = _place(ast.unparse(node), window)
-        quantile = FIGURES[name].quantile
+        quantile = FIGURES[name].quantile if of_lane != SERVER else None
         if quantile is not None:
             return quantile_bounds(latencies[of_window][of_lane], quantile)
     value = _value(node, window, figures)
