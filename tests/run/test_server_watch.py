@@ -34,7 +34,9 @@ class Listening:
         """The server's process, where the run has such settings."""
         target = SimpleNamespace(connect_host=host, connect_port=self.port)
         given = SimpleNamespace(**{"server_pid": None, "command": (), **settings})
-        found = server_process(cast(Environment, SimpleNamespace(addresses=SimpleNamespace(own_target=target), settings=given)))
+        found = server_process(
+            cast(Environment, SimpleNamespace(addresses=SimpleNamespace(own_target=target), settings=given))
+        )
         return found.pid if found is not None else None
 
 

@@ -1,4 +1,7 @@
-"""The command ``mcp-chaos``: arguments and exit codes only."""
+"""The command ``mcp-chaos``: arguments and exit codes only.
+
+Commands import what they need when they are called, so that ``--help`` and a misspelt option are answered at once.
+"""
 
 import os
 import shlex
@@ -9,14 +12,7 @@ from pathlib import Path
 import click
 
 from mcp_chaos import __version__
-from mcp_chaos.cli.folders import compare, report, runs
-from mcp_chaos.cli.gates import gate
-from mcp_chaos.cli.loads import load
-from mcp_chaos.cli.safety import allow, heal, stop
-from mcp_chaos.commands.doctor import FAIL as FAILED
-from mcp_chaos.commands.doctor import examine
-from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
-from mcp_chaos.config.settings import resolve
+from mcp_chaos.cli.lazy import LazyGroup
 from mcp_chaos.errors import (
     EXIT_ABORTED,
     EXIT_INCONCLUSIVE,
@@ -26,15 +22,13 @@ from mcp_chaos.errors import (
     McpChaosError,
     UsageError,
 )
-from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.history.files import to_json
 from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.signals import aborted_by_signals
 from mcp_chaos.machine.streams import has_colours, repair_streams, tell
-from mcp_chaos.workload.file import AUTO
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """Break the network of MCP servers on purpose, under load, and get a verdict.
@@ -43,8 +37,26 @@ def cli() -> None:
     """
 
 
-for command in (load, gate, report, runs, compare, heal, stop, allow):
-    cli.add_command(command)
+cli.add_lazily("mcp_chaos.cli.loads", {"load": "Load a server and say how it did."})
+cli.add_lazily(
+    "mcp_chaos.cli.gates", {"gate": "Run experiments in order and give one answer that a pipeline can stop on."}
+)
+cli.add_lazily(
+    "mcp_chaos.cli.folders",
+    {
+        "report": "Judge a RUN folder again from its files, print the table and write its page.",
+        "runs": "List past runs with their verdicts, and how their figures went; those in FOLDER, or in runs.",
+        "compare": "Put two runs side by side: verdicts, and each figure with its change.",
+    },
+)
+cli.add_lazily(
+    "mcp_chaos.cli.safety",
+    {
+        "heal": "Take back what a RUN left behind: its faults, its proxies, its processes.",
+        "stop": "End a run from another shell and heal it: RUN, its folder; the one that goes on without; or --all.",
+        "allow": "Let runs start again on this machine, after stop --all.",
+    },
+)
 
 
 @cli.group()
@@ -55,6 +67,8 @@ def toxiproxy() -> None:
 @toxiproxy.command()
 def install() -> None:
     """Find the Toxiproxy server, or download or build it, once per machine; print where it is."""
+    from mcp_chaos.faults import toxiproxy_install
+
     tell(str(toxiproxy_install.ensure(lambda line: tell(line, err=True))))
 
 
@@ -69,6 +83,8 @@ def doctor(url: str | None, as_json: bool) -> None:
 
     Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is, 2 when the settings cannot be used.
     """
+    from mcp_chaos.commands.doctor import FAIL, examine
+
     checks = []
     for check in examine({"mcp_url": url}):
         checks.append(check)
@@ -80,7 +96,7 @@ def doctor(url: str | None, as_json: bool) -> None:
                 tell(f"{'':16}{printable(check.advice)}")
     if as_json:
         tell(to_json([asdict(check) for check in checks]), nl=False)
-    failed = [check.name for check in checks if check.status == FAILED]
+    failed = [check.name for check in checks if check.status == FAIL]
     raise SystemExit(EXIT_USAGE if "settings" in failed else EXIT_INCONCLUSIVE if failed else EXIT_PASS)
 
 
@@ -92,6 +108,10 @@ def doctor(url: str | None, as_json: bool) -> None:
 @click.option("--start", default="", help="The command that starts your server in CI, where it is not over stdio.")
 def init(url: str | None, command: str | None, folder: str, install: str, start: str) -> None:
     """Write experiments, a workload, a profile and a CI workflow for your server into this repository."""
+    from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
+    from mcp_chaos.config.settings import resolve
+    from mcp_chaos.workload.file import AUTO
+
     settings = resolve(
         {"mcp_url": url, "mcp_command": command, "mcp_workload": "" if os.environ.get("MCP_TOOL") else AUTO}
     )

@@ -75,7 +75,10 @@ def write_text(path: Path, text: str) -> None:
 @click.option("--prometheus", type=_FILE, metavar="FILE", help="Write its figures as a Prometheus text file.")
 @click.option("--otel", is_flag=True, help="Export it by OpenTelemetry; OTEL_EXPORTER_OTLP_ENDPOINT says where.")
 def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) -> None:
-    """Judge a RUN folder again from its files, print the table and write its page; the exit code is the verdict's."""
+    """Judge a RUN folder again from its files, print the table and write its page.
+
+    The exit code is the verdict's.
+    """
     exporter = otel_exporter() if otel else None
     folder = RunFolder.open(run)
     with reading(folder):

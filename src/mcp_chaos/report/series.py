@@ -150,7 +150,7 @@ def _quantiles(latencies_ms: NDArray[np.float64], where: NDArray[np.int64], coun
         for name, quantile in quantiles.items():
             at = start + quantile * (end - start - 1)
             low = int(at)
-            high = min(low + 1, end - 1)
+            high = min(low + 1, int(end) - 1)
             value = None if start == end else ordered[low] + (at - low) * (ordered[high] - ordered[low])
             lines[name].append(None if value is None else round(float(value), 3))
     return lines
