@@ -12,6 +12,7 @@ from mcp_chaos.load.clients.context import Context
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.notification import deliver
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
+from mcp_chaos.machine.loopback import ElsewhereError, open_connection
 from mcp_chaos.mcp import DIALECTS, DialectError, Operation
 from mcp_chaos.mcp.dialect import Message, parse_message
 from mcp_chaos.workload.workload import Choices
@@ -206,9 +207,11 @@ class User(Awaiting):
             if refused:
                 self._keep_bad_answer(why, None, str(error).encode(), None)
             reason: Reason | None = why
-        except OSError:
+        except OSError as error:
             self._drop_connection()
             reason = Reason.REFUSED
+            if isinstance(error, ElsewhereError):
+                self._keep_bad_answer(reason, None, str(error).encode(), None)
         else:
             reason = None
         self._preparing = None
@@ -247,7 +250,7 @@ class User(Awaiting):
     async def _connect_http(self, *, endless: bool = False) -> HttpConnection:
         target = self._engine.target
         try:
-            _, connection = await self._engine.loop.create_connection(
+            _, connection = await open_connection(
                 lambda: HttpConnection(self, endless=endless),
                 target.connect_host,
                 target.connect_port,
