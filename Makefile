@@ -60,6 +60,10 @@ picture: .venv/dev-ready ## Make docs/report.png, the picture of a page, from a 
 matrix: .venv/dev-ready ## Run the experiments against planted defects and the sound server, write docs/matrix.md (two hours)
 	$(BIN)/python -m tests.matrix
 
+.PHONY: fuzz
+fuzz: .venv/dev-ready ## Try 10,000 and more inputs of all kinds: sentences, the right exit codes, nothing started (a quarter of an hour)
+	FUZZ_TIMES=50 $(BIN)/pytest -q tests/fuzz
+
 .PHONY: lock
 lock: .venv/dev-ready ## Pin the versions of all dependencies anew
 	for kind in lab dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras \

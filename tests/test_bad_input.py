@@ -97,6 +97,12 @@ def test_settings_that_cannot_be_used(
         ["load", "burst", "--fault", f"add_latency latency_ms={NINES}"],
         ["report", ""],
         ["compare", "/dev/zero", "x.yaml"],
+        *(
+            [*command, "[" * 3000]
+            for command in (["report"], ["runs"], ["heal"], ["gate"], ["gate", "x.yaml", "--html"])
+        ),
+        ["load", "burst", "--out", "[" * 3000],
+        ["gate", "null.yaml"],
         ["heal", "FIFO.yaml"],
         ["init", "--url", "http://127.0.0.1:8000/mcp\udcff"],
     ],
@@ -104,6 +110,7 @@ def test_settings_that_cannot_be_used(
 )
 def test_files_and_arguments_that_cannot_be_used(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("nul.yaml").write_text('title: x\nexperiments: ["a\\0b"]\n', encoding="utf-8")
+    Path("null.yaml").write_text(EXPERIMENT.replace("title: x", "title:"), encoding="utf-8")
     Path("pipe.yaml").write_text("title: x\nexperiments: [FIFO.yaml]\n", encoding="utf-8")
     assert run(*argv) == EXIT_USAGE
     assert "bug" not in "".join(capsys.readouterr())

@@ -12,6 +12,7 @@ import pytest
 
 from mcp_chaos import cli
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_USAGE
+from mcp_chaos.machine.printable import printable_lines
 
 _FORBIDDEN = frozenset(
     {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "os.kill", "os.killpg"}
@@ -117,5 +118,5 @@ def check(kind: str, argv: Sequence[str], codes: Sequence[int], refused: bool = 
     if outcome.code == EXIT_USAGE:
         assert outcome.started is None, f"refused after something was started: {shown}"
         assert 0 < len(outcome.said) < _LONGEST_SENTENCES, shown[:2000]
-        assert all(letter.isprintable() or letter == "\n" for letter in outcome.said), repr(outcome.said)
+        assert outcome.said == printable_lines(outcome.said), shown
     return outcome

@@ -81,9 +81,11 @@ def _at(document: Any, place: Place) -> Any:
 
 @st.composite
 def with_misspelt_key(draw: st.DrawFn, documents: list[Any]) -> Any:
-    """One of some documents with one key misspelt."""
+    """One of some documents with one key misspelt, but for the arguments of tools, which are the server's."""
     document = draw(st.sampled_from(documents))
-    place = draw(st.sampled_from(list(places(document))))
+    free = "arguments" if "users" in document else None
+    keys = [place for place in places(document) if free not in place[:-1]]
+    place = draw(st.sampled_from(keys))
     return with_misspelt(document, place, misspelt(place[-1], random.Random(draw(st.integers(0, 99)))))
 
 

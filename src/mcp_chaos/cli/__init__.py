@@ -12,6 +12,7 @@ from mcp_chaos import __version__
 from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
+from mcp_chaos.cli.paths import AnyPath
 from mcp_chaos.commands.doctor import FAIL as FAILED
 from mcp_chaos.commands.doctor import examine
 from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
@@ -118,7 +119,7 @@ def locustfile() -> None:
 
 
 @cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=AnyPath())
 def heal(run: Path) -> None:
     """Take back what a RUN left behind: its faults, its proxies, its processes."""
     folder = RunFolder.open(run.resolve())
@@ -132,7 +133,7 @@ def heal(run: Path) -> None:
 def _show(error: click.ClickException) -> None:
     with StringIO() as text:
         error.show(text)
-        tell(text.getvalue(), err=True, nl=False)
+        tell(printable_lines(text.getvalue()), err=True, nl=False)
 
 
 def main() -> None:
