@@ -97,7 +97,14 @@ def outcome_of(argv: Sequence[str], environment: Mapping[str, str]) -> Outcome:
     return Outcome(code, said.getvalue(), _GUARD.saw)
 
 
-def check(kind: str, argv: Sequence[str], codes: Sequence[int], refused: bool = False, **environment: str) -> Outcome:
+def check(
+    kind: str,
+    argv: Sequence[str],
+    codes: Sequence[int],
+    *,
+    refused: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
     """Run a command and check that it ended as it has to.
 
     Args:
@@ -107,7 +114,7 @@ def check(kind: str, argv: Sequence[str], codes: Sequence[int], refused: bool = 
         refused: whether the input has to be refused.
         environment: its settings.
     """
-    outcome = outcome_of(argv, environment)
+    outcome = outcome_of(argv, environment or {})
     way = "taken" if outcome.code is None else f"exit {outcome.code}"
     COUNTED[kind, f"{way}, misspelt" if refused else way] += 1
     shown = f"{outcome.code}, {outcome.said!r:.2000}, {outcome.started} by {argv!r:.2000} {environment!r:.2000}"

@@ -122,13 +122,19 @@ _VALUES = TEXTS.filter(lambda text: "\0" not in text) | st.sampled_from(
 @fuzzed(30)
 @given(given=st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=4))
 def test_settings(given: dict[str, str]) -> None:
-    check("settings", ["gate", "--list", _GOOD], _LISTED, **given)
+    check("settings", ["gate", "--list", _GOOD], _LISTED, environment=given)
 
 
 @fuzzed(10)
 @given(name=st.sampled_from(_NAMES), seed=st.integers(0, 99), value=_VALUES.filter(str.strip))
 def test_settings_that_are_misspelt(name: str, seed: int, value: str) -> None:
-    check("settings", ["gate", "--list", _GOOD], _LISTED, refused=True, **{misspelt(name, random.Random(seed)): value})
+    check(
+        "settings",
+        ["gate", "--list", _GOOD],
+        _LISTED,
+        refused=True,
+        environment={misspelt(name, random.Random(seed)): value},
+    )
 
 
 def _commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

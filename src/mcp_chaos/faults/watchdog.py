@@ -20,6 +20,7 @@ from mcp_chaos.history.events import COULD_NOT_HEAL
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.processes import end_children
+from mcp_chaos.machine.secrets import without_secrets
 
 _FAREWELL = b"."
 _HEAL = b"!"
@@ -69,6 +70,7 @@ class Watchdog:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                env=without_secrets(),
                 start_new_session=True,
                 pass_fds=(events.fileno(),),
             )

@@ -1,12 +1,13 @@
 """What is known of a target before it is loaded: that it answers, and which call to make."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers, redacted
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
@@ -40,16 +41,17 @@ def read_health(url: str, deadline_s: float, host_header: str | None = None) -> 
     except (httpx.HTTPError, ValueError):
         return Health("unreachable", 0)
     status = body.get("status") if isinstance(body, dict) else None
-    return Health(str(status or ("healthy" if answer.status_code == 200 else "unknown")), answer.status_code)
+    status = redacted(str(status or ("healthy" if answer.status_code == 200 else "unknown")))
+    return Health(status, answer.status_code)
 
 
 def read_status(url: str, deadline_s: float, host_header: str | None = None) -> dict[str, Any]:
-    """The counters of ``/status``; empty when there are none."""
+    """The counters of ``/status``; empty when there are none, or when a credential is among them."""
     try:
         body = _get(url, deadline_s, host_header).json()
     except (httpx.HTTPError, ValueError):
         return {}
-    return body if isinstance(body, dict) else {}
+    return body if isinstance(body, dict) and redacted(json.dumps(body)) == json.dumps(body) else {}
 
 
 def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]]:
