@@ -9,6 +9,7 @@ import pytest
 from mcp_chaos import cli
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_USAGE, InstallError
 from mcp_chaos.faults.toxiproxy_install import cache_folder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.regular_file import read_regular
 
 NINES, DEEP = "9" * 5000, "[" * 60000
@@ -139,3 +140,21 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("TOXIPROXY_SERVER", raising=False)
     monkeypatch.setenv("PATH", "")
     assert run("toxiproxy", "install") != EXIT_INTERNAL
+
+
+def test_a_run_whose_events_cannot_be_read_is_not_said_to_have_left_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.create(tmp_path / "runs", "x")
+    folder.write("manifest.json", {"schema": 1, "thresholds": {}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["mcp-chaos", "heal", str(folder.path)])
+        cli.main()
+    for put in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        folder.events_file.path.unlink(missing_ok=True)
+        put(folder.events_file.path)
+        for command in ("heal", "report"):
+            assert run(command, str(folder.path)) == EXIT_USAGE
+            assert "cannot be read" in "".join(capsys.readouterr())
+        if folder.events_file.path.is_dir():
+            folder.events_file.path.rmdir()

@@ -127,6 +127,8 @@ def heal(run: Path) -> None:
     if isinstance(manifest, dict) and is_alive(manifest.get("process")):
         raise UsageError(f"{run} still goes on. Stop it (Ctrl-C, or SIGTERM to its process): it heals by itself.")
     done = clean_up(folder, Clock.start(), "it was healed by hand")
+    if not done:
+        folder.events()  # where they cannot be read, nobody knows what was left
     tell("\n".join(map(printable, done)) if done else "Nothing was left behind.")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers, redacted
 from mcp_chaos.config.tls import client_context
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
@@ -40,7 +40,7 @@ class Answer:
     session_id: str | None
 
     def __str__(self) -> str:
-        said = error_text(self.message)
+        said = redacted(error_text(self.message))
         return f"HTTP {self.status}" + (f" '{said}'" if said else "")
 
 
