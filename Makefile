@@ -76,9 +76,13 @@ matrix: $(VENV)/dev-ready ## Run the experiments against planted defects and the
 	$(BIN)/python -m tests.matrix
 
 .PHONY: torture
-torture: .venv/dev-ready ## Kill and stop everything at random moments, write the table of docs/safety.md (TRIES=210 SEED=1; an hour)
+torture: $(VENV)/dev-ready ## Kill and stop everything at random moments, write the table of docs/safety.md (TRIES=210 SEED=1; an hour)
 	$(BIN)/python -m tests.torture --tries $(or $(TRIES),210) --seed $(or $(SEED),1) | tee torture.txt
 	$(BIN)/python -m tests.torture --table-of torture.txt
+
+.PHONY: fuzz
+fuzz: $(VENV)/dev-ready ## Try 10,000 and more inputs of all kinds: sentences, the right exit codes, nothing started (a quarter of an hour)
+	FUZZ_TIMES=50 $(BIN)/pytest -q tests/fuzz
 
 .PHONY: lock
 lock: $(VENV)/dev-ready ## Pin the versions of all dependencies anew

@@ -9,6 +9,7 @@ import pytest
 from mcp_chaos import cli
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_USAGE, InstallError
 from mcp_chaos.faults.toxiproxy_install import cache_folder
+from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.history.regular_file import read_regular
 
 NINES, DEEP = "9" * 5000, "[" * 60000
@@ -97,6 +98,12 @@ def test_settings_that_cannot_be_used(
         ["load", "burst", "--fault", f"add_latency latency_ms={NINES}"],
         ["report", ""],
         ["compare", "/dev/zero", "x.yaml"],
+        *(
+            [*command, "[" * 3000]
+            for command in (["report"], ["runs"], ["heal"], ["gate"], ["gate", "x.yaml", "--html"])
+        ),
+        ["load", "burst", "--out", "[" * 3000],
+        ["gate", "null.yaml"],
         ["heal", "FIFO.yaml"],
         ["init", "--url", "http://127.0.0.1:8000/mcp\udcff"],
     ],
@@ -104,6 +111,7 @@ def test_settings_that_cannot_be_used(
 )
 def test_files_and_arguments_that_cannot_be_used(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("nul.yaml").write_text('title: x\nexperiments: ["a\\0b"]\n', encoding="utf-8")
+    Path("null.yaml").write_text(EXPERIMENT.replace("title: x", "title:"), encoding="utf-8")
     Path("pipe.yaml").write_text("title: x\nexperiments: [FIFO.yaml]\n", encoding="utf-8")
     assert run(*argv) == EXIT_USAGE
     assert "bug" not in "".join(capsys.readouterr())
@@ -132,3 +140,21 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("TOXIPROXY_SERVER", raising=False)
     monkeypatch.setenv("PATH", "")
     assert run("toxiproxy", "install") != EXIT_INTERNAL
+
+
+def test_a_run_whose_events_cannot_be_read_is_not_said_to_have_left_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.create(tmp_path / "runs", "x")
+    folder.write("manifest.json", {"schema": 1, "thresholds": {}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["mcp-chaos", "heal", str(folder.path)])
+        cli.main()
+    for put in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        folder.events_file.path.unlink(missing_ok=True)
+        put(folder.events_file.path)
+        for command in ("heal", "report"):
+            assert run(command, str(folder.path)) == EXIT_USAGE
+            assert "cannot be read" in "".join(capsys.readouterr())
+        if folder.events_file.path.is_dir():
+            folder.events_file.path.rmdir()

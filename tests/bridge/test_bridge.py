@@ -255,11 +255,11 @@ time.sleep(60)
 
 
 def named(word: str) -> list[psutil.Process]:
-    """The processes with a word on their command line, without the bridge, which has those of its server."""
+    """The processes with a word on their command line."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if word in process.cmdline()[1:] and "mcp_chaos.bridge" not in process.cmdline():
+            if word in process.cmdline()[1:]:
                 found.append(process)
     return found
 

@@ -20,6 +20,8 @@ from tests.sse_servers import SseServer
 
 NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {"type": "object"}}
 DROP = {"name": "drop", "inputSchema": {"type": "object"}}
+LIST = {"name": "list_databases", "inputSchema": {"type": "object"}}
+REACHING = {"name": "search", "annotations": {"readOnlyHint": True, "openWorldHint": True}}
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,10 @@ def test_a_server_of_the_specifications_dialect_is_called() -> None:
         ([NOW, DROP], {"mcp_workload": "auto"}, "workload", OK, "calls now; 'drop' is not marked"),
         ([NOW], {"mcp_workload": "mcp_user"}, "workload", FAIL, "list_databases, list_views, execute_query"),
         ([NOW], {"mcp_tool": "then"}, "workload", FAIL, "does not offer the tool 'then'"),
+        ([NOW, DROP], {"mcp_tool": "drop"}, "call", FAIL, "does not say of 'drop' that calling it changes nothing"),
+        ([LIST, NOW], {}, "call", FAIL, "does not say of 'list_databases'"),
+        ([REACHING, NOW], {}, "tools", OK, "search (reaches third parties), now"),
+        ([REACHING, NOW], {"mcp_workload": "auto"}, "workload", OK, "calls now; 'search' is marked as reaching"),
         ("x", {}, "sessions", FAIL, "did not list its tools"),
     ],
 )

@@ -115,6 +115,7 @@ READ_ONLY = {"readOnlyHint": True}
 ADD = {"name": "add", "annotations": READ_ONLY, "inputSchema": {"required": ["a"]}}
 NOW = {"name": "now", "annotations": READ_ONLY, "inputSchema": {}}
 DROP = {"name": "drop", "inputSchema": {}}
+REACHING = {"name": "search", "annotations": {"readOnlyHint": True, "openWorldHint": True}}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,8 @@ DROP = {"name": "drop", "inputSchema": {}}
         ([DROP, {"name": "list_databases"}], "", "list_databases"),
         ([DROP, ADD, NOW], "", "now"),
         ([DROP, NOW], "drop", "drop"),
+        ([REACHING, {**REACHING, "name": "list_databases"}, NOW], "", "now"),
+        ([REACHING, NOW], "search", "search"),
     ],
 )
 def test_the_call_to_make_is_chosen(tools: object, tool: str, chosen: str) -> None:
@@ -136,6 +139,7 @@ def test_the_call_to_make_is_chosen(tools: object, tool: str, chosen: str) -> No
     [
         ([DROP, ADD], "", "no read-only tool without required arguments.*MCP_TOOL"),
         ([], "", "no tool at all"),
+        ([REACHING], "", r"reach third parties \(openWorldHint\)"),
         ([DROP], "nope", r"does not offer the tool 'nope' \(MCP_TOOL\); it offers drop"),
         ("x", "", "did not list its tools"),
         ([1, "x"], "", "no tool at all"),

@@ -1,6 +1,11 @@
-"""``python -m mcp_chaos.bridge PORT DIALECT COMMAND...``: serve a stdio server on loopback until it, or this, ends."""
+"""``python -m mcp_chaos.bridge PORT DIALECT``: serve a stdio server on loopback until it, or this, ends.
+
+Its command comes by the environment: command lines are seen by everybody on a machine, and its words may be secrets.
+"""
 
 import asyncio
+import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -8,6 +13,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from mcp_chaos.bridge import COMMAND
 from mcp_chaos.bridge.app import Bridge
 from mcp_chaos.bridge.pipe import Pipe, PipeError
 from mcp_chaos.machine.processes import adopt_orphans
@@ -65,7 +71,8 @@ async def _serve_http(port: int, pipe: Pipe, telling: asyncio.Task[bool]) -> str
 
 def main() -> None:
     """Serve; why it ended is said last."""
-    port, dialect, *argv = sys.argv[1:]
+    port, dialect = sys.argv[1:]
+    argv = json.loads(os.environ.pop(COMMAND))
     adopt_orphans()
     try:
         how = asyncio.run(serve(int(port), dialect, argv))

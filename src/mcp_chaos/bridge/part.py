@@ -1,5 +1,6 @@
 """A stdio server behind a bridge, as a part of a run."""
 
+import json
 import os
 import signal
 import sys
@@ -9,12 +10,18 @@ from pathlib import Path
 
 import psutil
 
+from mcp_chaos.bridge import COMMAND
 from mcp_chaos.machine.parts import LOOPBACK, Part, ReservedPort, answers
 from mcp_chaos.machine.processes import Child, families
 
 
 class BridgedChild(Child):
-    """A bridge and the stdio server behind it, which is who is paused and killed."""
+    """A bridge and the stdio server behind it, which is who is paused and killed.
+
+    The server is a program of the person's own, and has the environment that it would have without us.
+    """
+
+    needs_secrets = True
 
     def signal(self, number: int) -> None:
         """Pause, continue and kill the server, with all that it started; the bridge hears of all else."""
@@ -34,6 +41,7 @@ class BridgedChild(Child):
 def stdio_server(folder: Path, dialect: str, command: Sequence[str]) -> Part:
     """A stdio server behind a bridge, its endpoint ``/mcp``; it answers when the server itself does."""
     port = ReservedPort()
-    argv = [sys.executable, "-m", "mcp_chaos.bridge", str(port.number), dialect, *command]
+    argv = [sys.executable, "-m", "mcp_chaos.bridge", str(port.number), dialect]
+    env = {COMMAND: json.dumps(list(command))}  # its words may be secrets, and all of this machine see command lines
     url = f"http://{LOOPBACK}:{port.number}/health"
-    return Part("server", argv, port, lambda: answers(url, status=200), folder, kind=BridgedChild)
+    return Part("server", argv, port, lambda: answers(url, status=200), folder, env, kind=BridgedChild)

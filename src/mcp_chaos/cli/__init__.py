@@ -137,7 +137,7 @@ def locustfile() -> None:
 def _show(error: click.ClickException) -> None:
     with StringIO() as text:
         error.show(text)
-        tell(text.getvalue(), err=True, nl=False)
+        tell(printable_lines(text.getvalue()), err=True, nl=False)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mcp_chaos.cli.loads import exit_code, load_text
+from mcp_chaos.cli.paths import AnyPath
 from mcp_chaos.commands.load_report import KIND, Report
 from mcp_chaos.config.settings import runs_folder
 from mcp_chaos.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, UsageError
@@ -20,7 +21,7 @@ from mcp_chaos.report.prometheus import as_prometheus
 from mcp_chaos.report.terminal import render
 from mcp_chaos.verdict.judge import FAIL, INCONCLUSIVE, PASS
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = AnyPath(dir_okay=False)
 _EXIT_CODES = {PASS: EXIT_PASS, FAIL: EXIT_FAIL, INCONCLUSIVE: EXIT_INCONCLUSIVE}
 
 
@@ -70,7 +71,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=AnyPath())
 @click.option("--html", type=_FILE, metavar="FILE", help="Where its page goes, by default RUN/report.html.")
 @click.option("--prometheus", type=_FILE, metavar="FILE", help="Write its figures as a Prometheus text file.")
 @click.option("--otel", is_flag=True, help="Export it by OpenTelemetry; OTEL_EXPORTER_OTLP_ENDPOINT says where.")
@@ -104,7 +105,7 @@ def report(run: Path, html: Path | None, prometheus: Path | None, otel: bool) ->
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=AnyPath(), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON, and nothing else, on stdout.")
 def runs(folder: Path | None, as_json: bool) -> None:
     """List past runs with their verdicts, and how their figures went; those in FOLDER, or in runs."""
@@ -118,8 +119,8 @@ def runs(folder: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("first", type=AnyPath())
+@click.argument("second", type=AnyPath())
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a page with both.")
 def compare(first: Path, second: Path, html: Path | None) -> None:
     """Put two runs side by side: verdicts, and each figure with its change."""

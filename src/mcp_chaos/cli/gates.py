@@ -15,6 +15,7 @@ from chaoslib import convert_vars
 
 from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected
+from mcp_chaos.cli.paths import AnyPath
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
@@ -57,7 +58,7 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
     "html": ("one page for people, which needs no network", _as_html),
     "prometheus": ("a Prometheus text file", lambda result: as_prometheus(_shown(result), result.as_dict())),
 }
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = AnyPath(dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
 
 
@@ -70,11 +71,9 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PLAN | EXPERIMENT...]")
+@click.argument("sources", nargs=-1, type=AnyPath(), metavar="[PLAN | EXPERIMENT...]")
 @click.option("--var", "variables", multiple=True, help="A number of the experiments, as key[:type]=value.")
-@click.option(
-    "--var-file", "files", multiple=True, type=click.Path(path_type=Path), help="A profile with such numbers."
-)
+@click.option("--var-file", "files", multiple=True, type=AnyPath(), help="A profile with such numbers.")
 @click.option("--budget-s", type=click.FloatRange(0, _LONGEST_S, min_open=True), help="The time all of it may take.")
 @click.option("--stop-on-first/--run-all", default=None, help="Whether the first that does not pass is the last.")
 @click.option("--retries", type=click.IntRange(0, 10), help="How often an inconclusive experiment is run again (1).")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mcp_chaos.cli.paths import AnyPath
 from mcp_chaos.commands.load import make_load
 from mcp_chaos.commands.load_plan import SPEC, Plan, PlannedFault
 from mcp_chaos.commands.load_report import Report
@@ -63,7 +64,7 @@ def load_help() -> str:
 @click.option("--seed", type=int, help="Of the choices and of random arrivals (or MCP_CHAOS_SEED).")
 @click.option("--fault", "faults", multiple=True, help="Such as 'add_latency latency_ms=200 from_s=3 for_s=5'.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on stdout.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the result as JSON to a file.")
+@click.option("--out", type=AnyPath(dir_okay=False), help="Write the result as JSON to a file.")
 @number_options
 def load(
     shape: str,

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 import click
 
+from mcp_chaos.cli.paths import AnyPath
 from mcp_chaos.commands.stop import stop_runs
 from mcp_chaos.errors import EXIT_INCONCLUSIVE, EXIT_PASS, HistoryError, McpChaosError, UsageError
 from mcp_chaos.faults.ledger import clean_up
@@ -17,7 +18,7 @@ from mcp_chaos.machine.register import Entry, allow_runs, entries, entry_of, for
 from mcp_chaos.machine.streams import tell
 
 _BY_HAND = "it was healed by hand"
-_RUN = click.Path(path_type=Path)
+_RUN = AnyPath()
 
 
 @click.command()
@@ -103,6 +104,8 @@ def heal(run: Path | None) -> None:
         if (entry is not None and entry.is_going_on) or _names_a_process(folder):
             raise UsageError(f"{run} still goes on. To end and heal it: mcp-chaos stop {run}")
         done = clean_up(folder, Clock.start(), _BY_HAND)
+    if not done:
+        RunFolder(path).events()  # where they cannot be read, nobody knows what was left
     tell("\n".join(map(printable, done)) if done else "Nothing was left behind.")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, Wire, hang_up
+from mcp_chaos.config.credentials import redacted
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import ListCall, McpCall, ToolCall
 from mcp_chaos.mcp.message import text_of
@@ -241,7 +242,7 @@ def _batched(nonces: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def _compare(found: CrossTalk, reason: Reason, text: str, answer: Answer, expected: str, others: set[str]) -> None:
     if reason is Reason.WRONG_ANSWER:
         found.wrong += 1
-        found.example = found.example or f"{answer}: {answer.message}"
+        found.example = found.example or redacted(f"{answer}: {answer.message}")
     if reason is not Reason.OK:
         return
     found.answers += 1

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers, redacted
 from mcp_chaos.config.tls import client_context
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError, header_lines, request_head
 from mcp_chaos.load.spec import Target
+from mcp_chaos.machine.loopback import open_connection, open_socket
 from mcp_chaos.mcp import DIALECTS, DialectError, McpCall
 from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.message import Message, error_text, is_answer, parse_message
@@ -37,7 +38,7 @@ class Answer:
     session_id: str | None
 
     def __str__(self) -> str:
-        said = error_text(self.message)
+        said = redacted(error_text(self.message))
         return f"HTTP {self.status}" + (f" '{said}'" if said else "")
 
 
@@ -93,6 +94,12 @@ class Reply:
             self._future.set_result(answer)
 
 
+def _take_little(sock: socket.socket, receive_bytes: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    # Linux gives a sender room for ten segments or more: with the large ones of loopback that is megabytes.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SMALL_SEGMENT_BYTES)
+
+
 @dataclass(frozen=True)
 class Wire:
     """How a server is reached.
@@ -122,19 +129,15 @@ class Wire:
         """
         target = self.target
         tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": target.server_name} if target.tls else {}
-        where: dict[str, Any] = {"host": target.connect_host, "port": target.connect_port}
-        loop = asyncio.get_running_loop()
-        if receive_bytes is not None:
-            address = (await loop.getaddrinfo(*where.values(), type=socket.SOCK_STREAM))[0]
-            sock = socket.socket(address[0], socket.SOCK_STREAM)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-            # Linux gives a sender room for ten segments or more: with the large ones of loopback that is megabytes.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SMALL_SEGMENT_BYTES)
-            await loop.sock_connect(sock, address[4])
-            where = {"sock": sock}
-        _, connection = await loop.create_connection(lambda: HttpConnection(listener, endless=True), **where, **tls)
-        return connection
+        where = target.connect_host, target.connect_port
+
+        def make() -> HttpConnection:
+            return HttpConnection(listener, endless=True)
+
+        if receive_bytes is None:
+            return (await open_connection(make, *where, **tls))[1]
+        sock = await open_socket(*where, lambda sock: _take_little(sock, receive_bytes))
+        return (await asyncio.get_running_loop().create_connection(make, sock=sock, **tls))[1]
 
 
 class Client:

@@ -13,14 +13,16 @@ from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.mcp import DIALECTS, ToolCall, TransportKind
+from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
-from mcp_chaos.run.choice import only_reading
+from mcp_chaos.run.choice import check_workload, only_reading
 from mcp_chaos.run.preconditions import machine_problems
 from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.run.reachable import reachable
 from mcp_chaos.workload.auto import auto_workload
+from mcp_chaos.workload.workload import Workload
 
 OK = "ok"
 WARN = "warn"
@@ -99,13 +101,17 @@ def _server(settings: Settings) -> Iterator[Check]:
         yield Check("sessions", FAIL, str(error))
         return
     reading = only_reading(tools)
-    names = ", ".join(
-        f"{tool.get('name')}{'' if tool.get('name') in reading else ' (may change something)'}" for tool in tools
-    )
+    names = ", ".join(f"{tool.get('name')}{_warnings(tool, settings)}" for tool in tools)
     few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
     yield Check("tools", OK if reading else WARN, names or "none", few)
     yield _attempt("workload", lambda: _workload(settings, tools))
     yield _attempt("call", lambda: _call(settings, tools))
+
+
+def _warnings(tool: Mapping[str, Any], settings: Settings) -> str:
+    said = [] if is_read_only(tool) else ["may change something"]
+    said += [] if stays_inside(tool, settings.allowed_tools) else ["reaches third parties"]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _sessions(settings: Settings) -> str:
@@ -124,24 +130,27 @@ def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
             raise UsageError(f"the workload calls {', '.join(missing)}, which the server does not offer")
         return f"calls {', '.join(settings.workload.tools)}"
     if settings.auto_workload:
-        workload, left_out = auto_workload(tools)
+        workload, left_out = auto_workload(tools, settings.allowed_tools)
         return "; ".join([f"calls {', '.join(workload.tools)}", *left_out])
     return f"calls {_chosen(settings).tool}"
 
 
 def _first(settings: Settings, tools: list[dict[str, Any]]) -> ToolCall:
     """A call that a load would make."""
-    workload = settings.workload or (auto_workload(tools)[0] if settings.auto_workload and tools else None)
+    made = auto_workload(tools, settings.allowed_tools)[0] if settings.auto_workload and tools else None
+    workload = settings.workload or made
     calls = workload.tool_calls if workload is not None else ()
     return calls[0] if calls else _chosen(settings)
 
 
 def _chosen(settings: Settings) -> ToolCall:
-    return choose_operation(settings.mcp_url or "", settings.dialect, settings.tool, settings.arguments, _DEADLINE_S)
+    named = settings.tool, settings.arguments
+    return choose_operation(settings.mcp_url or "", settings.dialect, *named, _DEADLINE_S, settings.allowed_tools)
 
 
 def _call(settings: Settings, tools: list[dict[str, Any]]) -> str:
     operation = _first(settings, tools)
+    check_workload(settings, settings.mcp_url or "", Workload.of(operation))
     began = time.monotonic()
     check_answers(settings.mcp_url or "", settings.dialect, operation, _DEADLINE_S)
     return f"a fresh session called {operation.tool} in {(time.monotonic() - began) * 1e3:.0f} ms"

@@ -51,7 +51,7 @@ KEYS = {
     "mcp_chaos_seed": "of the workload's choices",
     "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
     "mcp_chaos_allow_production": "those of them whose names look like production, said a second time",
-    "mcp_chaos_allow_tools": "tools that may be called though the server does not mark them as read-only; * for all",
+    "mcp_chaos_allow_tools": "tools that may be called though they change something (* for all) or reach third parties",
 }
 """Every setting by its configuration key, and what it is."""
 

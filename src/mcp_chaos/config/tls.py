@@ -30,9 +30,10 @@ def context_for(url: str) -> ssl.SSLContext:
 def ca_problems() -> list[str]:
     """What is wrong with ``MCP_CA_FILE``, in words; empty when nothing is."""
     path = os.environ.get(CA_FILE, "").strip()
+    if not path:
+        return []
     try:
-        if path:
-            read_regular(Path(path))
+        read_regular(Path(path))
         client_context()
     except ssl.SSLError:
         return [f"{CA_FILE}: {os.environ[CA_FILE]} holds no certificates (PEM)"]

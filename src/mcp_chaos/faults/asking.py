@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from mcp_chaos.faults.exchange import HTTP, Saying
 from mcp_chaos.faults.route import Route
+from mcp_chaos.machine.loopback import connect
 
 _CLOSES_AT_ONCE_S = 0.2
 
@@ -65,7 +66,7 @@ def ask(address: tuple[str, int], route: Route, timeout_s: float, question: Ques
     began = time.monotonic()
     try:
         with (
-            socket.create_connection(address, timeout=timeout_s) as plain,
+            connect(*address, timeout_s) as plain,
             route.secured(plain) as connection,
         ):
             return _Conversation(connection, route, began, timeout_s, question).hold()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mcp_chaos.faults.exchange import TRIED, Exchange, Saying, recognised
 from mcp_chaos.faults.route import Route
+from mcp_chaos.machine.loopback import connect
 
 _PATIENCE_S = 1.0
 
@@ -25,7 +26,7 @@ def find_exchange(route: Route) -> Exchange | None:
     """
     for tried in TRIED:
         try:
-            with socket.create_connection(route.direct, timeout=_PATIENCE_S) as connection:
+            with connect(*route.direct, _PATIENCE_S) as connection:
                 connection.sendall(tried.request(Saying(route.path, route.host_header)))
                 answer = _first_words(connection)
         except OSError:

@@ -19,6 +19,7 @@ from toxiproxy.toxic import Toxic
 from mcp_chaos.errors import ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import ToxicSettings
 from mcp_chaos.machine.exchange import TooLargeError, limited, within
+from mcp_chaos.machine.loopback import ElsewhereError, connect, is_loopback_name
 from mcp_chaos.machine.printable import printable
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -153,6 +154,14 @@ class ToxiproxyServer:
         """Its own metrics in Prometheus text; the server has them only when started with ``-proxy-metrics``."""
         return str(self._ask(lambda: self._consumer.get("/metrics", **self._options), "show its metrics").text)
 
+    def _at_its_address(self, request: Callable[[], requests.Response]) -> requests.Response:
+        """Make a request of an address: a name of this machine is resolved here, where it can be judged."""
+        if is_loopback_name(self.host):
+            with connect(self.host, self._consumer.port, self._timeout_s) as connection:
+                address = connection.getpeername()[0]
+            self._consumer.host = f"[{address}]" if ":" in address else address
+        return request()
+
     def _read(self, response: requests.Response, **_: Any) -> requests.Response:
         """Read the body of a response, which ``requests`` itself would read without an end."""
         try:
@@ -185,7 +194,7 @@ class ToxiproxyServer:
 
     def _ask(self, request: Callable[[], requests.Response], what: str) -> requests.Response:
         try:
-            response = within(self._timeout_s, request)
+            response = within(self._timeout_s, lambda: self._at_its_address(request))
         except (requests.Timeout, TimeoutError):
             raise ToxiproxyError(
                 f"Toxiproxy at {self.url} was asked to {what} and did not answer within {self._timeout_s:g} s. "
@@ -193,7 +202,7 @@ class ToxiproxyServer:
             ) from None
         except TooLargeError as error:
             raise ToxiproxyError(f"What answers at {self.url} is not Toxiproxy: asked to {what}, {error}.") from None
-        except requests.RequestException as error:
+        except OSError as error:  # those of requests among them
             raise ToxiproxyError(
                 f"Toxiproxy at {self.url} cannot be reached to {what} ({_cause(error)}). "
                 "Start it, or unset TOXIPROXY_URL so that the run starts its own."
@@ -243,6 +252,8 @@ def _bad_port(url: str) -> bool:
 
 def _cause(error: BaseException) -> str:
     text = str(error)
+    if isinstance(error, ElsewhereError):
+        return text
     return "connection refused" if "refused" in text else "name not known" if "resolve" in text else text[:120]
 
 

@@ -21,6 +21,7 @@ import httpx
 
 from mcp_chaos.errors import InstallError
 from mcp_chaos.machine.exchange import fetch
+from mcp_chaos.machine.secrets import without_secrets
 
 VERSION = "2.12.0"
 VARIABLE = "TOXIPROXY_SERVER"
@@ -53,7 +54,9 @@ def cache_folder() -> Path:
 def version_of(binary: Path | str) -> str | None:
     """What a Toxiproxy server says its version is, or ``None`` when it is not one."""
     try:
-        told = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=10, check=False)
+        told = subprocess.run(
+            [str(binary), "-version"], env=without_secrets(), capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r"toxiproxy-server version (\S+)", told.stdout + told.stderr)
@@ -193,7 +196,12 @@ def _go_install(go: str, scratch: Path, say: Say) -> Path:
 def _run(argv: list[str], env: dict[str, str]) -> str:
     try:
         done = subprocess.run(
-            argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
+            argv,
+            env={**without_secrets(), **env},
+            capture_output=True,
+            text=True,
+            timeout=_BUILD_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InstallError(f"{argv[0]} failed ({error})") from None

@@ -26,6 +26,7 @@ from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import tidy_locks
 from mcp_chaos.machine.processes import end_children, is_suspended
 from mcp_chaos.machine.register import cleaning, entry_of, forget, register
+from mcp_chaos.machine.secrets import without_secrets
 
 _FAREWELL = b"."
 _HEAL = b"!"
@@ -89,6 +90,7 @@ class Watchdog:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                env=without_secrets(),
                 start_new_session=True,
                 pass_fds=(events.fileno(),),
             )

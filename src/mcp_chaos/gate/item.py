@@ -77,9 +77,10 @@ class Item:
         needed = "it is no experiment: a mapping with 'title', 'description' and 'method' is needed"
         if not isinstance(experiment, dict):
             raise UsageError(needed)
-        if not {"title", "method"} <= experiment.keys():
+        found = {key: value for key, value in experiment.items() if value is not None}
+        if not {"title", "method"} <= found.keys():
             raise UsageError([needed, *(key_problems(experiment) if OF_EXPERIMENTS & experiment.keys() else [])])
-        return {key: value for key, value in experiment.items() if value is not None}
+        return found
 
     @property
     def values(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mcp_chaos.errors import HistoryError
 from mcp_chaos.history.reasons import Outcome as Outcome
 from mcp_chaos.history.reasons import Reason as Reason
 from mcp_chaos.history.reasons import outcome_of as outcome_of
+from mcp_chaos.history.regular_file import check_regular
 
 CALL = np.dtype(
     [
@@ -64,6 +65,8 @@ def are_calls(records: Calls) -> bool:
 
 
 _AT_A_TIME = 65_536
+_MAX_BYTES = 1024**3
+"""Of one process of a load: 27 million calls."""
 
 
 def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
@@ -80,6 +83,7 @@ def read_calls(path: Path, first: int = 0, most: int | None = None) -> Calls:
     if not path.exists():
         return np.empty(0, dtype=CALL)
     try:
+        check_regular(path, _MAX_BYTES)
         whole = max(0, path.stat().st_size // CALL.itemsize - first)
         count = whole if most is None else min(most, whole)
         calls = np.fromfile(path, dtype=CALL, count=count, offset=first * CALL.itemsize)

@@ -26,9 +26,11 @@ from mcp_chaos.history.events import Event
 from mcp_chaos.history.files import to_json, write_atomically
 from mcp_chaos.history.formats import FORMAT, as_current
 from mcp_chaos.history.json_lines import JsonLines
+from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.history.server_samples import ProcessSample, SelfReport
 
 _MOST_S = 1e9
+_MAX_JSON_BYTES = 64 * 1024 * 1024
 
 _MAPPINGS = ("assumptions", "numbers", "toxiproxy", "versions")
 """What is a mapping in a manifest, where it is there at all."""
@@ -126,7 +128,7 @@ class RunFolder:
             HistoryError: it is missing or not JSON.
         """
         try:
-            return strict_json.parse((self.path / name).read_text(encoding="utf-8"))
+            return strict_json.parse(read_regular(self.path / name, _MAX_JSON_BYTES).decode("utf-8"))
         except (OSError, ValueError) as error:
             raise HistoryError(f"{self.path / name} cannot be read ({error}). The run was left as it is.") from None
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from mcp_chaos.errors import HistoryError
 from mcp_chaos.history import strict_json
+from mcp_chaos.history.regular_file import read_regular
+
+_MAX_BYTES = 512 * 1024 * 1024
 
 
 class JsonLines:
@@ -33,7 +36,8 @@ class JsonLines:
             OSError: it cannot be written; what was written of it was taken back.
         """
         line = json.dumps(record, sort_keys=True, allow_nan=False, default=str).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        # What somebody has put in its place must not be waited for (O_NONBLOCK: a pipe that nobody reads).
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o644)
         try:
             left = line
             while left:
@@ -67,7 +71,7 @@ class JsonLines:
         """The lines that have an end."""
         try:
             if self.path.exists():
-                return self.path.read_bytes().split(b"\n")[:-1]
+                return read_regular(self.path, _MAX_BYTES).split(b"\n")[:-1]
             if self._held is not None:
                 return os.pread(self._held, os.fstat(self._held).st_size, 0).split(b"\n")[:-1]
         except OSError as error:

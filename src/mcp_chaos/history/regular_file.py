@@ -1,4 +1,4 @@
-"""Files that a person names: regular ones of bounded size, so that none blocks and none takes all memory."""
+"""Files of people and of run folders: regular ones of bounded size, so that none blocks and none takes all memory."""
 
 import errno
 import os
@@ -6,6 +6,19 @@ import stat
 from pathlib import Path
 
 MAX_BYTES = 16 * 1024 * 1024
+
+
+def check_regular(path: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Check that a file can be read without an end to wait for, for whoever reads it by other means.
+
+    Raises:
+        OSError: it is not there, is a pipe, a device or a folder, or is larger; ``strerror`` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    if found.st_size > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes} bytes", str(path))
 
 
 def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

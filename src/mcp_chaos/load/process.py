@@ -26,6 +26,12 @@ _POLL_S = 0.05
 _AT_A_TIME = 4096
 
 
+class _LoadChild(Child):
+    """The process that leads a load, whose calls carry the credentials."""
+
+    needs_secrets = True
+
+
 class LoadProcess:
     """One load in a process of its own.
 
@@ -64,7 +70,7 @@ class LoadProcess:
         argv = [sys.executable, "-m", module, str(self.folder.path / name), str(self.folder.path)]
         # numpy's linear algebra is not used, and its threads spin when they start.
         env = {"OPENBLAS_NUM_THREADS": "1"}
-        self._child = Child(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path), env)
+        self._child = _LoadChild(f"load '{self.spec.name}'", argv, self._log, str(self.folder.path), env)
         self._child.start()
 
     def wait_for_start(self) -> None:

@@ -3,16 +3,22 @@
 The timeouts of HTTP clients are per read, so that whoever sends a byte now and then is never late.
 """
 
+import asyncio
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import httpx
 
+from mcp_chaos.machine.loopback import check_address, check_addresses, is_loopback_name
+
 T = TypeVar("T")
 
 MAX_BYTES = 1024 * 1024
+_CONNECTING = "connection.connect_tcp.started"
+_CONNECTED = "connection.connect_tcp.complete"
 
 
 class TooLargeError(httpx.TransportError):
@@ -71,6 +77,61 @@ def limited(chunks: Iterable[bytes], deadline_s: float, max_bytes: int = MAX_BYT
     return body
 
 
+def staying_here() -> Callable[[str, dict[str, Any]], None]:
+    """``trace`` of one request with httpx: judges where it leads before it connects, and before it sends anything.
+
+    Raises (what it returns):
+        httpx.ConnectError: a name of this machine leads to another.
+    """
+    hosts: list[str] = []
+
+    def trace(name: str, info: dict[str, Any]) -> None:
+        if name == _CONNECTING:
+            hosts[:] = [info["host"]]
+            _check_name(info["host"], info["port"])
+        elif name == _CONNECTED:
+            try:
+                _check_peer(hosts[0], info["return_value"])
+            except httpx.ConnectError:
+                info["return_value"].close()
+                raise
+
+    return trace
+
+
+def staying_here_async() -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """As :func:`staying_here`, for ``httpx.AsyncClient``."""
+    hosts: list[str] = []
+
+    async def trace(name: str, info: dict[str, Any]) -> None:
+        if name == _CONNECTING:
+            hosts[:] = [info["host"]]
+            await asyncio.to_thread(_check_name, info["host"], info["port"])
+        elif name == _CONNECTED:
+            try:
+                _check_peer(hosts[0], info["return_value"])
+            except httpx.ConnectError:
+                await info["return_value"].aclose()
+                raise
+
+    return trace
+
+
+def _check_name(host: str, port: int) -> None:
+    if is_loopback_name(host):
+        try:
+            check_addresses(host, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from None
+
+
+def _check_peer(host: str, stream: Any) -> None:
+    try:
+        check_address(host, stream.get_extra_info("server_addr")[0])
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from None
+
+
 def fetch(
     method: str,
     url: str,
@@ -96,10 +157,11 @@ def fetch(
     """
 
     def exchange() -> httpx.Response:
+        extensions = {**request.get("extensions", {}), "trace": staying_here()}
         options = {"trust_env": False, "follow_redirects": False, **(client or {})}
         with (
             httpx.Client(timeout=deadline_s, **options) as made,
-            made.stream(method, url, **request) as response,
+            made.stream(method, url, **{**request, "extensions": extensions}) as response,
         ):
             body = limited(response.iter_bytes(), deadline_s, max_bytes)
         headers = [(k, v) for k, v in response.headers.raw if k.lower() not in (b"content-encoding", b"content-length")]

@@ -18,6 +18,7 @@ import psutil
 
 from mcp_chaos.errors import PartError
 from mcp_chaos.machine.printable import printable
+from mcp_chaos.machine.secrets import without_secrets
 
 MARKER = "MCP_CHAOS_RUN"
 _POLL_S = 0.01
@@ -40,13 +41,17 @@ class Child:
         env: variables besides those of this process.
     """
 
+    needs_secrets = False
+    """Whether it gets the credentials of this process; most children need none."""
+
     def __init__(
         self, name: str, argv: Sequence[str], log: Path, marker: str, env: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self.log = log
-        self._env = {**os.environ, **(env or {}), MARKER: marker, "PYTHONUNBUFFERED": "1"}
+        own = dict(os.environ) if self.needs_secrets else without_secrets()
+        self._env = {**own, **(env or {}), MARKER: marker, "PYTHONUNBUFFERED": "1"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -37,6 +37,13 @@ class Refusal:
         return self.text
 
 
+def _without_secrets(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool, or only its name where it repeats a credential: then it is shown without that, and never chosen."""
+    name, text = str(tool.get("name")), orjson.dumps(tool).decode()
+    cut = redacted(name)
+    return tool if cut == name and redacted(text) == text else {"name": cut}
+
+
 class McpClient:
     """One session with a server.
 
@@ -128,7 +135,7 @@ class McpClient:
             tools = result.get("tools") if isinstance(result, dict) else None
             if not isinstance(tools, list):
                 raise TargetError(f"{self._shown} did not list its tools: {self._described(answer)}.")
-            found += [tool for tool in tools if isinstance(tool, dict)]
+            found += [_without_secrets(tool) for tool in tools if isinstance(tool, dict)]
             cursor = result.get("nextCursor")
             if not isinstance(cursor, str) or cursor in cursors:
                 break

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from mcp_chaos.config.credentials import redacted
 from mcp_chaos.history.server_samples import SelfReport
 from mcp_chaos.machine.printable import printable
 
@@ -42,7 +43,7 @@ def words_of(answer: httpx.Response) -> tuple[bool | None, str] | None:
         words = None if "<" in answer.text else answer.text
     if not isinstance(words, str | bool) or answer.status_code not in (200, 500, 503):
         return None
-    said = printable(str(words)).strip()[:_MAX_WORDS]
+    said = printable(redacted(str(words))).strip()[:_MAX_WORDS]
     if answer.status_code != 200:
         return False, said or f"HTTP {answer.status_code}"
     lower = said.lower()
@@ -60,7 +61,7 @@ def counters_of(answer: httpx.Response) -> dict[str, float]:
         if isinstance(inner, Mapping):
             flat |= {f"{name}.{below}": value for below, value in inner.items()}
     numbers = {
-        printable(str(name))[:_MAX_WORDS]: value
+        printable(redacted(str(name)))[:_MAX_WORDS]: value
         for name, value in flat.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_COUNT
     }

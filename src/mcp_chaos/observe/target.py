@@ -1,19 +1,20 @@
 """What is known of a target before it is loaded: that it answers, and which call to make."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from mcp_chaos.config.credentials import credential_headers
+from mcp_chaos.config.credentials import credential_headers, redacted
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import DIALECTS, McpCall, ToolCall
-from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.observe.advice import REPLICAS
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.transport import server_name
@@ -40,16 +41,17 @@ def read_health(url: str, deadline_s: float, host_header: str | None = None) -> 
     except (httpx.HTTPError, ValueError):
         return Health("unreachable", 0)
     status = body.get("status") if isinstance(body, dict) else None
-    return Health(str(status or ("healthy" if answer.status_code == 200 else "unknown")), answer.status_code)
+    status = redacted(str(status or ("healthy" if answer.status_code == 200 else "unknown")))
+    return Health(status, answer.status_code)
 
 
 def read_status(url: str, deadline_s: float, host_header: str | None = None) -> dict[str, Any]:
-    """The counters of ``/status``; empty when there are none."""
+    """The counters of ``/status``; empty when there are none, or when a credential is among them."""
     try:
         body = _get(url, deadline_s, host_header).json()
     except (httpx.HTTPError, ValueError):
         return {}
-    return body if isinstance(body, dict) else {}
+    return body if isinstance(body, dict) and redacted(json.dumps(body)) == json.dumps(body) else {}
 
 
 def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]]:
@@ -63,7 +65,14 @@ def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]
         return client.list_tools()
 
 
-def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any], deadline_s: float) -> ToolCall:
+def choose_operation(
+    url: str,
+    dialect: str,
+    tool: str,
+    arguments: dict[str, Any],
+    deadline_s: float,
+    allowed: Collection[str] = (),
+) -> ToolCall:
     """Which call to make: the one named, else list_databases, else the first read-only tool that needs no argument.
 
     Args:
@@ -72,6 +81,7 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
         tool: named by a person; empty for a choice.
         arguments: for the tool that was named.
         deadline_s: for finding out.
+        allowed: tools that may be chosen though they reach third parties.
 
     Raises:
         TargetError: the server does not answer, does not offer the tool, or offers none that can be chosen.
@@ -82,14 +92,16 @@ def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any
     if tool:
         check_offered(url, tools, [tool], "MCP_TOOL")
         return ToolCall(tool, arguments)
-    names = [printable(str(offered.get("name"))) for offered in tools]
-    if "list_databases" in names:
+    inside = [offered for offered in tools if stays_inside(offered, allowed)]
+    if any(offered.get("name") == "list_databases" for offered in inside):
         return ToolCall("list_databases", {})
-    for offered in tools:
+    for offered in inside:
         if is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
             return ToolCall(str(offered["name"]), {})
+    names = [printable(str(offered.get("name"))) for offered in tools]
     raise TargetError(
-        f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'}). "
+        f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'})"
+        f"{', or only such as reach third parties (openWorldHint)' if len(inside) < len(tools) else ''}. "
         "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS; or set MCP_WORKLOAD=auto."
     )
 

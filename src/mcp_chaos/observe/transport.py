@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,6 +14,8 @@ from websockets.typing import Subprotocol
 from mcp_chaos.config.credentials import credential_headers
 from mcp_chaos.config.tls import client_context, context_for
 from mcp_chaos.history.calls import Reason
+from mcp_chaos.machine.exchange import staying_here_async
+from mcp_chaos.machine.loopback import open_socket
 from mcp_chaos.mcp import Dialect, DialectError, TransportKind
 from mcp_chaos.mcp.dialect import Headers
 from mcp_chaos.mcp.event_stream import EventStream
@@ -57,7 +59,7 @@ class HttpTransport:
         self.url = url
         self.dialect = dialect
         self.host_header = host_header
-        self._extensions = server_name(host_header)
+        self._extensions: dict[str, Any] = server_name(host_header)
         self.http = httpx.AsyncClient(
             verify=context_for(url),
             trust_env=False,
@@ -76,7 +78,8 @@ class HttpTransport:
         """A request with the headers that all have."""
         host = [("Host", self.host_header)] if self.host_header else []
         encoded = [(k.encode(), v.encode("latin-1")) for k, v in [*headers, *host, *credential_headers()]]
-        return self.http.stream(method, url, content=body, headers=encoded, extensions=self._extensions)
+        extensions = {**self._extensions, "trace": staying_here_async()}
+        return self.http.stream(method, url, content=body, headers=encoded, extensions=extensions)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -184,8 +187,7 @@ class WebSocketTransport:
         path = (self._where.path or "/") + (f"?{self._where.query}" if self._where.query else "")
         return await _ConnectOnce(
             f"{'wss' if secure else 'ws'}://{self._name}{path}",
-            host=self._where.hostname,
-            port=self._where.port or (443 if secure else 80),
+            sock=await open_socket(self._where.hostname or "", self._where.port or (443 if secure else 80)),
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             additional_headers=credential_headers(),
             ssl=client_context() if secure else None,

@@ -9,7 +9,7 @@ from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import DIALECTS, ListCall, Operation, ToolCall
-from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
 from mcp_chaos.workload.auto import auto_workload
 from mcp_chaos.workload.workload import Workload
@@ -36,11 +36,13 @@ def choose_workload(settings: Settings, url: str, say: Callable[[str], None]) ->
         return settings.workload
     if not settings.auto_workload:
         return Workload.of(
-            choose_operation(url, settings.dialect, settings.tool, settings.arguments, DEADLINE_S),
+            choose_operation(
+                url, settings.dialect, settings.tool, settings.arguments, DEADLINE_S, settings.allowed_tools
+            ),
         )
     if not DIALECTS[settings.dialect].lists_tools:
         raise UsageError(f"MCP_WORKLOAD=auto: the dialect '{settings.dialect}' has no list of tools to choose from.")
-    workload, left_out = auto_workload(list_tools(url, settings.dialect, DEADLINE_S))
+    workload, left_out = auto_workload(list_tools(url, settings.dialect, DEADLINE_S), settings.allowed_tools)
     for sentence in left_out:
         say(f"Not called: {sentence}")
     return workload
@@ -90,7 +92,7 @@ def _offering(names: tuple[str, ...], operation: Operation) -> Operation:
 
 
 def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any], ToolCall]]:
-    """The tools that may be called (those that only read, and those that were allowed), each with a call of it.
+    """The tools that may be called (only reading and closed to third parties, or allowed), each with a call of it.
 
     Raises:
         TargetError: the server does not list its tools.
@@ -98,7 +100,8 @@ def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any]
     found: list[tuple[Mapping[str, Any], ToolCall]] = []
     for tool in list_tools(url, settings.dialect, DEADLINE_S):
         name = str(tool.get("name"))
-        if is_read_only(tool) or {name, "*"} & settings.allowed_tools:
+        may_be_called = is_read_only(tool) or bool({name, "*"} & settings.allowed_tools)
+        if may_be_called and stays_inside(tool, settings.allowed_tools):
             with suppress(TargetError):  # its arguments cannot be made from its schema
                 workload, _ = auto_workload([{**tool, "annotations": {"readOnlyHint": True}}])
                 found.append((tool, workload.tool_calls[0]))

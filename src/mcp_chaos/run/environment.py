@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_chaos.bridge.part import stdio_server
-from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.faults import toxiproxy_install
@@ -23,6 +22,7 @@ from mcp_chaos.lab import parts as lab
 from mcp_chaos.lab.defects import VARIABLE, Defect, planted_defect
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
+from mcp_chaos.machine.loopback import is_loopback
 from mcp_chaos.machine.parts import LOOPBACK, Part
 from mcp_chaos.mcp import DIALECTS, GetRequest, McpCall, ToolCall
 from mcp_chaos.observe.era import find_dialect

@@ -7,14 +7,15 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from mcp_chaos.config.hosts import host_problems, is_loopback
+from mcp_chaos.config.hosts import host_problems
 from mcp_chaos.config.settings import Settings
-from mcp_chaos.errors import ToxiproxyError
+from mcp_chaos.errors import TargetError, ToxiproxyError
 from mcp_chaos.faults.exchange import HTTP, Exchange
 from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.loopback import connect, is_loopback, is_loopback_name
 from mcp_chaos.machine.parts import LOOPBACK
 from mcp_chaos.machine.processes import identity
 from mcp_chaos.observe.server_process import listening_process
@@ -27,6 +28,7 @@ _THIS_MACHINE = frozenset({"host.docker.internal", "host.containers.internal"})
 """What containers call the machine that they run on."""
 
 Address = tuple[str, int]
+_CONNECT_S = 5.0
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # addresses that Toxiproxy reports, not ones that are bound here
 
@@ -92,7 +94,8 @@ class Proxies:
                 self.folder.event(self.clock.now_ns(), "proxy_created", proxy=name)
                 self._created.append(name)
             leads_to = self._named_upstream() if name in (FAULTED_PROXY, CONTROL_PROXY) else None
-            found = self.server.create_proxy(name, listen or f"{LOOPBACK}:0", joined(leads_to or upstream.address))
+            leads_to = leads_to or at_its_address(upstream.address)
+            found = self.server.create_proxy(name, listen or f"{LOOPBACK}:0", joined(leads_to))
         self._know(found, upstream)
         return found
 
@@ -183,6 +186,21 @@ def process_of(server: ToxiproxyServer) -> dict[str, Any]:
         return {"process": identity(process.pid)} if process is not None and "toxiproxy" in process.name() else {}
     except psutil.Error:
         return {}
+
+
+def at_its_address(address: Address) -> Address:
+    """Where a name of this machine leads to, for whoever would resolve it without judging; else what was given.
+
+    Raises:
+        TargetError: nobody answers there, or it leads to another machine.
+    """
+    if not is_loopback_name(address[0]):
+        return address
+    try:
+        with connect(*address, _CONNECT_S) as connection:
+            return connection.getpeername()[0], address[1]
+    except OSError as error:
+        raise TargetError(f"{joined(address)} cannot be reached: {error}. No proxy was made.") from None
 
 
 def joined(address: Address) -> str:

@@ -8,7 +8,6 @@ import httpx
 import psutil
 
 from mcp_chaos.config.credentials import credential_headers
-from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.tls import context_for
 from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Lane
@@ -17,6 +16,7 @@ from mcp_chaos.history.history import History
 from mcp_chaos.history.server_samples import ProcessSample
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.exchange import fetch
+from mcp_chaos.machine.loopback import is_loopback
 from mcp_chaos.observe.self_report import SelfReports
 from mcp_chaos.observe.server_monitor import INTERVAL_S, ServerMonitor
 from mcp_chaos.observe.server_process import children_of, listening_process, process_of

@@ -13,6 +13,7 @@ from mcp_chaos.load.clients.current_call import CurrentCall
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.notification import deliver
 from mcp_chaos.load.clients.request import LostError, Requests
+from mcp_chaos.machine.loopback import ElsewhereError, open_connection
 from mcp_chaos.mcp import Dialect, DialectError, GetRequest
 from mcp_chaos.mcp.message import Message, answer_in, is_answer, parse_message
 from mcp_chaos.workload.workload import Choices
@@ -160,9 +161,11 @@ class User(Awaiting):
             if refused:
                 self.call.keep_bad_answer(why, None, str(error).encode(), None)
             reason: Reason | None = why
-        except OSError:
+        except OSError as error:
             self._drop_connection()
             reason = Reason.REFUSED
+            if isinstance(error, ElsewhereError):
+                self.call.keep_bad_answer(reason, None, str(error).encode(), None)
         else:
             reason = None
         self._preparing = None
@@ -201,7 +204,7 @@ class User(Awaiting):
     async def _connect_http(self, *, endless: bool = False) -> HttpConnection:
         target = self._engine.target
         try:
-            _, connection = await self._engine.loop.create_connection(
+            _, connection = await open_connection(
                 lambda: HttpConnection(self, endless=endless),
                 target.connect_host,
                 target.connect_port,

@@ -6,6 +6,7 @@ from typing import Any
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.context import Context
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
+from mcp_chaos.machine.loopback import open_connection
 
 _LONGEST_S = 1.0
 
@@ -32,7 +33,7 @@ async def deliver(engine: Context[Any], request: bytes) -> None:
     connection: HttpConnection | None = None
     try:
         async with asyncio.timeout(_LONGEST_S):
-            _, connection = await engine.loop.create_connection(
+            _, connection = await open_connection(
                 lambda: HttpConnection(heard),
                 engine.target.connect_host,
                 engine.target.connect_port,

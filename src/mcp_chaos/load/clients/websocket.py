@@ -5,6 +5,7 @@ from mcp_chaos.load.clients.http import User
 from mcp_chaos.load.clients.http_connection import Connection, Head, HttpConnection
 from mcp_chaos.load.clients.request import LostError
 from mcp_chaos.load.clients.websocket_connection import RefusedError, WebSocketConnection
+from mcp_chaos.machine.loopback import open_connection
 from mcp_chaos.mcp import GetRequest
 from mcp_chaos.mcp.message import is_answer, parse_message
 
@@ -58,7 +59,7 @@ class WebSocketUser(User):
         engine = self._engine
         target = engine.target
         url = f"{'wss' if engine.tls else 'ws'}://{target.host_header}{target.websocket_path}"
-        _, connection = await engine.loop.create_connection(
+        _, connection = await open_connection(
             lambda: WebSocketConnection(self, url, engine.credential_headers),
             target.connect_host,
             target.connect_port,

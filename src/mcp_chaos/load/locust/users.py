@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
+from gevent.resolver.thread import Resolver
 from locust import FastHttpUser, between, task
 from locust.contrib.fasthttp import FastResponse
 
@@ -22,11 +23,30 @@ from mcp_chaos.load.locust.credentials import KeptCredentials
 from mcp_chaos.load.locust.history import LastAnswer, LocustHistory
 from mcp_chaos.load.locust.websocket import ClosedError, LocustWebSocket
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.loopback import ElsewhereError, check_addresses
 from mcp_chaos.mcp import DIALECTS, DialectError, GetRequest, McpCall, Operation, dialect_of_path
 from mcp_chaos.mcp.dialect import Asked, Headers
 from mcp_chaos.mcp.message import Message, answer_in, is_answer, media_type, parse_message
 from mcp_chaos.workload.file import read_workload
 from mcp_chaos.workload.workload import Choices, UserKind, Workload
+
+
+class StaysHere(Resolver):
+    """Resolves names for all of a Locust process; names of this machine to this machine only."""
+
+    def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``socket.getaddrinfo``.
+
+        Raises:
+            OSError: a name is not known, or leads elsewhere (``ElsewhereError``).
+        """
+        host = args[0] if args else kwargs["host"]
+        return check_addresses(
+            host.decode() if isinstance(host, bytes) else str(host), super().getaddrinfo(*args, **kwargs)
+        )
+
+
+gevent.get_hub().resolver = StaysHere(gevent.get_hub())  # type: ignore[assignment]  # it has a setter
 
 HISTORY = LocustHistory.from_environment()
 CLOCK = HISTORY.clock if HISTORY else Clock.start()
@@ -275,7 +295,7 @@ def built_in(name: str) -> dict[str, Any]:
 
 def _reason_of(error: BaseException | None) -> Reason:
     match error:
-        case ConnectionRefusedError():
+        case ConnectionRefusedError() | ElsewhereError():
             return Reason.REFUSED
         case ConnectionResetError() | BrokenPipeError():
             return Reason.RESET
