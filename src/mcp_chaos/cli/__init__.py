@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from mcp_chaos import __version__
+from mcp_chaos.cli.demos import demo
+from mcp_chaos.cli.experiments import experiments
 from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
@@ -42,11 +44,17 @@ from mcp_chaos.workload.file import AUTO
 def cli() -> None:
     """Break the network of MCP servers on purpose, under load, and get a verdict.
 
-    Experiments are run by Chaos Toolkit: chaos run experiments/network_partition.yaml
-    """
+    \b
+    mcp-chaos demo                 see it work on an embedded server (extra lab)
+    mcp-chaos doctor --url URL     look at your own server, change nothing
+    mcp-chaos gate                 run all experiments that apply (MCP_URL)
+    mcp-chaos experiments copy     have them here, to change them
+
+    Chaos Toolkit runs them too: chaos run $(mcp-chaos experiments path network_partition)
+    """  # noqa: D301  # the backspace keeps the lines after it as they are
 
 
-for command in (load, gate, report, runs, compare):
+for command in (demo, gate, experiments, load, report, runs, compare):
     cli.add_command(command)
 
 

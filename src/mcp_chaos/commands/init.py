@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from mcp_chaos.config import shipped
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
@@ -222,7 +223,7 @@ def _step(step: dict[str, Any]) -> str:
 
 def _experiment(name: str, settings: Settings) -> str:
     """A shipped experiment with its target set; the environment still wins."""
-    text: str = (_folder() / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
+    text = shipped.experiments()[name].read_text(encoding="utf-8")
     lines = [f"  {key}: {_from_environment(key, value)}\n" for key, value in told_of(settings).items()]
     head, found, rest = text.partition(_CONFIGURATION)
     return head.replace(f"experiments/{name}.yaml", f"{name}.yaml") + found + "".join(lines) + rest
