@@ -66,16 +66,16 @@ def test_a_server_of_the_specifications_dialect_is_called() -> None:
     [
         ([], {}, "tools", WARN, "none"),
         ([DROP], {}, "tools", WARN, "drop (may change something)"),
-        ([DROP], {}, "workload", FAIL, "no read-only tool"),
+        ([DROP], {}, "workload", FAIL, "'drop' is not marked as read-only"),
         ([DROP], {"mcp_workload": "auto"}, "workload", FAIL, "'drop' is not marked as read-only"),
-        ([NOW, DROP], {"mcp_workload": "auto"}, "workload", OK, "calls now; 'drop' is not marked"),
+        ([NOW, DROP], {"mcp_workload": "auto"}, "workload", OK, "calls now; Not called: 'drop' is not marked"),
         ([NOW], {"mcp_workload": "mcp_user"}, "workload", FAIL, "list_databases, list_views, execute_query"),
         ([NOW], {"mcp_tool": "then"}, "workload", FAIL, "does not offer the tool 'then'"),
         ([NOW, DROP], {"mcp_tool": "drop"}, "call", FAIL, "does not say of 'drop' that calling it changes nothing"),
         ([LIST, NOW], {}, "call", FAIL, "does not say of 'list_databases'"),
         ([REACHING, NOW], {}, "tools", OK, "search (reaches third parties), now"),
         ([REACHING, NOW], {"mcp_workload": "auto"}, "workload", OK, "calls now; 'search' is marked as reaching"),
-        ("x", {}, "sessions", FAIL, "did not list its tools"),
+        ("x", {}, "tools", WARN, "did not list its tools"),
     ],
 )
 def test_what_is_not_well_is_said(

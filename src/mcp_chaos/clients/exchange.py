@@ -187,7 +187,7 @@ class Client:
         """A call as bytes, and its id."""
         call_id = self.next_id() if call_id is None else call_id
         body = self.dialect.call_body(call_id, self.dialect.params_of(operation))
-        return call_id, self.request(body, self.dialect.headers_of(operation.rpc_method, operation.tool))
+        return call_id, self.request(body, self.dialect.headers_of(operation.rpc_method, operation.about))
 
     async def call(self, operation: Operation) -> tuple[Reason, Answer]:
         """Make a call and class its answer.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,19 +17,19 @@ from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
-from mcp_chaos.run.choice import check_workload, only_reading
+from mcp_chaos.observe.target import list_tools
+from mcp_chaos.run.choice import check_workload, choose_workload, only_reading
 from mcp_chaos.run.preconditions import machine_problems
 from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.run.reachable import reachable
-from mcp_chaos.workload.auto import auto_workload
-from mcp_chaos.workload.workload import Workload
+from mcp_chaos.run.trial import try_call
 
 OK = "ok"
 WARN = "warn"
 FAIL = "fail"
 
 _DEADLINE_S = 10.0
+_MAX_CALLS = 20
 _NAPS = 40
 _NAP_S = 0.005
 _LATE_MS = 5.0
@@ -92,20 +93,24 @@ def _server(settings: Settings) -> Iterator[Check]:
     name = f"the stdio server {settings.program}" if settings.command else shown(url)
     yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
     if settings.dialect == "jsonrpc":
-        yield _attempt("call", lambda: _call(settings, []))
+        yield from _calls(settings)
         return
     try:
         yield Check("sessions", OK, _sessions(settings))
-        tools = list_tools(url, settings.dialect, _DEADLINE_S)
     except McpChaosError as error:
         yield Check("sessions", FAIL, str(error))
+        return
+    try:
+        tools = list_tools(url, settings.dialect, _DEADLINE_S)
+    except McpChaosError as error:  # a server may have resources and prompts only
+        yield Check("tools", WARN, str(error))
+        yield from _calls(settings)
         return
     reading = only_reading(tools)
     names = ", ".join(f"{tool.get('name')}{_warnings(tool, settings)}" for tool in tools)
     few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
     yield Check("tools", OK if reading else WARN, names or "none", few)
-    yield _attempt("workload", lambda: _workload(settings, tools))
-    yield _attempt("call", lambda: _call(settings, tools))
+    yield from _calls(settings)
 
 
 def _warnings(tool: Mapping[str, Any], settings: Settings) -> str:
@@ -115,45 +120,35 @@ def _warnings(tool: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _sessions(settings: Settings) -> str:
+    began = time.monotonic()
     with McpClient(settings.mcp_url or "", settings.dialect, _DEADLINE_S) as client:
         client.open()
+        took = f", opened in {(time.monotonic() - began) * 1e3:.0f} ms"
         if settings.dialect in ("sse", "websocket"):
-            return "a session lasts as long as its connection"
-        return "it keeps sessions" if client.has_session else "it keeps none"
+            return f"a session lasts as long as its connection{took}"
+        return f"it keeps sessions{took}" if client.has_session else "it keeps none"
 
 
-def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
-    if settings.workload is not None:
-        offered = {tool.get("name") for tool in tools}
-        missing = [tool for tool in settings.workload.tools if tool not in offered]
-        if missing:
-            raise UsageError(f"the workload calls {', '.join(missing)}, which the server does not offer")
-        return f"calls {', '.join(settings.workload.tools)}"
-    if settings.auto_workload:
-        workload, left_out = auto_workload(tools, settings.allowed_tools)
-        return "; ".join([f"calls {', '.join(workload.tools)}", *left_out])
-    return f"calls {_chosen(settings).tool}"
+def _calls(settings: Settings) -> Iterator[Check]:
+    """What a load would call, and each of these calls."""
+    url, said = settings.mcp_url or "", list[str]()
+    try:
+        workload = check_workload(settings, url, choose_workload(settings, url, said.append))
+    except McpChaosError as error:
+        yield Check("workload", FAIL, str(error))
+        return
+    yield Check("workload", OK, "; ".join([f"calls {', '.join(workload.calls)}", *said]))
+    calls = [operation for operation in workload.operations if not operation.page]
+    for operation in calls[:_MAX_CALLS]:
+        yield _attempt("call", partial(_call, settings, operation))
+    if len(calls) > _MAX_CALLS:
+        yield Check("call", OK, f"{len(calls) - _MAX_CALLS} more calls of the workload were not tried")
 
 
-def _first(settings: Settings, tools: list[dict[str, Any]]) -> Operation:
-    """A call that a load would make."""
-    made = auto_workload(tools, settings.allowed_tools)[0] if settings.auto_workload and tools else None
-    workload = settings.workload or made
-    calls = [operation for operation in workload.operations if operation.tool] if workload is not None else []
-    return calls[0] if calls else _chosen(settings)
-
-
-def _chosen(settings: Settings) -> Operation:
-    named = settings.tool, settings.arguments
-    return choose_operation(settings.mcp_url or "", settings.dialect, *named, _DEADLINE_S, settings.allowed_tools)
-
-
-def _call(settings: Settings, tools: list[dict[str, Any]]) -> str:
-    operation = _first(settings, tools)
-    check_workload(settings, settings.mcp_url or "", Workload.of(operation))
+def _call(settings: Settings, operation: Operation) -> str:
     began = time.monotonic()
-    check_answers(settings.mcp_url or "", settings.dialect, operation, _DEADLINE_S)
-    return f"a fresh session called {operation.tool} in {(time.monotonic() - began) * 1e3:.0f} ms"
+    try_call(settings, settings.mcp_url or "", operation)
+    return f"a fresh session called {operation.name} in {(time.monotonic() - began) * 1e3:.0f} ms"
 
 
 def _lab() -> Iterator[Check]:

@@ -17,10 +17,10 @@ from mcp_chaos.config import shipped
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
-from mcp_chaos.mcp import Operation
-from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.choice import check_workload, choose_workload
 from mcp_chaos.run.reachable import reachable
+from mcp_chaos.run.trial import try_call
+from mcp_chaos.workload.file import as_yaml
 from mcp_chaos.workload.workload import Workload
 
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
@@ -36,7 +36,6 @@ _HINT = """\
 _LAUNCHERS = {"uvx": "pip install uv", "npx": ""}
 """They obtain what they start; what obtains them, where a runner does not have them."""
 
-_DEADLINE_S = 1.0
 _CONFIGURATION = "configuration:\n"
 
 
@@ -75,9 +74,10 @@ def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) 
             there = replace(there, auto_workload=False)  # it has no list of tools to choose from
         workload = choose_workload(there, there.mcp_url or "", said.append)
         check_workload(there, there.mcp_url or "", workload)
-        workload = _answered_in_time(workload, there, said)
+        if there.tool or there.dialect == "jsonrpc":  # the others were tried when they were chosen
+            workload = _answered(workload, there, said)
     made = {where / f"{name}.yaml": _experiment(name, settings) for name in EXPERIMENTS}
-    made[where / "workload.yaml"] = _workload(workload, target)
+    made[where / "workload.yaml"] = as_yaml(workload, f"What the load calls on {target}.")
     name = _name(where)
     values = {"TARGET": target, "DOCTOR": _doctor(settings), "FOLDER": shlex.quote(str(where)), "NAME": name}
     values["STEPS"] = "".join(workflow_steps(settings, where, in_ci))
@@ -158,14 +158,14 @@ def _started_above(command: Sequence[str], levels: int) -> tuple[str, ...]:
     return ("sh", "-c", f"cd {'/'.join(['..'] * levels)} && exec {shlex.join(command)}")
 
 
-def _answered_in_time(workload: Workload, there: Settings, said: list[str]) -> Workload:
-    """The calls that are answered well, and soon enough for a load that waits two seconds for each at the most."""
+def _answered(workload: Workload, there: Settings, said: list[str]) -> Workload:
+    """The calls that are answered well, however long the first ones take."""
     good = []
     for call in workload.operations:
         try:
-            check_answers(there.mcp_url or "", there.dialect, call, _DEADLINE_S)
+            try_call(there, there.mcp_url or "", call)
         except TargetError as error:
-            said.append(f"'{call.tool}': {error}")
+            said.append(str(error))
         else:
             good.append(call)
     if not good:
@@ -250,16 +250,6 @@ def told_of(settings: Settings) -> dict[str, str]:
 def _from_environment(key: str, value: Any) -> str:
     given = {"type": "env", "key": key.upper(), "default": value}
     return yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=1000).strip()
-
-
-def _workload(workload: Workload, target: str) -> str:
-    users = [{"name": kind.name, "calls": [_call(call) for call in kind.operations]} for kind in workload.kinds]
-    said = f"# What the load calls on {target}. `expect: text` under a call checks that its answer has that text.\n"
-    return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _call(operation: Operation) -> dict[str, Any]:
-    return {"tool": operation.tool, "arguments": dict(operation.arguments), "weight": operation.weight}
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:

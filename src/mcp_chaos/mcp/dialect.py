@@ -14,6 +14,9 @@ Headers = list[tuple[str, str]]
 Message = dict[str, Any]
 
 _MAY_HAVE_HAPPENED = frozenset({500, 502, 504})
+_WITH_ERRORS = (200, 400)
+"""The HTTP statuses with which an error of JSON-RPC is the answer of a sound server."""
+_PARTS_OF_RESULTS = {"tools/list": "tools", "resources/read": "contents", "prompts/get": "messages"}
 
 
 class DialectError(Exception):
@@ -31,17 +34,18 @@ class DialectError(Exception):
 
 @dataclass(frozen=True)
 class Operation:
-    """One call that a load may make: of a tool, a list that the server gives, or a page that is read beside MCP.
+    """One call that a load may make: of a tool, a resource, a prompt, a list, or a page that is read beside MCP.
 
     Args:
         tool: the name of the tool; empty for anything else.
-        arguments: what it is given, JSON.
+        arguments: what it is given, JSON; of a method, its params.
         weight: how often it is chosen, relative to the others.
         expect: a text that a good answer contains; empty when any will do.
         page: the path of a page such as ``/health``, read with GET; empty for anything else.
         says_something: whether a good answer has a text at all; an empty one is then not good.
-        method: a JSON-RPC method without arguments such as ``tools/list``; empty for anything else.
+        method: a JSON-RPC method such as ``tools/list`` or ``resources/read``; empty for anything else.
         offers: the names that a good list of tools has; empty where any will do.
+        expect_error: a text that the error has which is the right answer; empty where an error is none.
     """
 
     tool: str
@@ -52,11 +56,17 @@ class Operation:
     method: str = ""
     says_something: bool = False
     offers: tuple[str, ...] = ()
+    expect_error: str = ""
 
     @property
     def name(self) -> str:
         """What it is called in reports."""
-        return f"GET {self.page}" if self.page else self.method or self.tool
+        return f"GET {self.page}" if self.page else f"{self.method} {self.about}".strip() or self.tool
+
+    @property
+    def about(self) -> str:
+        """What a request is about: the name of a tool or a prompt, the URI of a resource; empty for a list."""
+        return self.tool or str(self.arguments.get("uri") or self.arguments.get("name") or "")
 
     @property
     def rpc_method(self) -> str:
@@ -149,6 +159,8 @@ class Dialect(ABC):
         A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
         caller's answer for its own.
         """
+        if operation.expect_error and status in _WITH_ERRORS:
+            return judge_expected_error(call_id, message, operation.expect_error)
         if status != 200:
             return self.judge_status(status, message)
         if message is None or not is_answer_to(call_id, message):
@@ -182,21 +194,36 @@ class Dialect(ABC):
 
 
 def judge_list(result: Any, operation: Operation) -> Reason:
-    """Class the result of a method that lists something: an object; of ``tools/list``, one that names the tools.
+    """Class the result of a method: an object that has what was asked for; of ``tools/list``, one that names the tools.
 
     Only the first page is asked for: where there are more, it has to have some of the names, else all of them.
     """
     if not isinstance(result, dict):
         return Reason.WRONG_ANSWER
+    part = _PARTS_OF_RESULTS.get(operation.method)
+    if part is not None and not isinstance(result.get(part), list):
+        return Reason.WRONG_ANSWER
     if operation.method != "tools/list":
         return Reason.OK
-    tools = result.get("tools")
-    if not isinstance(tools, list):
-        return Reason.WRONG_ANSWER
+    tools = result["tools"]
     names = {str(tool.get("name")) for tool in tools if isinstance(tool, dict)}
     missing = [name for name in operation.offers if name not in names]
     few_enough = len(missing) < len(operation.offers) if result.get("nextCursor") else not missing
     return Reason.OK if few_enough or not operation.offers else Reason.WRONG_CONTENT
+
+
+def judge_expected_error(call_id: int, message: Message | None, expected: str) -> Reason:
+    """Class an answer that has to be an error, of JSON-RPC or of the tool, with a text in it."""
+    if message is None or not is_answer_to(call_id, message):
+        return Reason.WRONG_ANSWER
+    result = message.get("result")
+    if isinstance(result, dict) and result.get("isError") is True:
+        said = text_of(result)
+    elif "error" in message:
+        said = orjson.dumps(message["error"]).decode()
+    else:
+        return Reason.WRONG_CONTENT
+    return Reason.OK if expected in said else Reason.WRONG_CONTENT
 
 
 def parse_message(data: bytes) -> Message | None:

@@ -52,9 +52,9 @@ class Modern(Dialect):
         """No handshake, so nothing to take in."""
 
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
-        """``tools/call`` with name, arguments and envelope, or a method that has the envelope only."""
+        """``tools/call`` with name, arguments and envelope, or a method with its params and the envelope."""
         if operation.method:
-            return orjson.dumps(operation.method), self.list_params()
+            return orjson.dumps(operation.method), orjson.dumps({**operation.arguments, "_meta": self._meta})
         params = {"name": operation.tool, "arguments": operation.arguments, "_meta": self._meta}
         return b'"tools/call"', orjson.dumps(params)
 

@@ -75,9 +75,9 @@ class Streamable(Dialect):
             raise DialectError(reason, self._refusal("initialized", status, message))
 
     def params_of(self, operation: Operation) -> tuple[bytes, bytes]:
-        """``tools/call`` with name and arguments, or a method that has none."""
+        """``tools/call`` with name and arguments, or a method with its params."""
         if operation.method:
-            return orjson.dumps(operation.method), self.list_params()
+            return orjson.dumps(operation.method), orjson.dumps(operation.arguments)
         return b'"tools/call"', orjson.dumps({"name": operation.tool, "arguments": operation.arguments})
 
     def cancellation(self, call_id: int) -> bytes | None:

@@ -30,8 +30,9 @@ from mcp_chaos.machine.parts import LOOPBACK, Part
 from mcp_chaos.mcp import Operation
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
-from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
+from mcp_chaos.run.choice import callable_tools, check_workload, choose_workload
 from mcp_chaos.run.proxies import BACKEND_PROXY, CONTROL_PROXY, FAULTED_PROXY, Address, Proxies, Upstream, joined
+from mcp_chaos.run.trial import DEADLINE_S
 from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
 from mcp_chaos.workload.workload import Workload, operations_as_json
 

@@ -13,7 +13,7 @@ from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.parts import LOOPBACK
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.run.choice import DEADLINE_S
+from mcp_chaos.run.trial import DEADLINE_S
 from mcp_chaos.workload.file import AUTO
 
 

@@ -30,6 +30,7 @@ _MOST_OPERATIONS = 65_536  # a call's record has 16 bits to say which one it was
 _MOST_BYTES = 1024 * 1024
 _MOST_VALUES = 500_000
 _LONGEST_MESSAGE = 500
+_KINDS = ("tool", "resource", "prompt", "method", "page")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -169,8 +170,12 @@ def _problems_of(user: Mapping[str, Any]) -> Iterator[str]:
     if not is_json(user["name"]):
         yield "the name has half a character (a lone surrogate)"
     for call in user["calls"]:
-        what = call.get("tool") or call.get("method") or call["page"]
-        if not is_json([what, call.get("expect")]):
+        what = next(call[kind] for kind in _KINDS if kind in call)
+        if "arguments" in call and not {"tool", "prompt"} & call.keys():
+            yield f"{what}: arguments are of a tool or a prompt"
+        elif {"expect", "expect_error"} <= call.keys() or ("expect_error" in call and "page" in call):
+            yield f"{what}: expect_error is an error of MCP as the right answer; it goes with neither expect nor page"
+        elif not is_json([what, call.get("expect"), call.get("expect_error")]):
             yield f"{what!r}: the text has half a character (a lone surrogate)"
         elif not is_json(call.get("arguments")):
             yield f"{what}: the arguments are not JSON (quote dates and names such as on, and numbers beyond 64 bits)"
@@ -192,12 +197,22 @@ def _kind(user: Mapping[str, Any]) -> UserKind:
 
 def _operations(call: Mapping[str, Any]) -> Iterator[Operation]:
     """One operation per combination of choices."""
-    weight, expect, arguments = call.get("weight", 1), call.get("expect", ""), call.get("arguments", {})
-    count = _combinations(call)
+    arguments, count = call.get("arguments", {}), _combinations(call)
+    method = call.get("method", "")
     for values in product(*map(_choices, arguments.values())):
         chosen = dict(zip(arguments, values, strict=True))
+        if "resource" in call:
+            method, chosen = "resources/read", {"uri": call["resource"]}
+        elif "prompt" in call:
+            method, chosen = "prompts/get", {"name": call["prompt"], "arguments": chosen}
         yield Operation(
-            call.get("tool", ""), chosen, weight / count, expect, call.get("page", ""), call.get("method", "")
+            call.get("tool", ""),
+            chosen,
+            call.get("weight", 1) / count,
+            call.get("expect", ""),
+            call.get("page", ""),
+            method,
+            expect_error=call.get("expect_error", ""),
         )
 
 
@@ -209,3 +224,50 @@ def _choices(value: Any) -> list[Any]:
     if isinstance(value, dict) and set(value) == {"choose"} and isinstance(value["choose"], list):
         return list(value["choose"])
     return [value]
+
+
+def as_yaml(workload: Workload, head: str) -> str:
+    """A workload as the text of a file.
+
+    Args:
+        workload: without pages and waits.
+        head: its first line, a comment.
+    """
+    users = [{"name": kind.name, "calls": [_as_call(call) for call in kind.operations]} for kind in workload.kinds]
+    said = f"# {head} `expect: text` under a call checks that its answer has that text.\n"
+    return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def draft(tools: Sequence[Mapping[str, Any]], head: str) -> str:
+    """The text of a file that is to become a workload: a comment for each tool, with the schema of its arguments.
+
+    Args:
+        tools: as ``tools/list`` gives them.
+        head: its first line, a comment.
+    """
+    lines = [
+        f"# {head}",
+        "# Fill in the arguments of calls that are harmless, and take their # away.",
+    ]
+    lines += ["users:", "  - name: user", "    calls:"]
+    for tool in tools:
+        schema = tool.get("inputSchema")
+        needed = schema.get("required") if isinstance(schema, dict) else None
+        arguments = {str(name): "..." for name in needed} if isinstance(needed, list) else {}
+        called = json.dumps({"tool": tool.get("name"), "arguments": arguments}, ensure_ascii=False)
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        lines += ["", f"      # {' '.join(str(tool.get('description') or '').split())[:_LONGEST_MESSAGE]}".rstrip()]
+        lines += [f"      # {name}: {json.dumps(one)}" for name, one in (properties or {}).items()]
+        lines.append(f"      # - {called}")
+    return "\n".join(lines) + "\n"
+
+
+def _as_call(operation: Operation) -> dict[str, Any]:
+    arguments = dict(operation.arguments)
+    if operation.method == "resources/read":
+        said: dict[str, Any] = {"resource": arguments["uri"]}
+    elif operation.method == "prompts/get":
+        said = {"prompt": arguments["name"], "arguments": arguments.get("arguments", {})}
+    else:
+        said = {"method": operation.method} if operation.method else {"tool": operation.tool, "arguments": arguments}
+    return {**said, "weight": operation.weight}

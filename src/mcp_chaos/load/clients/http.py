@@ -272,7 +272,7 @@ class User(Awaiting):
 
     def _encode(self, operation: Operation) -> tuple[tuple[bytes, bytes], bytes]:
         """What is the same in every call of an operation, made once."""
-        own_headers = header_lines(self.dialect.headers_of(operation.rpc_method, operation.tool))
+        own_headers = header_lines(self.dialect.headers_of(operation.rpc_method, operation.about))
         made = self._encoded[self._operation] = self.dialect.params_of(operation), own_headers
         return made
 

@@ -138,7 +138,7 @@ class McpUser(FastHttpUser):
         self._open_session()
         self._sent_ns = CLOCK.now_ns()
         call = self._dialect.call_body(self._call_id, self._dialect.params_of(operation))
-        own_headers = self._dialect.headers_of(operation.rpc_method, operation.tool)
+        own_headers = self._dialect.headers_of(operation.rpc_method, operation.about)
         status, _, body, message = self._post(call, own_headers)
         reason = self._judge(status, body, message, operation)
         if reason is Reason.SESSION_LOST and status == 404 and self._dialect.renews_sessions:
