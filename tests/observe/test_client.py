@@ -111,7 +111,7 @@ def test_a_call_that_fails_is_named_by_its_reason() -> None:
         check_answers(f"http://127.0.0.1:{server.port}/", "jsonrpc", CALL, 2)
 
 
-READ_ONLY = {"readOnlyHint": True}
+NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {}}
 
 
 def test_a_session_can_be_left_in_the_middle() -> None:

@@ -14,6 +14,7 @@ from mcp_chaos.cli.experiments import experiments
 from mcp_chaos.cli.folders import compare, report, runs
 from mcp_chaos.cli.gates import gate
 from mcp_chaos.cli.loads import load
+from mcp_chaos.cli.tries import try_server
 from mcp_chaos.commands.doctor import FAIL as FAILED
 from mcp_chaos.commands.doctor import examine
 from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
@@ -46,6 +47,7 @@ def cli() -> None:
 
     \b
     mcp-chaos demo                 see it work on an embedded server (extra lab)
+    mcp-chaos try URL              break the network of your own server
     mcp-chaos doctor --url URL     look at your own server, change nothing
     mcp-chaos gate                 run all experiments that apply (MCP_URL)
     mcp-chaos experiments copy     have them here, to change them
@@ -54,7 +56,7 @@ def cli() -> None:
     """  # noqa: D301  # the backspace keeps the lines after it as they are
 
 
-for command in (demo, gate, experiments, load, report, runs, compare):
+for command in (try_server, demo, gate, experiments, load, report, runs, compare):
     cli.add_command(command)
 
 
@@ -101,10 +103,33 @@ def doctor(url: str | None, as_json: bool) -> None:
 @click.option("--folder", default="chaos", show_default=True, help="Where the experiments go.")
 @click.option("--install", default="", help="The command that installs your server in CI, such as 'pip install -e .'.")
 @click.option("--start", default="", help="The command that starts your server in CI, where it is not over stdio.")
-def init(url: str | None, command: str | None, folder: str, install: str, start: str) -> None:
+@click.option("--tool", help="The tool to call (or MCP_TOOL); it is allowed by that.")
+@click.option("--arguments", metavar="JSON", help="Its arguments (or MCP_ARGUMENTS).")
+@click.option("--workload", metavar="FILE", help="What to call: a workload's file, such as mcp-chaos try wrote.")
+@click.option("--allow", multiple=True, metavar="TOOL", help="A tool that may be called though it is not read-only.")
+def init(
+    url: str | None,
+    command: str | None,
+    folder: str,
+    install: str,
+    start: str,
+    tool: str | None,
+    arguments: str | None,
+    workload: str | None,
+    allow: tuple[str, ...],
+) -> None:
     """Write experiments, a workload, a profile and a CI workflow for your server into this repository."""
+    tool_given = tool or os.environ.get("MCP_TOOL")
+    allowed = ",".join(filter(None, [os.environ.get("MCP_CHAOS_ALLOW_TOOLS"), *allow, tool]))
     settings = resolve(
-        {"mcp_url": url, "mcp_command": command, "mcp_workload": "" if os.environ.get("MCP_TOOL") else AUTO}
+        {
+            "mcp_url": url,
+            "mcp_command": command,
+            "mcp_tool": tool,
+            "mcp_arguments": arguments,
+            "mcp_workload": workload or ("" if tool_given else AUTO),
+            "mcp_chaos_allow_tools": allowed,
+        }
     )
     if settings.embedded:
         raise UsageError("Say which server it is for: --url http://127.0.0.1:8000/mcp, or --command 'uvx my-server'.")

@@ -17,10 +17,10 @@ from mcp_chaos.config import shipped
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
-from mcp_chaos.run.choice import check_workload, choose_workload
+from mcp_chaos.run.choice import NothingToCallError, check_workload, choose_workload
 from mcp_chaos.run.reachable import reachable
 from mcp_chaos.run.trial import try_call
-from mcp_chaos.workload.file import as_yaml
+from mcp_chaos.workload.file import as_yaml, draft
 from mcp_chaos.workload.workload import Workload
 
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
@@ -72,12 +72,9 @@ def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) 
     with _inside(where) if settings.command else nullcontext(), reachable(settings) as there:
         if there.dialect == "jsonrpc":
             there = replace(there, auto_workload=False)  # it has no list of tools to choose from
-        workload = choose_workload(there, there.mcp_url or "", said.append)
-        check_workload(there, there.mcp_url or "", workload)
-        if there.tool or there.dialect == "jsonrpc":  # the others were tried when they were chosen
-            workload = _answered(workload, there, said)
+        text = _chosen(there, target, said)
     made = {where / f"{name}.yaml": _experiment(name, settings) for name in EXPERIMENTS}
-    made[where / "workload.yaml"] = as_yaml(workload, f"What the load calls on {target}.")
+    made[where / "workload.yaml"] = text
     name = _name(where)
     values = {"TARGET": target, "DOCTOR": _doctor(settings), "FOLDER": shlex.quote(str(where)), "NAME": name}
     values["STEPS"] = "".join(workflow_steps(settings, where, in_ci))
@@ -156,6 +153,23 @@ def _started_above(command: Sequence[str], levels: int) -> tuple[str, ...]:
     if not levels:
         return tuple(command)
     return ("sh", "-c", f"cd {'/'.join(['..'] * levels)} && exec {shlex.join(command)}")
+
+
+def _chosen(there: Settings, target: str, said: list[str]) -> str:
+    """The text of the workload's file: what is answered well, or a draft where nothing may be called."""
+    url = there.mcp_url or ""
+    try:
+        workload = choose_workload(there, url, said.append)
+    except NothingToCallError as error:
+        if not error.tried.tools:
+            raise
+        said += [*error.tried.passed_over, *error.tried.left_out]
+        said.append("nothing else; workload.yaml is a draft, which has to be filled in")
+        return draft(error.tried.tools, f"A draft of what the load is to call on {target}.")
+    check_workload(there, url, workload)
+    if not there.auto_workload:  # else they were tried when they were chosen
+        workload = _answered(workload, there, said)
+    return as_yaml(workload, f"What the load calls on {target}.")
 
 
 def _answered(workload: Workload, there: Settings, said: list[str]) -> Workload:

@@ -221,7 +221,11 @@ def _command(given: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
     except ValueError as error:
         problems.append(f"MCP_COMMAND: this is no command line ({error})")
         return ()
-    if shutil.which(words[0]) is None:
+    if "=" in words[0]:
+        problems.append(
+            f"MCP_COMMAND: no shell runs it; for variables, begin with env: env {_shortened(given['mcp_command'])}"
+        )
+    elif shutil.which(words[0]) is None:
         problems.append(f"MCP_COMMAND: there is no command {words[0]!r} on this machine")
     return words
 
