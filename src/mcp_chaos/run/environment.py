@@ -272,10 +272,14 @@ class Environment:
             self.ways[FAULTED_PROXY] = replace(way, proxied=way.direct)
 
     def _start_stdio(self) -> None:
-        part = stdio_server(self.folder.path, self.settings.dialect, self.settings.command)
+        settings = self.settings
+        part = stdio_server(self.folder.path, settings.dialect, settings.command, settings.start_timeout_s)
         self._add(part)
-        part.wait_until_it_answers()
+        part.wait_until_it_answers(self._say_waiting)
         self.settings = replace(self.settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
+
+    def _say_waiting(self, told: str) -> None:
+        self.say(f"{told} (MCP_START_TIMEOUT_S)")
 
     def _add(self, part: Part) -> None:
         self.parts[part.name] = part
