@@ -30,6 +30,9 @@ def tool(**properties: Any) -> dict[str, Any]:
         ("", {"resources": [{"uri": "memo:///1"}]}, {"uri": {"type": "string"}}, "memo:///1"),
         ("list_orders", text('[{"id": 7}]'), {"order_id": {"type": "string"}}, "test"),
         ("list_orders", text('[{"id": "A1"}]'), {"order_id": {"type": "string", "default": "B"}}, "B"),
+        ("list_roots", text("Roots:\n/srv/data"), {"path": {"type": "string"}}, "/srv/data"),
+        ("", {}, {"zone": {"type": "string", "description": "IANA name (e.g., 'Europe/London')"}}, "Europe/London"),
+        ("", {}, {"at": {"type": "string", "description": "24-hour time (HH:MM)"}}, "12:00"),
         ("list_orders", text('[{"id": "A1"}]'), {"customer": {"type": "string"}}, "test"),
     ],
 )

@@ -9,6 +9,7 @@ from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only, stays_inside
+from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.target import check_offered, list_tools
 from mcp_chaos.run.trial import DEADLINE_S, Tried, try_calls
 from mcp_chaos.workload.candidates import KnownValues, may_be_called
@@ -24,15 +25,15 @@ class NothingToCallError(TargetError):
     """Nothing that may be called is answered well.
 
     Args:
-        url: of the server.
+        server: what it is called.
         tried: what came of trying.
     """
 
-    def __init__(self, url: str, tried: Tried) -> None:
+    def __init__(self, server: str, tried: Tried) -> None:
         self.tried = tried
         why = [*tried.passed_over, *tried.left_out] or ["it offers no tool, resource or prompt"]
         super().__init__(
-            "\n  - ".join([f"{url} offers nothing that can be called without knowing it:", *why])
+            "\n  - ".join([f"{server} offers nothing that can be called without knowing it:", *why])
             + "\nName a tool in MCP_TOOL (--tool) with its arguments in MCP_ARGUMENTS (--arguments); allow tools that "
             "are harmless, or there to be broken, by name in MCP_CHAOS_ALLOW_TOOLS (--allow); or write a workload "
             "(MCP_WORKLOAD), of which mcp-chaos try writes a draft."
@@ -64,7 +65,8 @@ def choose_workload(settings: Settings, url: str, say: Callable[[str], None]) ->
     for sentence in (*tried.passed_over, *(tried.left_out if settings.auto_workload and tried.good else ())):
         say(f"Not called: {sentence}")
     if not tried.good:
-        raise NothingToCallError(url, tried)
+        server = f"The stdio server {settings.program}" if settings.command else shown(url)
+        raise NothingToCallError(server, tried)
     return Workload((UserKind(AUTO, tuple(tried.good)),))
 
 

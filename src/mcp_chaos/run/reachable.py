@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.config.settings import Settings
+from mcp_chaos.errors import PartError
 from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
@@ -32,7 +33,10 @@ def reachable(settings: Settings) -> Iterator[Settings]:
             part = stdio_server(folder, settings.dialect, settings.command, settings.start_timeout_s)
             stack.callback(part.stop)
             part.start()
-            part.wait_until_it_answers(lambda told: tell(f"{told} (MCP_START_TIMEOUT_S)", err=True))
+            try:
+                part.wait_until_it_answers(lambda told: tell(f"{told} (MCP_START_TIMEOUT_S)", err=True))
+            except PartError as error:  # whose log is removed with its folder
+                raise PartError(str(error).replace(f" are in {part.child.log}:", ":")) from None
             settings = replace(settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
         if settings.dialect == AUTO:
             settings = replace(settings, dialect=find_dialect(settings.mcp_url or "", DEADLINE_S))

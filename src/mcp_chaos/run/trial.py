@@ -70,9 +70,13 @@ def try_call(settings: Settings, url: str, operation: Operation) -> Any:
     Raises:
         TargetError: it is not answered well; says what was sent, and what the server said.
     """
+    called = f"'{printable(operation.name)}' with {sent(operation)}"
     with McpClient(url, settings.dialect, DEADLINE_S) as client:
         client.open()
-        reason, message = client.answer_to(operation)
+        try:
+            reason, message = client.answer_to(operation)
+        except TargetError as error:
+            raise TargetError(f"{called}: {error}") from None
     result = message.get("result")
     if reason is Reason.OK and (operation.expect_error or operation.method or not says_failure(result)):
         return result
@@ -80,7 +84,7 @@ def try_call(settings: Settings, url: str, operation: Operation) -> Any:
     said = f": {words[:_MAX_SHOWN]}" if words.strip() else ""
     what = "an answer that says that it failed" if reason is Reason.OK else reason.name.lower().replace("_", " ")
     hint = f" ({REPLICAS})" if reason is Reason.SESSION_LOST else ""
-    raise TargetError(f"'{printable(operation.name)}' with {sent(operation)} got {what}{said}{hint}")
+    raise TargetError(f"{called} got {what}{said}{hint}")
 
 
 def sent(operation: Operation) -> str:

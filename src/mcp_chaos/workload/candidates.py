@@ -19,6 +19,10 @@ _FAILURE = re.compile(
     r"|not found|invalid|no such|could not|cannot)\b",
     re.IGNORECASE,
 )
+_EXAMPLE = re.compile(
+    r"(?:e\.g\.|for example|such as|examples?:|\blike)[^'\"`]{0,20}['\"`]([^'\"`]{1,100})['\"`]", re.IGNORECASE
+)
+_FORMS = {"YYYY-MM-DD": "2026-01-01", "HH:MM:SS": "12:00:00", "HH:MM": "12:00"}
 _FAILED = ("error", "failed", "failure")
 
 
@@ -72,23 +76,20 @@ class KnownValues:
             name: {**properties[name], "examples": [value]}
             for name in required
             if isinstance(name, str) and isinstance(properties.get(name), dict)
-            for value in self._for(name, properties[name])
+            for value in self._for(name, properties[name])[:1]
         }
         return {**schema, "properties": {**properties, **known}}
 
-    def _for(self, name: str, schema: Mapping[str, Any]) -> Iterator[Any]:
-        """The first value that is known for an argument; none where its schema gives one."""
+    def _for(self, name: str, schema: Mapping[str, Any]) -> list[Any]:
+        """The values that are known for an argument, the likeliest first; none where its schema gives one."""
         if any(key in schema for key in _GIVEN):
-            return
+            return []
         plain = _plain(name)
         stems = [plain, *(plain.removesuffix(end) for end in ("id", "name", "key") if plain.endswith(end))]
         stems += [end for end in ("id", "name", "uri", "path") if plain.endswith(end)]
         kind = _TYPES.get(str(schema.get("type")), str)
-        for stem in stems:
-            for value in self._values.get(stem, ()):
-                if isinstance(value, kind):
-                    yield value
-                    return
+        known = [value for stem in stems for value in self._values.get(stem, ()) if isinstance(value, kind)]
+        return [*known, *(_described(str(schema.get("description") or "")) if kind is str else ())]
 
     def _walk(self, value: Any, name: str, depth: int) -> None:
         """Note what is in a value; the parts of a list have the name of the list, in the singular."""
@@ -105,9 +106,17 @@ class KnownValues:
                 self._walk(inner, name, depth + 1)
         elif isinstance(value, str | int | float) and not isinstance(value, bool) and value != "" and name:
             self._values.setdefault(name, []).append(value)
+            if isinstance(value, str) and value.startswith("/"):
+                self._values.setdefault("path", []).append(value)
 
 
 _READS = {"readOnlyHint": True}
+
+
+def _described(description: str) -> list[str]:
+    """Values of which the description of an argument says that they are examples, or whose form it names."""
+    forms = [value for form, value in _FORMS.items() if form in description]
+    return [*forms, *_EXAMPLE.findall(description)]
 
 
 def says_failure(result: Any) -> bool:
