@@ -29,6 +29,7 @@ from mcp_chaos.workload.workload import Workload
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
 _ABOUT_S = 20
 """How long one experiment takes with the quick profile."""
+_NAMED = ("MCP_TOOL", "MCP_ARGUMENTS", "MCP_WORKLOAD")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -104,10 +105,11 @@ def _target(target: tuple[str, ...], config: Path | None) -> dict[str, str]:
 def _given(allow: tuple[str, ...], hosts: tuple[str, ...], tool: str, arguments: str, workload: str) -> dict[str, str]:
     """What else was given, as variables of the environment."""
     given = {"MCP_TOOL": tool, "MCP_ARGUMENTS": arguments, "MCP_WORKLOAD": workload}
+    named = tool or workload  # what was named here wins over what the environment names
     # The tool that a person names here is one that may be called.
     for name, values in (("MCP_CHAOS_ALLOW_TOOLS", [*allow, tool]), ("MCP_CHAOS_ALLOW_HOSTS", [*hosts])):
         given[name] = ",".join(filter(None, [os.environ.get(name, ""), *values]))
-    return {name: value for name, value in given.items() if value}
+    return {name: value for name, value in given.items() if value or (named and name in _NAMED)}
 
 
 def _chosen(settings: Settings) -> Workload:
