@@ -40,7 +40,7 @@ def test_a_sound_server_is_sound_in_every_line(tmp_path: Path) -> None:
     with serving(tools_server([NOW, DROP])) as server:
         checks = found(mcp_url=f"http://127.0.0.1:{server.port}/mcp")
     assert {name: check.status for name, check in checks.items() if name not in ("clock", "files")} == dict.fromkeys(
-        ["settings", "target", "sessions", "tools", "workload", "call", "toxiproxy", "lanes", "runs"], OK
+        ["settings", "target", "sessions", "tools", "workload", "call", "process", "toxiproxy", "lanes", "runs"], OK
     )
     assert "'streamable'" in checks["target"].found
     assert checks["sessions"].found == "it keeps none"

@@ -4,6 +4,7 @@ import os
 import shlex
 from dataclasses import asdict
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from mcp_chaos import __version__
 from mcp_chaos.cli.demos import demo
 from mcp_chaos.cli.experiments import experiments
 from mcp_chaos.cli.folders import compare, report, runs
-from mcp_chaos.cli.gates import gate
+from mcp_chaos.cli.gates import applying, gate
 from mcp_chaos.cli.loads import load
 from mcp_chaos.cli.tries import try_server
 from mcp_chaos.commands.doctor import FAIL as FAILED
@@ -83,7 +84,7 @@ def doctor(url: str | None, as_json: bool) -> None:
     Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is, 2 when the settings cannot be used.
     """
     checks = []
-    for check in examine({"mcp_url": url}):
+    for check in chain(examine({"mcp_url": url}), applying(url)):
         checks.append(check)
         if not as_json:
             mark = f"{check.status:5}"

@@ -15,11 +15,12 @@ from chaoslib import convert_vars
 
 from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected
+from mcp_chaos.commands.doctor import OK, WARN, Check
 from mcp_chaos.config import shipped
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
-from mcp_chaos.gate.plan import Plan, is_experiment, make_plan
+from mcp_chaos.gate.plan import Item, Plan, is_experiment, make_plan
 from mcp_chaos.gate.result import Comparison, GateResult
 from mcp_chaos.gate.runner import Judge, run_plan
 from mcp_chaos.history.files import to_json
@@ -157,6 +158,20 @@ def _listed(plan: Plan) -> str:
     wide = max(len(item.title()) for item in plan.items)
     whys = [(item, item.why_not_applicable()) for item in plan.items]
     return "\n".join(f"{item.title():{wide}}  {(why and f'not applicable: {why}') or 'applies'}" for item, why in whys)
+
+
+def applying(url: str | None) -> Iterator[Check]:
+    """For the doctor: each experiment that comes with mcp_chaos, whether it applies, or what is missing.
+
+    Args:
+        url: of the server, in place of the one that is set.
+    """
+    whys: dict[str, str] = {}
+    for name, path in shipped.experiments().items():
+        whys[name] = Item(path, {"mcp_url": url} if url else {}).why_not_applicable()
+    yield Check("apply", OK, ", ".join(name for name, why in whys.items() if not why) or "no experiment")
+    for why in dict.fromkeys(filter(None, whys.values())):
+        yield Check("not apply", WARN, f"{', '.join(name for name in whys if whys[name] == why)}: {why}")
 
 
 def _plan_problems(plan: Plan, given: Given, earlier: Baseline | None) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import McpChaosError, UsageError
@@ -17,6 +18,7 @@ from mcp_chaos.mcp import Operation
 from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
+from mcp_chaos.observe.server_process import listening_process
 from mcp_chaos.observe.target import list_tools
 from mcp_chaos.run.choice import check_workload, choose_workload, only_reading
 from mcp_chaos.run.preconditions import machine_problems
@@ -30,6 +32,7 @@ FAIL = "fail"
 
 _DEADLINE_S = 10.0
 _MAX_CALLS = 20
+_SLOW_S = 1.0
 _NAPS = 40
 _NAP_S = 0.005
 _LATE_MS = 5.0
@@ -96,7 +99,13 @@ def _server(settings: Settings) -> Iterator[Check]:
         yield from _calls(settings)
         return
     try:
-        yield Check("sessions", OK, _sessions(settings))
+        began = time.monotonic()
+        found = _sessions(settings)
+        slow = time.monotonic() - began > _SLOW_S
+        advice = (
+            "its clients wait so long before their first call; give calls more time: call_deadline_s" if slow else ""
+        )
+        yield Check("sessions", WARN if slow else OK, found, advice)
     except McpChaosError as error:
         yield Check("sessions", FAIL, str(error))
         return
@@ -111,6 +120,30 @@ def _server(settings: Settings) -> Iterator[Check]:
     few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
     yield Check("tools", OK if reading else WARN, names or "none", few)
     yield from _calls(settings)
+    if settings.dialect == "modern" and not settings.command:
+        yield Check("versions", OK, _other_version(settings))
+    if not settings.command:
+        yield _process(settings)
+
+
+def _other_version(settings: Settings) -> str:
+    """Whether a server of the stateless version speaks those with sessions too."""
+    try:
+        with McpClient(settings.mcp_url or "", "streamable", _DEADLINE_S) as client:
+            client.open()
+    except McpChaosError:
+        return "it speaks no version with sessions"
+    return "it speaks those with sessions too; MCP_DIALECT=streamable tests them"
+
+
+def _process(settings: Settings) -> Check:
+    """Whether the process can be seen, whose memory and descriptors some experiments look at."""
+    where = urlsplit(settings.mcp_url or "")
+    port = where.port or (443 if settings.tls else 80)
+    process = listening_process(port, where.hostname or "")
+    if process is None:
+        return Check("process", OK, "it cannot be seen from here, so what it holds is not judged")
+    return Check("process", OK, f"{process.pid}; MCP_SERVER_PID={process.pid} allows to pause and kill it")
 
 
 def _warnings(tool: Mapping[str, Any], settings: Settings) -> str:
