@@ -85,8 +85,11 @@ def try_server(
     tell(f"Experiments: {', '.join(item.path.stem for item in applying)}, about {seconds} s in all.")
     _ask(yes)
     code = tell_result(plan, page)
-    told = "--command ..." if settings.command else f"--url {settings.mcp_url}"
-    tell(f"Next: mcp-chaos init {told} --workload {os.environ['MCP_WORKLOAD']}   # experiments of your own, and CI")
+    command = "..." if config is not None else shlex.quote(shlex.join(settings.command))  # a file's may have secrets
+    told = f"--command {command}" if settings.command else f"--url {settings.mcp_url}"
+    allowed = "".join(f" --allow {shlex.quote(name)}" for name in sorted(settings.allowed_tools))
+    called = shlex.quote(os.path.relpath(os.environ["MCP_WORKLOAD"]))
+    tell(f"Next, for experiments of your own and CI: mcp-chaos init {told} --workload {called}{allowed}")
     raise SystemExit(code)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,7 @@ NEEDS = ("backend_proxy", "posts")
 _KEYS = ("name", "thresholds", "assumptions", "needs", "advice")
 _LONGEST_ADVICE = 2000
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
+_NAMED_NUMBER = re.compile(r"\$\{[^}]*\}")
 _LONGEST_PAUSE_S = 24 * 3600.0
 
 Activity = Mapping[str, Any]
@@ -190,6 +192,10 @@ def _thresholds(experiment: Mapping[str, Any], configuration: Mapping[str, Any],
     thresholds = _with_numbers(blocks[0].get("thresholds", {}), configuration)
     assumed = _with_numbers(blocks[0].get("assumptions", {}), configuration)
     before = len(problems)
+    missing = sorted(set(_NAMED_NUMBER.findall(f"{thresholds} {assumed}")))
+    problems += [problem for name in missing for problem in _unresolved("thresholds", name, spare_numbers(experiment))]
+    if missing:
+        return {}
     for parse, given in ((parse_thresholds, thresholds), (parse_assumptions, assumed)):
         try:
             parse(given)
