@@ -54,6 +54,7 @@ EXPIRED = 'WWW-Authenticate: Bearer error="invalid_token", error_description="Th
             r"its Host check does not know the name 127\.0\.0\.1:\d+; use in MCP_URL the name that its own clients use",
         ),
         (http(b"", status="429 Slow"), "", "it limits the rate of its clients"),
+        (http(b"<html>", status="429 Slow", kind="text/html"), "", "it limits the rate of its clients"),
         (http(b"", status="500 Oops"), "", "the server has an error of its own; its log says which"),
         (http(b"<html>", status="502 Bad", kind="text/html"), "", "a gateway answered in the place of the server"),
         (

@@ -45,6 +45,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--workload", default="", metavar="FILE", help="What to call: a workload's file.")
 @click.option("--only", multiple=True, metavar="NAME", help="An experiment to run, instead of all that apply.")
 @click.option("--html", "page", type=_FILE, default="mcp-chaos.html", show_default=True, help="Where the page goes.")
+@click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
 @click.option("--yes", is_flag=True, help="Do not ask before anything is called again and again.")
 def try_server(
     target: tuple[str, ...],
@@ -56,6 +57,7 @@ def try_server(
     workload: str,
     only: tuple[str, ...],
     page: Path,
+    opens: bool,
     yes: bool,
 ) -> None:
     """Break the network of your own MCP server, and get a verdict and a page.
@@ -85,6 +87,8 @@ def try_server(
     tell(f"Experiments: {', '.join(item.path.stem for item in applying)}, about {seconds} s in all.")
     _ask(yes)
     code = tell_result(plan, page)
+    if opens:
+        click.launch(page.absolute().as_uri())
     command = "..." if config is not None else shlex.quote(shlex.join(settings.command))  # a file's may have secrets
     told = f"--command {command}" if settings.command else f"--url {settings.mcp_url}"
     allowed = "".join(f" --allow {shlex.quote(name)}" for name in sorted(settings.allowed_tools))

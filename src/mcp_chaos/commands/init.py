@@ -1,5 +1,6 @@
 """``mcp-chaos init``: a starting set of experiments in a person's own repository, for the server it was pointed at."""
 
+import os
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from mcp_chaos.config import shipped
+from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
@@ -32,6 +34,9 @@ _OUTPUTS = '--junit mcp-chaos.xml --html mcp-chaos.html --markdown "$GITHUB_STEP
 _HINT = """\
       # What the server itself needs goes here, such as:
       # - run: pip install -e .
+"""
+_NO_SECRETS = """\
+        # A server that wants credentials: env: {MCP_TOKEN: "${{ secrets.MCP_TOKEN }}"}
 """
 _LAUNCHERS = {"uvx": "pip install uv", "npx": ""}
 """They obtain what they start; what obtains them, where a runner does not have them."""
@@ -77,11 +82,23 @@ def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) 
     made[where / "workload.yaml"] = text
     name = _name(where)
     values = {"TARGET": target, "DOCTOR": _doctor(settings), "FOLDER": shlex.quote(str(where)), "NAME": name}
+    values["EXPERIMENTS"] = _questions()
     values["STEPS"] = "".join(workflow_steps(settings, where, in_ci))
     made |= {where / each: _filled(each, values) for each in ("profile.yaml", "weekly.yaml", "README.md")}
     made[where / ".gitignore"] = _filled("gitignore", values)
     made[_WORKFLOWS / f"{name}.yml"] = _filled("workflow.yml", values)
     return made
+
+
+def _is_file(variable: str) -> bool:
+    """Whether a credential is a file, which a pipeline does not have."""
+    return variable.endswith("_FILE")
+
+
+def _questions() -> str:
+    """What each experiment asks of the server, a line each."""
+    contents = {name: yaml.safe_load(shipped.experiments()[name].read_text(encoding="utf-8")) for name in EXPERIMENTS}
+    return "\n".join(f"- `{name}.yaml`: {' '.join(one['description'].split())}" for name, one in contents.items())
 
 
 def _name(where: Path) -> str:
@@ -214,7 +231,10 @@ def workflow_steps(settings: Settings, where: Path, in_ci: InCi) -> Iterator[str
         yield _step(step)
     # In place of the shell, so that it hears of it when the job is cancelled: it heals and reports.
     gate = f"exec {_MCP_CHAOS} gate {_OUTPUTS}"
-    yield _step({"name": "the gate", "working-directory": folder, "run": gate})
+    secrets = {name: f"${{{{ secrets.{name} }}}}" for name in VARIABLES if os.environ.get(name) and not _is_file(name)}
+    env = {"env": secrets} if secrets else {}
+    yield _step({"name": "the gate", "working-directory": folder, **env, "run": gate})
+    yield "" if secrets else _NO_SECRETS
     kept = [str(where / "mcp-chaos.*"), str(where / "runs"), *(["server.log"] if in_ci.start else [])]
     artifact = {"name": "mcp-chaos", "path": "\n".join(kept)}
     yield _step({"uses": "actions/upload-artifact@v5", "if": "always()", "with": artifact})
