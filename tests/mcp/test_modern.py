@@ -66,3 +66,16 @@ def test_any_other_name_goes_in_base64(name: str) -> None:
     encoded = header_value(name)
     assert encoded.isascii()
     assert base64.b64decode(encoded.removeprefix("=?base64?").removesuffix("?=")).decode() == name
+
+
+def test_a_resource_and_a_prompt_are_named_in_the_header() -> None:
+    session = Modern()
+    for operation, name in (
+        (Operation("", {"uri": "memo://1"}, method="resources/read"), "memo://1"),
+        (Operation("", {"name": "greet", "arguments": {}}, method="prompts/get"), "greet"),
+    ):
+        body = json.loads(session.call_body(3, session.params_of(operation)))
+        assert body["method"] == operation.method
+        assert body["params"].items() >= operation.arguments.items()
+        assert "_meta" in body["params"]
+        assert ("Mcp-Name", name) in session.headers_of(operation.rpc_method, operation.about)
