@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ def test_every_number_of_the_specs_profile_belongs_to_an_experiment() -> None:
     assert (profile["burst_requests"], profile["burst_concurrency"]) == (50, 10)
     assert (profile["ramp_max_users"], profile["ramp_step_users"], profile["ramp_pause_s"]) == (50, 5, 30)
     assert (profile["sustained_duration_s"], profile["sustained_cycle_s"]) == (300, 10)
+
+
+def test_the_package_has_every_experiment_profile_and_plan() -> None:
+    patterns = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["mcp_chaos"]
+    package = Path("src/mcp_chaos")
+    packed = {path.resolve() for pattern in patterns for path in package.glob(pattern)}
+    assert {path.resolve() for path in Path("experiments").rglob("*.*")} <= packed
 
 
 def test_chaos_toolkit_can_list_this_extension() -> None:

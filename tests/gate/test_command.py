@@ -180,3 +180,9 @@ def test_what_applies_is_listed_with_the_reason_where_it_does_not(gate: Gate, mo
         "own (TOXIPROXY_URL)",
         "x       applies",
     ]
+
+
+def test_without_experiments_here_those_of_the_package_apply(gate: Gate) -> None:
+    Path("x.yaml").unlink()
+    assert "network partition" in gate("--list", "--var-file", "quick").stdout
+    assert "steady pace" not in gate("--list", "cross_talk").stdout

@@ -53,6 +53,17 @@ def test_a_tool_not_marked_as_read_only_is_never_called(annotations: Any) -> Non
     assert left_out == ["'it' is not marked as read-only (annotations.readOnlyHint)"]
 
 
+@pytest.mark.parametrize(("allowed", "called"), [((), ("plain",)), ({"*"}, ("plain",)), ({"it"}, ("plain", "it"))])
+def test_a_tool_that_reaches_third_parties_is_called_when_it_is_allowed_by_name(
+    allowed: set[str], called: tuple[str, ...]
+) -> None:
+    reaching = tool({}, annotations={"readOnlyHint": True, "openWorldHint": True})
+    workload, left_out = auto_workload([PLAIN, reaching], allowed)
+    assert workload.tools == called
+    assert [*workload.tools, *(sentence.split("'")[1] for sentence in left_out)] == ["plain", "it"]
+    assert all("MCP_CHAOS_ALLOW_TOOLS=it" in sentence for sentence in left_out)
+
+
 @pytest.mark.parametrize("name", [None, "", 5, ["it"]])
 def test_a_tool_without_a_name_is_never_called(name: Any) -> None:
     workload, left_out = auto_workload([PLAIN, tool({}, name=name)])
@@ -106,6 +117,14 @@ def test_only_what_is_required_is_given() -> None:
         ({"type": "string", "format": "date"}, "2026-01-01"),
         ({"type": "string", "format": "uuid"}, "00000000-0000-4000-8000-000000000000"),
         ({"type": "string", "format": "never heard of"}, "test"),
+        ({"type": "string", "format": "uri"}, "http://127.0.0.1:9/"),
+        ({"type": "string", "format": "uri", "default": "https://third.party/"}, "http://127.0.0.1:9/"),
+        ({"format": "uri", "examples": ["https://third.party/"], "minLength": 21}, "http://127.0.0.1:9/xx"),
+        ({"anyOf": [{"format": "iri"}, {"type": "null"}]}, "http://127.0.0.1:9/"),
+        ({"format": "email", "examples": ["you@third.party"]}, "someone@localhost"),
+        ({"format": "hostname"}, "localhost"),
+        ({"format": "ipv6"}, "::1"),
+        ({"default": "http://me.localhost:1/ and file:///etc"}, "http://me.localhost:1/ and file:///etc"),
         (True, "x"),
         ({}, "test"),
     ],
@@ -142,6 +161,11 @@ CANNOT = {
     "beyond 64 bits": {"type": "integer", "minimum": 10**30},
     "half a character": {"default": "\ud800"},
     "no schema": 5,
+    "a third party": {"format": "uri", "enum": ["https://third.party/"]},
+    "a third party without a format": {"default": ["see https://me@third.party:443/"]},
+    "a third party by its address": {"const": "ftp://[2001:db8::1]/"},
+    "a long host": {"format": "hostname", "minLength": 40},
+    "a short address": {"format": "uri", "maxLength": 12},
 }
 
 

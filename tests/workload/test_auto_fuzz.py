@@ -46,7 +46,7 @@ def keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         "$defs": st.dictionaries(NAMES, inner, max_size=2),
         "$id": st.sampled_from(["b", "http://127.0.0.1:9/x", "#b"]),
         "$anchor": NAMES,
-        "format": st.sampled_from(["date", "uuid", "email", "x"]),
+        "format": st.sampled_from(["date", "uuid", "email", "uri", "x"]),
         "minimum": NUMBERS,
         "maximum": NUMBERS,
         "exclusiveMinimum": NUMBERS,

@@ -15,9 +15,12 @@ from chaoslib import convert_vars
 
 from mcp_chaos.cli.folders import otel_exporter, write_text
 from mcp_chaos.cli.loads import collected
+from mcp_chaos.commands.doctor import OK, WARN, Check
+from mcp_chaos.config import shipped
 from mcp_chaos.errors import EXIT_INTERNAL, EXIT_PASS, EXIT_USAGE, McpChaosError, UsageError
 from mcp_chaos.gate import formats
 from mcp_chaos.gate.baseline import Baseline
+from mcp_chaos.gate.item import Item
 from mcp_chaos.gate.plan import Plan
 from mcp_chaos.gate.plan_file import is_experiment, make_plan
 from mcp_chaos.gate.result import Comparison, GateResult
@@ -29,7 +32,7 @@ from mcp_chaos.machine.signals import undisturbed
 from mcp_chaos.machine.streams import has_colours, tell, width
 from mcp_chaos.report.html import RunPage, render_page, run_page
 from mcp_chaos.report.prometheus import as_prometheus
-from mcp_chaos.toolkit.given import Given, Profile
+from mcp_chaos.toolkit.given import PROFILE_SUFFIXES, Given, Profile, read, set_variables
 from mcp_chaos.verdict.judge import INCONCLUSIVE, PASS
 
 
@@ -73,7 +76,14 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("sources", nargs=-1, type=click.Path(path_type=Path), metavar="[PLAN | EXPERIMENT...]")
 @click.option("--var", "variables", multiple=True, help="A number of the experiments, as key[:type]=value.")
 @click.option(
-    "--var-file", "files", multiple=True, type=click.Path(path_type=Path), help="A profile with such numbers."
+    "--var-file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A profile with such numbers, one of quick and spec, or a file of variables such as .env.",
+)
+@click.option(
+    "--settings", type=_FILE, metavar="FILE", help="Chaos Toolkit's settings file (~/.chaostoolkit/settings.yaml)."
 )
 @click.option("--budget-s", type=click.FloatRange(0, _LONGEST_S, min_open=True), help="The time all of it may take.")
 @click.option("--stop-on-first/--run-all", default=None, help="Whether the first that does not pass is the last.")
@@ -87,6 +97,7 @@ def gate(
     sources: tuple[Path, ...],
     variables: tuple[str, ...],
     files: tuple[Path, ...],
+    settings: Path | None,
     budget_s: float | None,
     stop_on_first: bool | None,
     retries: int | None,
@@ -98,7 +109,8 @@ def gate(
 ) -> None:
     """Run experiments in order and give one answer that a pipeline can stop on.
 
-    Without arguments: all experiments in the folder experiments, or else in this one.
+    Without arguments: all experiments in the folder experiments, or else in this one, or else those that come with
+    mcp_chaos. Each of those can be given by its name, as network_partition, and so can its profiles: --var-file quick.
 
     \b
     Exit code   0  pass            every experiment passed, or failed as expected
@@ -109,7 +121,8 @@ def gate(
                 5  internal error  a bug of mcp_chaos
     """  # noqa: D301  # the backspace keeps the lines after it as they are
     problems: list[str] = []
-    given = _given(variables, files)
+    sources = tuple(shipped.named(source, shipped.experiments()) for source in sources)
+    given = _given(variables, [shipped.named(path, shipped.profiles()) for path in files])
     plan = collected(problems, lambda: make_plan(sources or _experiments_here(), given.values))
     earlier = None if baseline is None else collected(problems, lambda: Baseline.read(baseline))
     if save is not None:
@@ -126,13 +139,15 @@ def gate(
     inputs = [*sources, *files, *(item.path for item in (plan.items if plan is not None else []))]
     problems += _output_problems(written, {"baseline": baseline, "save-baseline": save}, inputs)
     exporter = collected(problems, otel_exporter) if otel else None
+    if settings is not None and collected(problems, lambda: read(settings)) is not None and plan is not None:
+        plan = replace(plan, items=[replace(item, toolkit_settings=settings) for item in plan.items])
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     if listing:
         tell(_listed(plan))
         raise SystemExit(EXIT_PASS)
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
-    result = run_plan(plan, lambda line: tell(printable(line), err=True), judge)
+    result = run_plan(plan, _say, judge)
     with undisturbed():  # there is nothing left that a signal could end
         # The answer first: whatever becomes of the files, it has been told.
         tell(formats.as_text(result, colour=has_colours(), width=width()), nl=False)
@@ -145,6 +160,20 @@ def _listed(plan: Plan) -> str:
     wide = max(len(item.title()) for item in plan.items)
     whys = [(item, item.why_not_applicable()) for item in plan.items]
     return "\n".join(f"{item.title():{wide}}  {(why and f'not applicable: {why}') or 'applies'}" for item, why in whys)
+
+
+def applying(url: str | None) -> Iterator[Check]:
+    """For the doctor: each experiment that comes with mcp_chaos, whether it applies, or what is missing.
+
+    Args:
+        url: of the server, in place of the one that is set.
+    """
+    whys: dict[str, str] = {}
+    for name, path in shipped.experiments().items():
+        whys[name] = Item(path, {"mcp_url": url} if url else {}).why_not_applicable()
+    yield Check("apply", OK, ", ".join(name for name, why in whys.items() if not why) or "no experiment")
+    for why in dict.fromkeys(filter(None, whys.values())):
+        yield Check("not apply", WARN, f"{', '.join(name for name in whys if whys[name] == why)}: {why}")
 
 
 def _plan_problems(plan: Plan, given: Given, earlier: Baseline | None) -> list[str]:
@@ -241,20 +270,40 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def tell_result(plan: Plan, page: Path) -> int:
+    """Run a checked plan, print its answer, and write its page.
+
+    Returns:
+        The exit code.
+    """
+    result = run_plan(plan, _say, lambda title, attempt: Comparison())
+    with undisturbed():
+        tell(formats.as_text(result, colour=has_colours(), width=width()), nl=False)
+        made = _made(lambda: write_text(page, _as_html(result)))
+        return result.exit_code or made
+
+
+def _say(line: str) -> None:
+    tell(printable(line), err=True)
+
+
 def _experiments_here() -> tuple[Path, ...]:
-    """The experiments of the folder ``experiments``, or else of this one."""
+    """The experiments of the folder ``experiments``, or else of this one, or else those that come with mcp_chaos."""
     for folder in (Path("experiments"), Path()):
         found = [path for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".yml", ".json")]
         found = [path for path in found if is_experiment(path)]
         if found:
             return tuple(found)
-    raise UsageError("There is no experiment in the folder experiments, nor in this one; say which to run.")
+    return tuple(shipped.experiments().values())
 
 
-def _given(variables: tuple[str, ...], files: tuple[Path, ...]) -> Given:
+def _given(variables: Sequence[str], files: Sequence[Path]) -> Given:
     """What takes the place of the experiments' own numbers: files in order, then single ones."""
     problems: list[str] = []
-    profiles = [collected(problems, partial(Profile.read, path)) for path in files]
+    for path in files:
+        if path.suffix not in PROFILE_SUFFIXES:
+            collected(problems, partial(set_variables, path))
+    profiles = [collected(problems, partial(Profile.read, path)) for path in files if path.suffix in PROFILE_SUFFIXES]
     made: dict[str, Any] = {}
     for variable in variables:
         try:

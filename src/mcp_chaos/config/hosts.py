@@ -1,9 +1,10 @@
 """Which URLs and hosts may be given: nothing with secrets, and no machine that nobody allowed."""
 
-import ipaddress
 import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl, urlsplit
+
+from mcp_chaos.machine.loopback import is_loopback
 
 _PRODUCTION = re.compile(r"(^|[.-])(prod|prd|production|live)\d*([.-]|$)", re.IGNORECASE)
 
@@ -53,11 +54,3 @@ def _without_secrets(url: str) -> str:
     """A URL to show: without what stands before the host, which may be a password."""
     start, at, rest = url.rpartition("@")
     return f"{start.partition('//')[0]}//...@{rest}" if at else url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its address or by its name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")

@@ -12,8 +12,7 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp import DIALECTS, McpCall, ToolCall
-from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.mcp import McpCall
 from mcp_chaos.observe.advice import REPLICAS
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.transport import server_name
@@ -63,37 +62,6 @@ def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]
         return client.list_tools()
 
 
-def choose_operation(url: str, dialect: str, tool: str, arguments: dict[str, Any], deadline_s: float) -> ToolCall:
-    """Which call to make: the one named, else list_databases, else the first read-only tool that needs no argument.
-
-    Args:
-        url: of the server itself.
-        dialect: how to speak to it.
-        tool: named by a person; empty for a choice.
-        arguments: for the tool that was named.
-        deadline_s: for finding out.
-
-    Raises:
-        TargetError: the server does not answer, does not offer the tool, or offers none that can be chosen.
-    """
-    if not DIALECTS[dialect].lists_tools:
-        return ToolCall(tool or "list_databases", arguments)
-    tools = list_tools(url, dialect, deadline_s)
-    if tool:
-        check_offered(url, tools, [tool], "MCP_TOOL")
-        return ToolCall(tool, arguments)
-    names = [printable(str(offered.get("name"))) for offered in tools]
-    if "list_databases" in names:
-        return ToolCall("list_databases", {})
-    for offered in tools:
-        if is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
-            return ToolCall(str(offered["name"]), {})
-    raise TargetError(
-        f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'}). "
-        "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS; or set MCP_WORKLOAD=auto."
-    )
-
-
 def check_offered(url: str, tools: Sequence[dict[str, Any]], wanted: Iterable[str], where: str) -> None:
     """Check that a server offers some tools.
 
@@ -122,7 +90,7 @@ def check_answers(
         reason = client.call(operation)
     if reason is not Reason.OK:
         what = f"{reason.title}{f' ({REPLICAS})' if reason is Reason.SESSION_LOST else ''}"
-        raise TargetError(f"{url} answered the call of '{operation.name}' with {what}.")
+        raise TargetError(f"{url} answered the call of '{printable(operation.name)}' with {what}.")
 
 
 def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from mcp_chaos.config.hosts import host_problems, is_loopback
+from mcp_chaos.config.hosts import host_problems
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.exchange import HTTP, Exchange
@@ -15,6 +15,7 @@ from mcp_chaos.faults.route import Route
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.loopback import is_loopback
 from mcp_chaos.machine.parts import LOOPBACK
 from mcp_chaos.machine.processes import identity
 from mcp_chaos.observe.server_process import listening_process

@@ -9,7 +9,6 @@ from typing import Any
 
 from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.fault import ClientFaults, check_dialect
-from mcp_chaos.config.hosts import is_loopback
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault
@@ -22,6 +21,7 @@ from mcp_chaos.faults.watchdog import Watchdog
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.load.spec import LoadSpec
 from mcp_chaos.machine.clock import Clock
+from mcp_chaos.machine.loopback import is_loopback
 from mcp_chaos.machine.printable import printable_lines
 from mcp_chaos.machine.processes import end_children, identity
 from mcp_chaos.machine.pulse import CROWDED, LATE_P95_MS, OBSERVATION, Pulse

@@ -4,7 +4,8 @@ Only arguments that a schema requires are given. A set of arguments is checked a
 what is made here may be simple: a keyword that is not heeded ends in a tool that is left out, never in a wrong call.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -14,9 +15,10 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from mcp_chaos.errors import TargetError
+from mcp_chaos.machine.loopback import is_loopback
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import ToolCall
-from mcp_chaos.mcp.tools import is_read_only
+from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
 
 _DEEPEST = 20
@@ -27,12 +29,23 @@ _FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
     "time": "00:00:00Z",
-    "email": "someone@example.com",
     "uuid": "00000000-0000-4000-8000-000000000000",
-    "uri": "https://example.com/",
-    "ipv4": "127.0.0.1",
-    "hostname": "localhost",
 }
+_URL = "http://127.0.0.1:9/"
+_ADDRESSES = {
+    **dict.fromkeys(("uri", "iri", "uri-reference", "iri-reference", "url"), _URL),
+    **dict.fromkeys(("email", "idn-email"), "someone@localhost"),
+    **dict.fromkeys(("hostname", "idn-hostname"), "localhost"),
+    "ipv4": "127.0.0.1",
+    "ipv6": "::1",
+}
+"""Where a server follows them, it stays on its own machine, at a port (discard) on which nothing listens."""
+_REACHES = (
+    "'{name}' is marked as reaching third parties (annotations.openWorldHint). If a load may do that, "
+    "allow the tool by name: MCP_CHAOS_ALLOW_TOOLS={name}"
+)
+_CANNOT_FILL = "'{name}' needs arguments that cannot be made from its schema: {why}"
+_HOST = re.compile(r"[a-z]://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/?#\s:]*)", re.IGNORECASE)
 
 
 _Validator = extend(  # type: ignore[no-untyped-call]
@@ -46,11 +59,12 @@ class _CannotFillError(Exception):
     """No value is known that a schema allows; says why."""
 
 
-def auto_workload(tools: Iterable[Mapping[str, Any]]) -> tuple[Workload, list[str]]:
-    """A workload of the tools that are marked as only reading.
+def auto_workload(tools: Iterable[Mapping[str, Any]], allowed: Collection[str] = ()) -> tuple[Workload, list[str]]:
+    """A workload of the tools that are marked as only reading, and do not reach third parties.
 
     Args:
         tools: as ``tools/list`` gives them.
+        allowed: names of tools that may reach third parties.
 
     Returns:
         The workload, and a sentence for each tool that was left out.
@@ -58,27 +72,35 @@ def auto_workload(tools: Iterable[Mapping[str, Any]]) -> tuple[Workload, list[st
     Raises:
         TargetError: no tool is left.
     """
-    operations, left_out = [], []
-    for tool in tools:
-        name = tool.get("name")
-        if not isinstance(name, str) or not name or not is_json(name):
-            left_out.append(f"{name!r} is not the name of a tool")
-            continue
-        if not is_read_only(tool):
-            left_out.append(f"'{printable(name)}' is not marked as read-only (annotations.readOnlyHint)")
-            continue
-        try:
-            operations.append(ToolCall(name, _arguments(tool.get("inputSchema"))))
-        except _CannotFillError as error:
-            left_out.append(
-                f"'{printable(name)}' needs arguments that cannot be made from its schema: {printable(str(error))}"
-            )
+    found = [call_of(tool, allowed) for tool in tools]
+    operations = [call for call in found if isinstance(call, ToolCall)]
+    left_out = [why for why in found if isinstance(why, str)]
     if not operations:
         raise TargetError(
             "\n  - ".join(["The server offers no tool that can be called without knowing it:", *left_out])
             + "\nName a tool in MCP_TOOL with its arguments in MCP_ARGUMENTS, or write a workload (MCP_WORKLOAD)."
         )
     return Workload((UserKind("auto", tuple(operations)),)), left_out
+
+
+def call_of(tool: Mapping[str, Any], allowed: Collection[str] = ()) -> ToolCall | str:
+    """A call of a tool that only reads, with arguments made from its schema; else a sentence why it is left out.
+
+    Args:
+        tool: as ``tools/list`` gives it.
+        allowed: names of tools that may reach third parties.
+    """
+    name = tool.get("name")
+    if not isinstance(name, str) or not name or not is_json(name):
+        return f"{name!r} is not the name of a tool"
+    if not is_read_only(tool):
+        return f"'{printable(name)}' is not marked as read-only (annotations.readOnlyHint)"
+    if not stays_inside(tool, allowed):
+        return _REACHES.format(name=printable(name))
+    try:
+        return ToolCall(name, _arguments(tool.get("inputSchema")))
+    except _CannotFillError as error:
+        return _CANNOT_FILL.format(name=printable(name), why=printable(str(error)))
 
 
 def _arguments(schema: Any) -> dict[str, Any]:
@@ -103,6 +125,7 @@ def _arguments(schema: Any) -> dict[str, Any]:
         raise _CannotFillError("the schema is not that of an object")
     if not is_json(made):
         raise _CannotFillError("it allows what JSON cannot say (NaN, infinity, whole numbers beyond 64 bits)")
+    _check_addresses(made)
     return made
 
 
@@ -121,6 +144,8 @@ def _value(schema: Any, root: Mapping[str, Any], depth: int, left: Iterator[int]
         return "x"
     if "$ref" in schema:
         return _value(_referred(str(schema["$ref"]), root), root, depth + 1, left)
+    if isinstance(schema.get("format"), str) and schema["format"] in _ADDRESSES:
+        return _address(schema)
     for keyword in ("const", "default"):
         if keyword in schema:
             return schema[keyword]
@@ -155,6 +180,31 @@ def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int, lef
             text = _FORMATS.get(str(schema.get("format")), "test")
             longer = text.ljust(min(_MOST_CHARACTERS, schema.get("minLength", 0)), "x")
             return longer[: schema.get("maxLength", _MOST_CHARACTERS)]
+
+
+def _address(schema: Mapping[str, Any]) -> str:
+    """An address of this machine, whatever addresses the schema itself names: a load must not reach third parties."""
+    address = _ADDRESSES[schema["format"]]
+    shortest = schema.get("minLength", 0)
+    text = address.ljust(min(_MOST_CHARACTERS, shortest), "x") if address == _URL else address
+    if not shortest <= len(text) <= schema.get("maxLength", _MOST_CHARACTERS):
+        raise _CannotFillError("no address of this machine has the length that it asks for")
+    return text
+
+
+def _check_addresses(value: Any) -> None:
+    """Check that no URL among the arguments, which a schema may have given, leads to another machine.
+
+    Raises:
+        _CannotFillError: one does; says which.
+    """
+    if isinstance(value, str):
+        for host in _HOST.findall(value):
+            if host and not is_loopback(host.strip("[]")):
+                raise _CannotFillError(f"what it gives leads to {host[:_LONGEST_MESSAGE]}, which is not this machine")
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_addresses(inner)
 
 
 def _referred(reference: str, root: Mapping[str, Any]) -> Any:
