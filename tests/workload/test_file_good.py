@@ -9,7 +9,7 @@ import pytest
 
 from mcp_chaos.mcp import Operation
 from mcp_chaos.workload.file import as_yaml, built_in, names_of, read_workload
-from mcp_chaos.workload.workload import Workload
+from mcp_chaos.workload.workload import UserKind, Workload
 from tests.workload.test_file import problems_of, workload
 
 
@@ -80,10 +80,12 @@ def test_resources_prompts_and_errors_that_are_right(write: Any) -> None:
 
 def test_what_is_written_is_read_as_it_was(write: Any) -> None:
     operations = (
-        Operation("t", {"a": [1]}),
+        Operation("t", {"a": [1]}, expect="x"),
+        Operation("t", weight=2, expect_error="none"),
+        Operation("", page="/health"),
         Operation("", {"uri": "memo://1"}, method="resources/read"),
         Operation("", {"name": "greet", "arguments": {"who": "a"}}, method="prompts/get"),
         Operation("", method="prompts/list"),
     )
-    text = as_yaml(Workload.of(*operations), "A head.")
-    assert read_workload(write(text.encode())).operations == operations
+    made = Workload((UserKind("a", operations, 2.0, (0.5, 1.0)), UserKind("b", operations[:1], websocket=True)))
+    assert read_workload(write(as_yaml(made, "A head.").encode())) == made
