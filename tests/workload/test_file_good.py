@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from mcp_chaos.mcp import ListCall, PromptGet, ResourceRead, ToolCall
+from mcp_chaos.mcp import GetRequest, ListCall, PromptGet, ResourceRead, ToolCall
 from mcp_chaos.workload.file import as_yaml, built_in, names_of, read_workload
-from mcp_chaos.workload.workload import Workload
+from mcp_chaos.workload.workload import UserKind, Workload
 from tests.workload.test_file import problems_of, workload
 
 
@@ -82,10 +82,12 @@ def test_resources_prompts_and_errors_that_are_right(write: Any) -> None:
 
 def test_what_is_written_is_read_as_it_was(write: Any) -> None:
     operations = (
-        ToolCall("t", {"a": [1]}),
+        ToolCall("t", {"a": [1]}, expect="x"),
+        ToolCall("t", weight=2, expect_error="none"),
+        GetRequest("/health"),
         ResourceRead("memo://1"),
         PromptGet("greet", {"who": "a"}),
         ListCall("prompts/list"),
     )
-    text = as_yaml(Workload.of(*operations), "A head.")
-    assert read_workload(write(text.encode())).operations == operations
+    made = Workload((UserKind("a", operations, 2.0, (0.5, 1.0)), UserKind("b", operations[:1], websocket=True)))
+    assert read_workload(write(as_yaml(made, "A head.").encode())) == made

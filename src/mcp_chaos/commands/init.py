@@ -185,7 +185,7 @@ def _chosen(there: Settings, target: str, said: list[str]) -> str:
         said.append("nothing else; workload.yaml is a draft, which has to be filled in")
         return draft(error.tried.tools, f"A draft of what the load is to call on {target}.")
     check_workload(there, url, workload)
-    if not there.auto_workload:  # else they were tried when they were chosen
+    if there.workload is None and not there.auto_workload:  # else they were tried when they were chosen
         workload = _answered(workload, there, said)
     return as_yaml(workload, f"What the load calls on {target}.")
 

@@ -231,10 +231,10 @@ def as_yaml(workload: Workload, head: str) -> str:
     """A workload as the text of a file.
 
     Args:
-        workload: without pages and waits.
+        workload: to write; each of its calls is one of its own, choices are not put together again.
         head: its first line, a comment.
     """
-    users = [{"name": kind.name, "calls": [_as_call(call) for call in kind.operations]} for kind in workload.kinds]
+    users = [_as_user(kind) for kind in workload.kinds]
     said = f"# {head} `expect: text` under a call checks that its answer has that text.\n"
     return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
 
@@ -263,6 +263,15 @@ def draft(tools: Sequence[Mapping[str, Any]], head: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _as_user(kind: UserKind) -> dict[str, Any]:
+    user: dict[str, Any] = {"name": kind.name, "weight": kind.weight}
+    if kind.wait_s[1] > 0:
+        user["wait_s"] = list(kind.wait_s)
+    if kind.websocket:
+        user["websocket"] = True
+    return {**user, "calls": [_as_call(call) for call in kind.operations]}
+
+
 def _as_call(operation: Operation) -> dict[str, Any]:
     match operation:
         case ToolCall(tool, arguments):
@@ -275,4 +284,6 @@ def _as_call(operation: Operation) -> dict[str, Any]:
             said = {"method": method}
         case GetRequest(page):
             said = {"page": page}
-    return {**said, "weight": operation.weight}
+    error = "" if isinstance(operation, GetRequest) else operation.expect_error
+    expected = {"expect": operation.expect, "expect_error": error}
+    return {**said, "weight": operation.weight, **{key: text for key, text in expected.items() if text}}
