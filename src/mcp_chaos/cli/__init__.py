@@ -47,7 +47,7 @@ def cli() -> None:
     mcp-chaos demo                 see it work on an embedded server (extra lab)
     mcp-chaos try URL              break the network of your own server
     mcp-chaos doctor --url URL     look at your own server, change nothing
-    mcp-chaos gate                 run all experiments that apply (MCP_URL)
+    mcp-chaos gate                 run the core of the experiments, as far as they apply (MCP_URL)
     mcp-chaos experiments copy     have them here, to change them
 
     Chaos Toolkit runs them too: chaos run $(mcp-chaos experiments path network_partition)

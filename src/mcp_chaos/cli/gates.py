@@ -3,7 +3,7 @@
 import fcntl
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,8 @@ _FORMATS: dict[str, tuple[str, Callable[[GateResult], str]]] = {
 }
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_S = 7 * 24 * 3600.0
+_CORE = "core"
+"""The tag of those experiments that are run where none are given."""
 
 
 def _file_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -91,7 +93,8 @@ def _file_options(command: Callable[..., None]) -> Callable[..., None]:
 @_file_options
 @click.option("--baseline", type=_FILE, metavar="FILE", help="Fail what became worse than the runs kept in FILE.")
 @click.option("--save-baseline", "save", type=_FILE, metavar="FILE", help="Add the runs that passed to those in FILE.")
-@click.option("--list", "listing", is_flag=True, help="Show which experiments apply to the target; run none.")
+@click.option("--all", "everything", is_flag=True, help="Run all experiments of the folder, not the core of them only.")
+@click.option("--list", "listing", is_flag=True, help="Show all, whether they apply to the target; run none.")
 @click.option("--otel", is_flag=True, help="Export the runs by OpenTelemetry; OTEL_EXPORTER_OTLP_ENDPOINT says where.")
 def gate(
     sources: tuple[Path, ...],
@@ -103,14 +106,16 @@ def gate(
     retries: int | None,
     baseline: Path | None,
     save: Path | None,
+    everything: bool,
     listing: bool,
     otel: bool,
     **outputs: Path | None,
 ) -> None:
     """Run experiments in order and give one answer that a pipeline can stop on.
 
-    Without arguments: all experiments in the folder experiments, or else in this one, or else those that come with
-    mcp_chaos. Each of those can be given by its name, as network_partition, and so can its profiles: --var-file quick.
+    Without arguments: the experiments in the folder experiments, or else in this one, or else those that come with
+    mcp_chaos; where some of them have the tag core, only those, and the rest too with --all. Each that comes with
+    mcp_chaos can be given by its name, as network_partition, and so can its profiles: --var-file quick.
 
     \b
     Exit code   0  pass            every experiment passed, or failed as expected
@@ -128,7 +133,13 @@ def gate(
     if save is not None:
         collected(problems, lambda: _kept(save))
     options: dict[str, Any] = {"budget_s": budget_s, "stop_on_first": stop_on_first, "retries": retries}
+    core: Sequence[Item] = []
+    more = 0
     if plan is not None:
+        core = _core_of(plan.items)
+        if core and not (sources or everything or listing):
+            more = len(plan.items) - len(core)
+            plan = replace(plan, items=core)
         plan = replace(
             plan, **{name: value for name, value in options.items() if value is not None}, leaves_out=not sources
         )
@@ -141,11 +152,15 @@ def gate(
     exporter = collected(problems, otel_exporter) if otel else None
     if settings is not None and collected(problems, lambda: read(settings)) is not None and plan is not None:
         plan = replace(plan, items=[replace(item, toolkit_settings=settings) for item in plan.items])
+    if sources and everything:
+        problems.append("--all: experiments are given, and all of those are run; give one or the other")
     if problems or plan is None:
         raise UsageError(problems, "The gate cannot be run as it is, and nothing was touched")
     if listing:
-        tell(_listed(plan))
+        tell(_listed(plan, [] if sources else core))
         raise SystemExit(EXIT_PASS)
+    if more:
+        _say(f"{more} more {'experiment' if more == 1 else 'experiments'} with --all")
     judge: Judge = earlier.judge if earlier is not None else lambda title, attempt: Comparison()
     result = run_plan(plan, _say, judge)
     with undisturbed():  # there is nothing left that a signal could end
@@ -155,11 +170,26 @@ def gate(
         raise SystemExit(result.exit_code or max(codes, default=EXIT_PASS))
 
 
-def _listed(plan: Plan) -> str:
-    """Each experiment with whether it applies, or what it would take."""
+def _core_of(items: Sequence[Item]) -> list[Item]:
+    """Those that have the tag core; empty where none has it.
+
+    One that cannot be read is among them, so that it is told what is wrong with it.
+    """
+    tags = [collected([], item.tags) for item in items]
+    if not any(_CORE in (found or ()) for found in tags):
+        return []
+    return [item for item, found in zip(items, tags, strict=True) if found is None or _CORE in found]
+
+
+def _listed(plan: Plan, core: Collection[Item]) -> str:
+    """Each experiment: is it of the core, where there is one, and does it apply, or what would it take?"""
     wide = max(len(item.title()) for item in plan.items)
-    whys = [(item, item.why_not_applicable()) for item in plan.items]
-    return "\n".join(f"{item.title():{wide}}  {(why and f'not applicable: {why}') or 'applies'}" for item, why in whys)
+    lines = []
+    for item in plan.items:
+        why = item.why_not_applicable()
+        part = f"{'core' if item in core else '--all':5}  " if core else ""
+        lines.append(f"{item.title():{wide}}  {part}{(why and f'not applicable: {why}') or 'applies'}")
+    return "\n".join(lines)
 
 
 def applying(url: str | None) -> Iterator[Check]:

@@ -231,7 +231,7 @@ def workflow_steps(settings: Settings, where: Path, in_ci: InCi) -> Iterator[str
         step = {"name": "the server answers", "working-directory": folder, "env": told, "run": "\n".join(wait)}
         yield _step(step)
     # In place of the shell, so that it hears of it when the job is cancelled: it heals and reports.
-    gate = f"exec {_MCP_CHAOS} gate {_OUTPUTS}"
+    gate = f"exec {_MCP_CHAOS} gate --all {_OUTPUTS}"
     secrets = {name: f"${{{{ secrets.{name} }}}}" for name in VARIABLES if os.environ.get(name) and not _is_file(name)}
     env = {"env": secrets} if secrets else {}
     yield _step({"name": "the gate", "working-directory": folder, **env, "run": gate})

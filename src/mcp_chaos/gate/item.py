@@ -96,6 +96,15 @@ class Item:
         """
         return str(self.load()["title"])
 
+    def tags(self) -> list[str]:
+        """The tags that it has.
+
+        Raises:
+            UsageError: it cannot be read, or is no experiment.
+        """
+        found = self._read().get("tags")
+        return [str(tag) for tag in found] if isinstance(found, list) else []
+
     def declared(self) -> set[str]:
         """The numbers and settings that it has in its configuration.
 
