@@ -63,8 +63,8 @@ def render() -> str:
     lines = [
         "# The experiments",
         "",
-        "Written by `make docs` from the experiments' own files. `chaos run FILE` runs one, `mcp-chaos gate` all that",
-        "apply to a server.",
+        "Written by `make docs` from the experiments' own files. `chaos run FILE` runs one, `mcp-chaos gate` the core",
+        "of those that apply to a server, `mcp-chaos gate --all` the rest too.",
         "",
     ]
     for path in sorted(EXPERIMENTS.iterdir()):

@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def test_activities_are_sync_and_have_no_keyword_only_arguments(module: object) 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_action_takes_the_fields_of_its_fault(name: str) -> None:
-    parameters = inspect.signature(getattr(actions, name)).parameters
+    parameters = dict(inspect.signature(getattr(actions, name)).parameters)
+    parameters.pop("for_s", None)  # how long it is held is no field of a fault
     fields = {field.name: field.default for field in dataclasses.fields(FAULTS[name])}
     assert set(parameters) == set(fields)
     defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
@@ -91,6 +93,13 @@ def test_every_number_of_the_specs_profile_belongs_to_an_experiment() -> None:
     assert (profile["burst_requests"], profile["burst_concurrency"]) == (50, 10)
     assert (profile["ramp_max_users"], profile["ramp_step_users"], profile["ramp_pause_s"]) == (50, 5, 30)
     assert (profile["sustained_duration_s"], profile["sustained_cycle_s"]) == (300, 10)
+
+
+def test_the_package_has_every_experiment_profile_and_plan() -> None:
+    patterns = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["mcp_chaos"]
+    package = Path("src/mcp_chaos")
+    packed = {path.resolve() for pattern in patterns for path in package.glob(pattern)}
+    assert {path.resolve() for path in Path("experiments").rglob("*.*")} <= packed
 
 
 def test_chaos_toolkit_can_list_this_extension() -> None:

@@ -16,9 +16,9 @@ from mcp_chaos.gate import formats
 from mcp_chaos.machine.printable import printable, printable_lines
 from mcp_chaos.machine.processes import last_lines
 from mcp_chaos.mcp import ToolCall
-from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
+from mcp_chaos.observe.target import check_offered, list_tools
 from mcp_chaos.report.html import render_page
-from mcp_chaos.run.choice import check_workload
+from mcp_chaos.run.choice import check_workload, choose_workload
 from mcp_chaos.workload.auto import auto_workload
 from mcp_chaos.workload.workload import Workload
 from tests.conftest import answer_always, read_request, serving
@@ -65,9 +65,9 @@ def test_names_of_tools_in_errors(read_only: bool) -> None:
     tools = _tools(read_only)
     with _server(tools) as server:
         url = f"http://127.0.0.1:{server.port}/mcp"
-        with pytest.raises(TargetError) as chosen:
-            choose_operation(url, "streamable", "", {}, 5)
         settings = replace(Settings.embedded_by_default(), mcp_url=url)
+        with pytest.raises(TargetError) as chosen:
+            choose_workload(settings, url, print)
         with pytest.raises(McpChaosError) as checked:
             check_workload(settings, url, Workload.of(ToolCall("x")))
     with pytest.raises(TargetError) as offered:

@@ -90,7 +90,7 @@ def before_experiment_control(
         missing = missing_controls(experiment)
         run = Run(settings, str(experiment.get("title", "experiment")), thresholds, logger.info)
         numbers = {key: value for key, value in configuration.items() if isinstance(value, int | float)}
-        told = {"assumptions": assumptions(experiment), "advice": advice(experiment)}
+        told = {"assumptions": assumptions(experiment, configuration), "advice": advice(experiment)}
         run.describe(command=command_line(configuration), numbers=numbers, **told)
         _hurry_on_signals(run)
         runs.begin(run)

@@ -1,5 +1,6 @@
 """The bridge before a real stdio server of the official SDK, and before programs that are none."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from mcp_chaos.bridge import pipe
 from mcp_chaos.bridge.part import stdio_server
 from mcp_chaos.errors import PartError, TargetError
 from mcp_chaos.faults.process import KILL, PAUSE, ProcessFaults, Victim
@@ -279,3 +281,43 @@ def test_a_stubborn_server_without_environment_ends_with_all_that_it_started(
         part.stop()
     psutil.wait_procs(there, timeout=10)
     assert named(word) == []
+
+
+ERAS = """
+import json, sys, time
+time.sleep(float(sys.argv[1]))
+known, era = sys.argv[2], None
+for line in sys.stdin:
+    message = json.loads(line)
+    asked = {"server/discover": "modern", "initialize": "streamable"}.get(message.get("method"))
+    if asked is None or (asked != known and sys.argv[3] == "silent"):
+        continue
+    era = era or asked
+    answer = {"jsonrpc": "2.0", "id": message["id"]}
+    if asked == known == era:
+        versions = {"supportedVersions": ["2026-07-28"], "protocolVersion": "2025-06-18"}
+        answer["result"] = {**versions, "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+    else:
+        answer["error"] = {"code": -32601, "message": "Method not found"}
+        era = None
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.mark.parametrize("slow_s", [0, 0.5])
+@pytest.mark.parametrize("known", ["modern", "streamable"])
+@pytest.mark.parametrize("unknown", ["refused", "silent"])
+def test_a_server_that_is_slow_to_start_keeps_its_era(
+    slow_s: float, known: str, unknown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe, "_SILENCE_S", 0.1)
+
+    async def era() -> str:
+        opened = await pipe.Pipe.start([sys.executable, "-c", ERAS, str(slow_s), known, unknown])
+        try:
+            await opened.open("auto")
+            return opened.era
+        finally:
+            await opened.close()
+
+    assert asyncio.run(era()) == known

@@ -90,6 +90,40 @@ def test_a_tool_that_was_named_is_what_the_load_calls(
     assert configuration["mcp_chaos_allow_tools"]["default"] == "drop"
 
 
+def test_what_try_found_is_taken(init: Init, tmp_path: Path) -> None:
+    needs = {"type": "object", "required": ["x"], "properties": {"x": {"type": "string"}}}
+    with serving(tools_server([{**DROP, "inputSchema": needs}])) as server:
+        url = f"http://127.0.0.1:{server.port}/mcp"
+        assert init("--url", url, "--tool", "drop", "--arguments", '{"x": "y"}', "--folder", "one")[0] == 0
+        workload = str(tmp_path / "one" / "workload.yaml")
+        assert read_workload(workload).tool_calls[0].arguments == {"x": "y"}
+        assert init("--url", url, "--workload", workload, "--allow", "drop", "--folder", "two")[0] == 0
+    assert (tmp_path / "two" / "workload.yaml").read_text() == Path(workload).read_text()
+
+
+def test_where_nothing_may_be_called_the_workload_is_a_draft(init: Init, tmp_path: Path) -> None:
+    with serving(tools_server([DROP])) as server:
+        code, output, _ = init("--url", f"http://127.0.0.1:{server.port}/mcp")
+    assert code == 0
+    assert "'drop' is not marked as read-only" in output
+    assert "workload.yaml is a draft" in output
+    assert '# - {"tool": "drop", "arguments": {}}' in (tmp_path / "chaos" / "workload.yaml").read_text()
+
+
+@pytest.mark.parametrize("token", ["", "t0ken"])
+def test_credentials_have_a_place_in_the_workflow(
+    init: Init, tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_TOKEN", token)
+    with serving(tools_server([NOW])) as server:
+        assert init("--url", f"http://127.0.0.1:{server.port}/mcp")[0] == 0
+    text = (tmp_path / ".github" / "workflows" / "mcp-chaos.yml").read_text()
+    gate = next(s for s in yaml.safe_load(text)["jobs"]["resilience"]["steps"] if s.get("name") == "the gate")
+    assert gate.get("env") == ({"MCP_TOKEN": "${{ secrets.MCP_TOKEN }}"} if token else None)
+    assert "secrets.MCP_TOKEN" in text
+    assert "t0ken" not in text
+
+
 def test_a_server_of_the_specifications_dialect(init: Init, tmp_path: Path) -> None:
     with serving(well()) as server:
         assert init("--url", f"http://127.0.0.1:{server.port}/mcp/tools/call")[0] == 0

@@ -180,3 +180,47 @@ def test_what_applies_is_listed_with_the_reason_where_it_does_not(gate: Gate, mo
         "own (TOXIPROXY_URL)",
         "x       applies",
     ]
+
+
+def test_of_a_folder_with_a_core_only_that_is_run_unless_all_are_asked_for(gate: Gate) -> None:
+    for name, tags in {"a": ["core", "mcp"], "b": ["mcp"], "c": []}.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(short_experiment(title=name, tags=tags)))
+
+    def run(*arguments: str) -> tuple[list[str], str]:
+        made = gate(*arguments, "--json", "o.json")
+        assert made.exit_code == 0, made.output
+        ran = json.loads(Path("o.json").read_text())["experiments"]
+        return [Path(one["path"]).stem for one in ran], made.stderr
+
+    ran, said = run()
+    assert (ran, said.splitlines()[0]) == (["a"], "3 more experiments with --all")
+    ran, said = run("--all")
+    assert (ran, "with --all" in said) == (["a", "b", "c", "x"], False)
+    ran, said = run("b.yaml")
+    assert (ran, "with --all" in said) == (["b"], False)
+    assert "--all: experiments are given" in problems(gate("b.yaml", "--all"))
+    assert gate("--list").stdout.splitlines() == [
+        "a  core   applies",
+        "b  --all  applies",
+        "c  --all  applies",
+        "x  --all  applies",
+    ]
+
+
+def test_an_experiment_that_cannot_be_read_is_told_beside_a_core_too(gate: Gate) -> None:
+    Path("a.yaml").write_text(yaml.safe_dump(short_experiment(title="a", tags=["core"])))
+    Path("b.yaml").write_text("method: [")
+    assert "b.yaml" in problems(gate())
+
+
+def test_without_a_core_all_are_run(gate: Gate) -> None:
+    Path("b.yaml").write_text(yaml.safe_dump(short_experiment(title="b")))
+    made = gate("--json", "o.json")
+    assert (made.exit_code, "with --all" in made.stderr) == (0, False)
+    assert len(json.loads(Path("o.json").read_text())["experiments"]) == 2
+
+
+def test_without_experiments_here_those_of_the_package_apply(gate: Gate) -> None:
+    Path("x.yaml").unlink()
+    assert "network partition" in gate("--list", "--var-file", "quick").stdout
+    assert "steady pace" not in gate("--list", "cross_talk").stdout

@@ -14,7 +14,9 @@ import pytest
 from mcp_chaos.clients.fault import check_dialect
 from mcp_chaos.config.settings import resolve
 from mcp_chaos.mcp import DIALECTS, ToolCall
-from mcp_chaos.observe.target import check_answers, choose_operation
+from mcp_chaos.observe.target import check_answers
+from mcp_chaos.run.choice import choose_workload
+from mcp_chaos.workload.workload import Workload
 from tests.conftest import SocketServer, serving
 from tests.load.test_engine import reasons, run_engine, spec_for
 from tests.servers import answering, http, result_for
@@ -66,10 +68,11 @@ def added() -> Iterator[None]:
 
 @pytest.mark.usefixtures("added")
 def test_an_added_dialect_can_be_set_and_is_known_by_its_path() -> None:
-    assert resolve({"mcp_dialect": "added"}).dialect == "added"
+    settings = resolve({"mcp_dialect": "added", "mcp_tool": "x"})
+    assert settings.dialect == "added"
     assert resolve({"mcp_url": "http://127.0.0.1:1/added"}).dialect == "added"
     check_dialect("added")
-    assert choose_operation("http://nowhere", "added", "x", {}, 1) == ToolCall("x")
+    assert choose_workload(settings, "http://nowhere", print) == Workload.of(ToolCall("x"))
 
 
 @pytest.mark.usefixtures("added")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import DIALECTS, GetRequest, ListCall, Streamable, ToolCall
+from mcp_chaos.mcp import DIALECTS, GetRequest, ListCall, McpCall, PromptGet, ResourceRead, Streamable, ToolCall
 from mcp_chaos.mcp.message import error_text, text_of
 from mcp_chaos.mcp.tools import is_read_only
 
@@ -111,3 +111,35 @@ def test_an_answer_that_has_to_say_something_is_not_good_when_it_is_empty() -> N
 def test_a_list_of_tools_is_known_by_its_names(result: Any, offers: tuple[str, ...], reason: Reason) -> None:
     asked = ListCall("tools/list", offers=offers)
     assert Streamable().judge(1, 200, {"jsonrpc": "2.0", "id": 1, "result": result}, asked) is reason
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason"),
+    [
+        (200, answer("no such order: 7", isError=True), Reason.OK),
+        (200, {"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "no such order"}}, Reason.OK),
+        (400, {"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "no such order"}}, Reason.OK),
+        (200, answer("the database is gone", isError=True), Reason.WRONG_CONTENT),
+        (200, answer("no such order"), Reason.WRONG_CONTENT),
+        (200, {**answer("no such order", isError=True), "id": 2}, Reason.WRONG_ANSWER),
+        (500, answer("no such order", isError=True), Reason.SERVER_ERROR),
+        (400, None, Reason.WRONG_ANSWER),
+    ],
+)
+def test_an_error_may_be_the_right_answer(status: int, message: Any, reason: Reason) -> None:
+    assert Streamable().judge(1, status, message, ToolCall("x", expect_error="no such order")) is reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "result", "reason"),
+    [
+        (ResourceRead("a"), {"contents": []}, Reason.OK),
+        (ResourceRead("a"), {"content": []}, Reason.WRONG_ANSWER),
+        (PromptGet("a"), {"messages": []}, Reason.OK),
+        (PromptGet("a"), {}, Reason.WRONG_ANSWER),
+        (ListCall("resources/list"), {}, Reason.OK),
+    ],
+)
+def test_what_was_asked_for_has_to_be_there(asked: McpCall, result: Any, reason: Reason) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "result": result}
+    assert Streamable().judge(1, 200, message, asked) is reason

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mcp_chaos.history.calls import Reason
-from mcp_chaos.mcp import Modern, ToolCall
+from mcp_chaos.mcp import McpCall, Modern, PromptGet, ResourceRead, ToolCall
 from mcp_chaos.mcp.modern import header_value
 from tests.mcp.recordings import MODERN, answers, message_of
 
@@ -66,3 +66,15 @@ def test_any_other_name_goes_in_base64(name: str) -> None:
     encoded = header_value(name)
     assert encoded.isascii()
     assert base64.b64decode(encoded.removeprefix("=?base64?").removesuffix("?=")).decode() == name
+
+
+def test_a_resource_and_a_prompt_are_named_in_the_header() -> None:
+    session = Modern()
+    named: dict[str, McpCall] = {"memo://1": ResourceRead("memo://1"), "greet": PromptGet("greet")}
+    for name, operation in named.items():
+        asked = session.ask(3, operation)
+        body = json.loads(asked.body)
+        assert body["method"] == operation.method
+        assert body["params"].items() >= operation.params.items()
+        assert "_meta" in body["params"]
+        assert ("Mcp-Name", name) in asked.headers

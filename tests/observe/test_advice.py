@@ -15,9 +15,9 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.advice import network_advice, shown
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
+from mcp_chaos.observe.target import check_answers, list_tools
 from tests.conftest import Handler, answer_always, serving
-from tests.servers import answering, http, result_for, tools_server
+from tests.servers import answering, http, result_for
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,7 @@ EXPIRED = 'WWW-Authenticate: Bearer error="invalid_token", error_description="Th
             r"its Host check does not know the name 127\.0\.0\.1:\d+; use in MCP_URL the name that its own clients use",
         ),
         (http(b"", status="429 Slow"), "", "it limits the rate of its clients"),
+        (http(b"<html>", status="429 Slow", kind="text/html"), "", "it limits the rate of its clients"),
         (http(b"", status="500 Oops"), "", "the server has an error of its own; its log says which"),
         (http(b"<html>", status="502 Bad", kind="text/html"), "", "a gateway answered in the place of the server"),
         (
@@ -83,11 +84,6 @@ def test_a_bad_first_answer_is_named_with_what_to_do(
     assert "old-token" not in str(refused.value)
     with serving(answer_always(answer)) as server, pytest.raises(TargetError, match=said):
         list_tools(f"http://127.0.0.1:{server.port}/mcp", "streamable", 3)
-
-
-def test_a_server_without_tools_is_named() -> None:
-    with serving(tools_server([])) as server, pytest.raises(TargetError, match=r"\(no tool at all\)"):
-        choose_operation(f"http://127.0.0.1:{server.port}/mcp", "streamable", "", {}, 3)
 
 
 AUTHORITY = trustme.CA()

@@ -11,7 +11,7 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.parts import ReservedPort
 from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.observe.target import check_answers, choose_operation, list_tools, read_health, read_status
+from mcp_chaos.observe.target import check_answers, list_tools, read_health, read_status
 from tests.conftest import ANSWER, answer_always, read_request, serving
 from tests.servers import answering, http, tools_server
 
@@ -111,48 +111,7 @@ def test_a_call_that_fails_is_named_by_its_reason() -> None:
         check_answers(f"http://127.0.0.1:{server.port}/", "jsonrpc", CALL, 2)
 
 
-READ_ONLY = {"readOnlyHint": True}
-ADD = {"name": "add", "annotations": READ_ONLY, "inputSchema": {"required": ["a"]}}
-NOW = {"name": "now", "annotations": READ_ONLY, "inputSchema": {}}
-DROP = {"name": "drop", "inputSchema": {}}
-REACHING = {"name": "search", "annotations": {"readOnlyHint": True, "openWorldHint": True}}
-
-
-@pytest.mark.parametrize(
-    ("tools", "tool", "chosen"),
-    [
-        ([DROP, {"name": "list_databases"}], "", "list_databases"),
-        ([DROP, ADD, NOW], "", "now"),
-        ([DROP, NOW], "drop", "drop"),
-        ([REACHING, {**REACHING, "name": "list_databases"}, NOW], "", "now"),
-        ([REACHING, NOW], "search", "search"),
-    ],
-)
-def test_the_call_to_make_is_chosen(tools: object, tool: str, chosen: str) -> None:
-    with serving(tools_server(tools)) as server:
-        found = choose_operation(f"http://127.0.0.1:{server.port}/", "streamable", tool, {}, 2)
-    assert found.tool == chosen
-
-
-@pytest.mark.parametrize(
-    ("tools", "tool", "said"),
-    [
-        ([DROP, ADD], "", "no read-only tool without required arguments.*MCP_TOOL"),
-        ([], "", "no tool at all"),
-        ([REACHING], "", r"reach third parties \(openWorldHint\)"),
-        ([DROP], "nope", r"does not offer the tool 'nope' \(MCP_TOOL\); it offers drop"),
-        ("x", "", "did not list its tools"),
-        ([1, "x"], "", "no tool at all"),
-    ],
-)
-def test_without_a_call_to_make_it_says_what_to_do(tools: object, tool: str, said: str) -> None:
-    with serving(tools_server(tools)) as server, pytest.raises(TargetError, match=said):
-        choose_operation(f"http://127.0.0.1:{server.port}/", "streamable", tool, {}, 2)
-
-
-def test_the_specifications_dialect_has_no_list_of_tools() -> None:
-    assert choose_operation("http://nowhere", "jsonrpc", "", {}, 1).tool == "list_databases"
-    assert choose_operation("http://nowhere", "jsonrpc", "x", {"a": 1}, 1).arguments == {"a": 1}
+NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {}}
 
 
 def test_a_session_can_be_left_in_the_middle() -> None:

@@ -60,7 +60,7 @@ def test_a_server_that_rejects_discovery_is_asked_in_the_older_way(discover: Cal
 
 @pytest.mark.parametrize("status", ["500 Oops", "503 Service Unavailable"])
 def test_a_server_that_is_not_well_tells_nothing_of_its_era(status: str) -> None:
-    with pytest.raises(TargetError, match=f"HTTP {status[:3]} .*what it speaks is not known"):
+    with pytest.raises(TargetError, match=f"HTTP {status[:3]} .*what it speaks is not known.*MCP_DIALECT=streamable"):
         found(server(lambda r: http(b"", status=status), opens))
 
 

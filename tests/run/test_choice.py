@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,12 @@ from tests.servers import tools_server
 
 NOW = {"name": "now", "annotations": {"readOnlyHint": True}, "inputSchema": {"type": "object"}}
 DROP = {"name": "drop", "inputSchema": {"type": "object"}}
+ADD = {
+    "name": "add",
+    "annotations": {"readOnlyHint": True},
+    "inputSchema": {"required": ["a"], "properties": {"a": {"type": "integer"}}},
+}
+REACHING = {"name": "search", "annotations": {"readOnlyHint": True, "openWorldHint": True}, "inputSchema": {}}
 LIST = {"name": "list_databases", "inputSchema": {"type": "object"}}
 
 SETTINGS = Settings.embedded_by_default()
@@ -60,9 +67,46 @@ def test_a_tool_that_may_change_something_is_called_when_it_is_allowed(
 
 
 def test_the_name_of_a_tool_is_no_promise(url: Callable[..., str]) -> None:
-    where = url(LIST)
+    assert choose_workload(SETTINGS, url(LIST, NOW), print).tools == ("now",)
     with pytest.raises(UsageError, match="does not say of 'list_databases'"):
-        check_workload(SETTINGS, where, choose_workload(SETTINGS, where, print))
+        check_workload(SETTINGS, url(LIST), Workload.of(ToolCall("list_databases")))
+
+
+@pytest.mark.parametrize(
+    ("tools", "changes", "chosen"),
+    [
+        ([DROP, ADD, NOW], {}, "now"),
+        ([DROP, ADD], {}, "add"),
+        ([DROP, NOW], {"tool": "drop"}, "drop"),
+        ([DROP], {"allowed_tools": frozenset({"drop"})}, "drop"),
+        ([DROP, NOW], {"allowed_tools": frozenset({"drop"})}, "now"),
+        ([REACHING, {**REACHING, "name": "list_databases"}, NOW], {}, "now"),
+        ([REACHING, NOW], {"tool": "search"}, "search"),
+        ([REACHING], {"allowed_tools": frozenset({"search"})}, "search"),
+    ],
+)
+def test_the_call_to_make_is_chosen(
+    url: Callable[..., str], tools: list[object], changes: dict[str, Any], chosen: str
+) -> None:
+    assert choose_workload(replace(SETTINGS, **changes), url(*tools), print).tools == (chosen,)
+
+
+@pytest.mark.parametrize(
+    ("tools", "tool", "said"),
+    [
+        ([DROP], "", r"'drop' is not marked as read-only[\s\S]*MCP_TOOL"),
+        ([], "", "it offers no tool, resource or prompt"),
+        ([REACHING], "", r"reaching third parties"),
+        ([REACHING], "", r"MCP_CHAOS_ALLOW_TOOLS=search"),
+        ([DROP], "nope", r"does not offer the tool 'nope' \(MCP_TOOL\); it offers drop"),
+        ([1, "x"], "", "it offers no tool"),
+    ],
+)
+def test_without_a_call_to_make_it_says_what_to_do(
+    url: Callable[..., str], tools: list[object], tool: str, said: str
+) -> None:
+    with pytest.raises(TargetError, match=said):
+        choose_workload(replace(SETTINGS, tool=tool), url(*tools), print)
 
 
 def test_a_tool_that_is_not_offered_is_named(url: Callable[..., str]) -> None:
@@ -82,5 +126,8 @@ def test_the_specifications_dialect_has_three_tools_and_no_list() -> None:
     check_workload(settings, "http://127.0.0.1:1/", Workload.of(ToolCall("list_views"), ToolCall("execute_query")))
     with pytest.raises(UsageError, match="does not say of 'drop_views'"):
         check_workload(settings, "http://127.0.0.1:1/", Workload.of(ToolCall("drop_views")))
+    assert choose_workload(settings, "http://nowhere", print).tools == ("list_databases",)
+    named = replace(settings, tool="x", arguments={"a": 1})
+    assert choose_workload(named, "http://nowhere", print).operations == (ToolCall("x", {"a": 1}),)
     with pytest.raises(UsageError, match="has no list of tools"):
         choose_workload(replace(settings, auto_workload=True), "http://127.0.0.1:1/", print)

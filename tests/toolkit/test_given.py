@@ -1,5 +1,6 @@
 """What is given beside an experiment is used, or refused by its name."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from mcp_chaos.config.settings import resolve
 from mcp_chaos.errors import UsageError
 from mcp_chaos.gate.item import Item
 from mcp_chaos.gate.plan_file import make_plan
-from mcp_chaos.toolkit.given import Given, Profile, shipped_numbers
+from mcp_chaos.toolkit.given import Given, Profile, set_variables, shipped_numbers
 from tests.e2e.conftest import EXPERIMENTS, short_experiment
 
 URL = "http://127.0.0.1:9/mcp"
@@ -184,3 +185,16 @@ def test_a_misspelt_variable_of_the_environment_is_refused(
     assert f"{name} in the environment is no setting of mcp_chaos; did you mean {meant}?" in str(refused.value)
     monkeypatch.setenv(name, "")  # pipelines set what nobody has given
     resolve({})
+
+
+def test_a_file_of_variables_is_set_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_URL", "http://127.0.0.1:1/mcp")
+    path = tmp_path / ".env"
+    path.write_text("MCP_URL=http://127.0.0.1:2/mcp\nsecret-without-a-name\n")
+    with pytest.raises(UsageError) as told:
+        set_variables(path)
+    assert "secret" not in str(told.value)
+    assert os.environ["MCP_URL"] == "http://127.0.0.1:1/mcp"
+    path.write_text("# mine\n\nMCP_URL=http://127.0.0.1:2/mcp?a=b\n")
+    set_variables(path)
+    assert os.environ["MCP_URL"] == "http://127.0.0.1:2/mcp?a=b"

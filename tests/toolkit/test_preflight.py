@@ -45,6 +45,20 @@ def test_a_load_on_both_lanes_has_two_names(experiment: dict[str, Any]) -> None:
     assert problems(experiment) == ["two loads have the name 'sustained-control'; give each its own"]
 
 
+def test_numbers_of_thresholds_come_from_the_configuration(experiment: dict[str, Any]) -> None:
+    block = experiment["extensions"][0]
+    block["thresholds"] = {"recovery": ["success_fraction >= ${least}", "p95_ms <= 2 * baseline.p95_ms + ${more_ms}"]}
+    block["assumptions"] = {"fault": ["success_fraction <= ${most}"]}
+    configuration = {**load_configuration(experiment["configuration"]), "least": 0.9, "more_ms": 100, "most": 0.5}
+    experiment["configuration"] |= {"least": 0.9, "more_ms": 100, "most": 0.5}
+    assert check(experiment, configuration, EMBEDDED) == {
+        "recovery": ["success_fraction >= 0.9", "p95_ms <= 2 * baseline.p95_ms + 100"]
+    }
+    assert assumptions(experiment, configuration) == {"fault": ["success_fraction <= 0.5"]}
+    block["thresholds"] = {"recovery": ["success_fraction >= ${nowhere}"]}
+    assert "${nowhere} is not in the configuration" in problems(experiment)[0]
+
+
 @pytest.mark.parametrize(
     ("func", "arguments", "said"),
     [
@@ -141,10 +155,10 @@ def test_assumptions_are_checked_as_thresholds_are(experiment: dict[str, Any], c
 
 
 def test_assumptions_are_kept_as_written(experiment: dict[str, Any]) -> None:
-    assert assumptions(experiment) == {}
+    assert assumptions(experiment, {}) == {}
     experiment["extensions"][0]["assumptions"] = {"fault": ["success_fraction <= 0.5"]}
     assert problems(experiment) == []
-    assert assumptions(experiment) == {"fault": ["success_fraction <= 0.5"]}
+    assert assumptions(experiment, {}) == {"fault": ["success_fraction <= 0.5"]}
 
 
 def test_all_problems_come_at_once(experiment: dict[str, Any]) -> None:

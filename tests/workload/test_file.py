@@ -92,7 +92,7 @@ NAN, INF = float("nan"), float("inf")
         (workload({"tool": ""}), "users.0.calls.0.tool"),
         (workload({}), "users.0.calls.0"),
         (workload({"tool": "t", "page": "/"}), "users.0.calls.0"),
-        (workload(GOOD_CALL, {"page": "/", "arguments": {}}), "users.0.calls.1: 'tool' is a dependency of 'arguments'"),
+        (workload(GOOD_CALL, {"page": "/", "arguments": {}}), "/: arguments are of a tool or a prompt"),
         (workload({"tool": "t", "arguments": [1]}), "users.0.calls.0.arguments: [1] is not of type 'object'"),
         (workload({"tool": "t", "expect": 1}), "users.0.calls.0.expect"),
         (workload({"tool": "t", "weight": True}), "users.0.calls.0.weight"),

@@ -1,13 +1,15 @@
 """Workloads from files that are good: what they say is what is called."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 import pytest
 
-from mcp_chaos.mcp import ToolCall
-from mcp_chaos.workload.file import built_in, names_of, read_workload
+from mcp_chaos.mcp import GetRequest, ListCall, PromptGet, ResourceRead, ToolCall
+from mcp_chaos.workload.file import as_yaml, built_in, names_of, read_workload
+from mcp_chaos.workload.workload import UserKind, Workload
 from tests.workload.test_file import problems_of, workload
 
 
@@ -60,3 +62,32 @@ def test_a_json_file_is_read_as_json(write: Any, indent: Any) -> None:
 @pytest.mark.parametrize("content", [b"{", b'{"users": NaN}', b"users: []", b"[" * 100_000, b'{"n": ' + b"9" * 5000])
 def test_a_json_file_that_is_not_json_is_refused(write: Any, content: bytes) -> None:
     assert "is not JSON" in problems_of(write(content, "w.json"))[0]
+
+
+def test_resources_prompts_and_errors_that_are_right(write: Any) -> None:
+    calls = [
+        {"resource": "memo://1"},
+        {"prompt": "greet", "arguments": {"who": {"choose": ["a", "b"]}}},
+        {"tool": "t", "expect_error": "no such order"},
+    ]
+    workload_made = read_workload(write({"users": [{"name": "u", "calls": calls}]}))
+    assert workload_made.operations == (
+        ResourceRead("memo://1"),
+        PromptGet("greet", {"who": "a"}, 0.5),
+        PromptGet("greet", {"who": "b"}, 0.5),
+        ToolCall("t", expect_error="no such order"),
+    )
+    assert Workload.from_json(asdict(workload_made)) == workload_made
+
+
+def test_what_is_written_is_read_as_it_was(write: Any) -> None:
+    operations = (
+        ToolCall("t", {"a": [1]}, expect="x"),
+        ToolCall("t", weight=2, expect_error="none"),
+        GetRequest("/health"),
+        ResourceRead("memo://1"),
+        PromptGet("greet", {"who": "a"}),
+        ListCall("prompts/list"),
+    )
+    made = Workload((UserKind("a", operations, 2.0, (0.5, 1.0)), UserKind("b", operations[:1], websocket=True)))
+    assert read_workload(write(as_yaml(made, "A head.").encode())) == made

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from mcp_chaos.bridge import COMMAND
-from mcp_chaos.machine.parts import LOOPBACK, Part, ReservedPort, answers
+from mcp_chaos.machine.parts import LOOPBACK, START_TIMEOUT_S, Part, ReservedPort, answers
 from mcp_chaos.machine.processes import Child, families
 
 
@@ -38,10 +38,26 @@ class BridgedChild(Child):
             super().signal(number)
 
 
-def stdio_server(folder: Path, dialect: str, command: Sequence[str]) -> Part:
-    """A stdio server behind a bridge, its endpoint ``/mcp``; it answers when the server itself does."""
+def stdio_server(folder: Path, dialect: str, command: Sequence[str], start_timeout_s: float = START_TIMEOUT_S) -> Part:
+    """A stdio server behind a bridge, its endpoint ``/mcp``; it answers when the server itself does.
+
+    Args:
+        folder: of the run; the log goes there.
+        dialect: to speak, or ``auto``.
+        command: of the server.
+        start_timeout_s: how long it may take to answer; one that has to be downloaded first takes its time.
+    """
     port = ReservedPort()
     argv = [sys.executable, "-m", "mcp_chaos.bridge", str(port.number), dialect]
     env = {COMMAND: json.dumps(list(command))}  # its words may be secrets, and all of this machine see command lines
     url = f"http://{LOOPBACK}:{port.number}/health"
-    return Part("server", argv, port, lambda: answers(url, status=200), folder, env, kind=BridgedChild)
+    return Part(
+        "server",
+        argv,
+        port,
+        lambda: answers(url, status=200),
+        folder,
+        env,
+        kind=BridgedChild,
+        start_timeout_s=start_timeout_s,
+    )

@@ -26,8 +26,8 @@ STREAMABLE = "streamable"
 
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 _UNKNOWN_METHOD = -32601
-_DISCOVERY_S = 10.0
-_INITIALIZE_S = 30.0
+_SILENCE_S = 10.0
+"""So long only ``server/discover`` is asked. How long a start may take is up to whoever started the bridge."""
 
 
 class PipeError(Exception):
@@ -80,30 +80,39 @@ class Pipe:
         Raises:
             PipeError: it speaks none of them, or ended.
         """
-        if dialect != STREAMABLE and await self._is_modern():
-            self.era = MODERN
+        if dialect == STREAMABLE:
+            await self._initialize()
             return
-        if dialect == MODERN:
-            raise PipeError("the server refused 'server/discover', so it does not speak the dialect 'modern'")
-        await self._initialize()
+        discovering = asyncio.create_task(self._is_modern())
+        initializing: asyncio.Task[None] | None = None
+        try:
+            await asyncio.wait({discovering}, timeout=_SILENCE_S)
+            if not discovering.done():
+                # It is slow to start, or says nothing to what it does not know: it answers what it reads first.
+                initializing = asyncio.create_task(self._initialize())
+                await asyncio.wait({discovering, initializing}, return_when=asyncio.FIRST_COMPLETED)
+            is_stateful = initializing is not None and initializing.done() and initializing.exception() is None
+            if not is_stateful and await discovering:
+                self.era = MODERN
+            elif dialect == MODERN:
+                raise PipeError("the server refused 'server/discover', so it does not speak the dialect 'modern'")
+            else:
+                await (initializing or self._initialize())
+        finally:
+            for task in filter(None, (discovering, initializing)):
+                task.cancel()
+            await asyncio.gather(*filter(None, (discovering, initializing)), return_exceptions=True)
 
     async def _is_modern(self) -> bool:
-        try:
-            async with asyncio.timeout(_DISCOVERY_S):
-                answer = await self.request("server/discover", orjson.loads(Modern("mcp_chaos-bridge").list_params()))
-        except TimeoutError:
-            return False  # servers that know no other beginning than initialize may say nothing
+        answer = await self.request("server/discover", orjson.loads(Modern("mcp_chaos-bridge").list_params()))
         result = answer.get("result")
         return isinstance(result, dict) and PROTOCOL_VERSION in (result.get("supportedVersions") or ())
 
     async def _initialize(self) -> None:
         message = orjson.loads(self._client.opening() or b"{}")
         try:
-            async with asyncio.timeout(_INITIALIZE_S):
-                answer = await self.request(message["method"], message["params"])
+            answer = await self.request(message["method"], message["params"])
             self._client.opened(200, None, {**answer, "id": message["id"]})
-        except TimeoutError:
-            raise PipeError(f"the server did not answer 'initialize' within {_INITIALIZE_S:g} s") from None
         except DialectError as error:
             raise PipeError(str(error)) from None
         self.introduction = answer["result"]

@@ -7,6 +7,7 @@ import os
 import shlex
 from dataclasses import asdict
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -33,10 +34,25 @@ from mcp_chaos.machine.streams import has_colours, repair_streams, tell
 def cli() -> None:
     """Break the network of MCP servers on purpose, under load, and get a verdict.
 
-    Experiments are run by Chaos Toolkit: chaos run experiments/network_partition.yaml
-    """
+    \b
+    mcp-chaos demo                 see it work on an embedded server (extra lab)
+    mcp-chaos try URL              break the network of your own server
+    mcp-chaos doctor --url URL     look at your own server, change nothing
+    mcp-chaos gate                 run the core of the experiments, as far as they apply (MCP_URL)
+    mcp-chaos experiments copy     have them here, to change them
+
+    Chaos Toolkit runs them too: chaos run $(mcp-chaos experiments path network_partition)
+    """  # noqa: D301  # the backspace keeps the lines after it as they are
 
 
+cli.add_lazily(
+    "mcp_chaos.cli.tries", {"try": "Break the network of your own MCP server, and get a verdict and a page."}
+)
+cli.add_lazily(
+    "mcp_chaos.cli.demos",
+    {"demo": "Break the network of an embedded reference server, and show what a verdict looks like."},
+)
+cli.add_lazily("mcp_chaos.cli.experiments", {"experiments": "The experiments and profiles that come with mcp_chaos."})
 cli.add_lazily("mcp_chaos.cli.loads", {"load": "Load a server and say how it did."})
 cli.add_lazily(
     "mcp_chaos.cli.gates", {"gate": "Run experiments in order and give one answer that a pipeline can stop on."}
@@ -83,10 +99,11 @@ def doctor(url: str | None, as_json: bool) -> None:
 
     Exit code: 0 when nothing is wrong (warnings may be there), 3 when something is, 2 when the settings cannot be used.
     """
+    from mcp_chaos.cli.gates import applying
     from mcp_chaos.commands.doctor import FAIL, examine
 
     checks = []
-    for check in examine({"mcp_url": url}):
+    for check in chain(examine({"mcp_url": url}), applying(url)):
         checks.append(check)
         if not as_json:
             mark = f"{check.status:5}"
@@ -106,14 +123,37 @@ def doctor(url: str | None, as_json: bool) -> None:
 @click.option("--folder", default="chaos", show_default=True, help="Where the experiments go.")
 @click.option("--install", default="", help="The command that installs your server in CI, such as 'pip install -e .'.")
 @click.option("--start", default="", help="The command that starts your server in CI, where it is not over stdio.")
-def init(url: str | None, command: str | None, folder: str, install: str, start: str) -> None:
+@click.option("--tool", help="The tool to call (or MCP_TOOL); it is allowed by that.")
+@click.option("--arguments", metavar="JSON", help="Its arguments (or MCP_ARGUMENTS).")
+@click.option("--workload", metavar="FILE", help="What to call: a workload's file, such as mcp-chaos try wrote.")
+@click.option("--allow", multiple=True, metavar="TOOL", help="A tool that may be called though it is not read-only.")
+def init(
+    url: str | None,
+    command: str | None,
+    folder: str,
+    install: str,
+    start: str,
+    tool: str | None,
+    arguments: str | None,
+    workload: str | None,
+    allow: tuple[str, ...],
+) -> None:
     """Write experiments, a workload, a profile and a CI workflow for your server into this repository."""
     from mcp_chaos.commands.init import EXPERIMENTS, InCi, starting_set, write
     from mcp_chaos.config.settings import resolve
     from mcp_chaos.workload.file import AUTO
 
+    tool_given = tool or os.environ.get("MCP_TOOL")
+    allowed = ",".join(filter(None, [os.environ.get("MCP_CHAOS_ALLOW_TOOLS"), *allow, tool]))
     settings = resolve(
-        {"mcp_url": url, "mcp_command": command, "mcp_workload": "" if os.environ.get("MCP_TOOL") else AUTO}
+        {
+            "mcp_url": url,
+            "mcp_command": command,
+            "mcp_tool": tool,
+            "mcp_arguments": arguments,
+            "mcp_workload": workload or ("" if tool_given else AUTO),
+            "mcp_chaos_allow_tools": allowed,
+        }
     )
     if settings.embedded:
         raise UsageError("Say which server it is for: --url http://127.0.0.1:8000/mcp, or --command 'uvx my-server'.")

@@ -17,7 +17,7 @@ class LazyGroup(click.Group):
         """Add commands of a module.
 
         Args:
-            module: its name; each command is an attribute of it.
+            module: its name, where each of the commands is.
             commands: by name, the sentence that the list of commands shows.
         """
         self.lazy |= {name: (module, sentence) for name, sentence in commands.items()}
@@ -30,8 +30,8 @@ class LazyGroup(click.Group):
         """The command of a name, imported now where it is not yet; ``None`` where there is none."""
         if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(self.lazy[cmd_name][0]), cmd_name)
-        return found
+        found = vars(import_module(self.lazy[cmd_name][0])).values()
+        return next(one for one in found if isinstance(one, click.Command) and one.name == cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, as click does, without importing any."""

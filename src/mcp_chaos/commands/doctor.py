@@ -5,30 +5,34 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from mcp_chaos.config.settings import Settings, resolve
 from mcp_chaos.errors import McpChaosError, UsageError
 from mcp_chaos.faults import toxiproxy_install
 from mcp_chaos.faults.toxiproxy import ProxyState, ToxiproxyServer
-from mcp_chaos.mcp import DIALECTS, ToolCall, TransportKind
+from mcp_chaos.mcp import DIALECTS, McpCall, TransportKind
 from mcp_chaos.mcp.tools import is_read_only, stays_inside
 from mcp_chaos.observe.advice import shown
 from mcp_chaos.observe.client import McpClient
-from mcp_chaos.observe.target import check_answers, choose_operation, list_tools
-from mcp_chaos.run.choice import check_workload, only_reading
+from mcp_chaos.observe.server_process import listening_process
+from mcp_chaos.observe.target import list_tools
+from mcp_chaos.run.choice import check_workload, choose_workload, only_reading
 from mcp_chaos.run.preconditions import machine_problems
 from mcp_chaos.run.proxies import CONTROL_PROXY, FAULTED_PROXY
 from mcp_chaos.run.reachable import reachable
-from mcp_chaos.workload.auto import auto_workload
-from mcp_chaos.workload.workload import Workload
+from mcp_chaos.run.trial import try_call
 
 OK = "ok"
 WARN = "warn"
 FAIL = "fail"
 
 _DEADLINE_S = 10.0
+_MAX_CALLS = 20
+_SLOW_S = 1.0
 _NAPS = 40
 _NAP_S = 0.005
 _LATE_MS = 5.0
@@ -92,20 +96,54 @@ def _server(settings: Settings) -> Iterator[Check]:
     name = f"the stdio server {settings.program}" if settings.command else shown(url)
     yield Check("target", OK, f"{name} speaks the dialect '{settings.dialect}'")
     if not DIALECTS[settings.dialect].lists_tools:
-        yield _attempt("call", lambda: _call(settings, []))
+        yield from _calls(settings)
         return
     try:
-        yield Check("sessions", OK, _sessions(settings))
-        tools = list_tools(url, settings.dialect, _DEADLINE_S)
+        began = time.monotonic()
+        found = _sessions(settings)
+        slow = time.monotonic() - began > _SLOW_S
+        advice = (
+            "its clients wait so long before their first call; give calls more time: call_deadline_s" if slow else ""
+        )
+        yield Check("sessions", WARN if slow else OK, found, advice)
     except McpChaosError as error:
         yield Check("sessions", FAIL, str(error))
+        return
+    try:
+        tools = list_tools(url, settings.dialect, _DEADLINE_S)
+    except McpChaosError as error:  # a server may have resources and prompts only
+        yield Check("tools", WARN, str(error))
+        yield from _calls(settings)
         return
     reading = only_reading(tools)
     names = ", ".join(f"{tool.get('name')}{_warnings(tool, settings)}" for tool in tools)
     few = "" if reading else "mark what only reads (readOnlyHint), or allow tools by name: MCP_CHAOS_ALLOW_TOOLS"
     yield Check("tools", OK if reading else WARN, names or "none", few)
-    yield _attempt("workload", lambda: _workload(settings, tools))
-    yield _attempt("call", lambda: _call(settings, tools))
+    yield from _calls(settings)
+    if settings.dialect == "modern" and not settings.command:
+        yield Check("versions", OK, _other_version(settings))
+    if not settings.command:
+        yield _process(settings)
+
+
+def _other_version(settings: Settings) -> str:
+    """Whether a server of the stateless version speaks those with sessions too."""
+    try:
+        with McpClient(settings.mcp_url or "", "streamable", _DEADLINE_S) as client:
+            client.open()
+    except McpChaosError:
+        return "it speaks no version with sessions"
+    return "it speaks those with sessions too; MCP_DIALECT=streamable tests them"
+
+
+def _process(settings: Settings) -> Check:
+    """Whether the process can be seen, whose memory and descriptors some experiments look at."""
+    where = urlsplit(settings.mcp_url or "")
+    port = where.port or (443 if settings.tls else 80)
+    process = listening_process(port, where.hostname or "")
+    if process is None:
+        return Check("process", OK, "it cannot be seen from here, so what it holds is not judged")
+    return Check("process", OK, f"{process.pid}; MCP_SERVER_PID={process.pid} allows to pause and kill it")
 
 
 def _warnings(tool: Mapping[str, Any], settings: Settings) -> str:
@@ -115,45 +153,35 @@ def _warnings(tool: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _sessions(settings: Settings) -> str:
+    began = time.monotonic()
     with McpClient(settings.mcp_url or "", settings.dialect, _DEADLINE_S) as client:
         client.open()
+        took = f", opened in {(time.monotonic() - began) * 1e3:.0f} ms"
         if DIALECTS[settings.dialect].transport is not TransportKind.POST:
-            return "a session lasts as long as its connection"
-        return "it keeps sessions" if client.has_session else "it keeps none"
+            return f"a session lasts as long as its connection{took}"
+        return f"it keeps sessions{took}" if client.has_session else "it keeps none"
 
 
-def _workload(settings: Settings, tools: list[dict[str, Any]]) -> str:
-    if settings.workload is not None:
-        offered = {tool.get("name") for tool in tools}
-        missing = [tool for tool in settings.workload.tools if tool not in offered]
-        if missing:
-            raise UsageError(f"the workload calls {', '.join(missing)}, which the server does not offer")
-        return f"calls {', '.join(settings.workload.tools)}"
-    if settings.auto_workload:
-        workload, left_out = auto_workload(tools, settings.allowed_tools)
-        return "; ".join([f"calls {', '.join(workload.tools)}", *left_out])
-    return f"calls {_chosen(settings).tool}"
+def _calls(settings: Settings) -> Iterator[Check]:
+    """What a load would call, and each of these calls."""
+    url, said = settings.mcp_url or "", list[str]()
+    try:
+        workload = check_workload(settings, url, choose_workload(settings, url, said.append))
+    except McpChaosError as error:
+        yield Check("workload", FAIL, str(error))
+        return
+    yield Check("workload", OK, "; ".join([f"calls {', '.join(workload.calls)}", *said]))
+    calls = workload.mcp_calls
+    for operation in calls[:_MAX_CALLS]:
+        yield _attempt("call", partial(_call, settings, operation))
+    if len(calls) > _MAX_CALLS:
+        yield Check("call", OK, f"{len(calls) - _MAX_CALLS} more calls of the workload were not tried")
 
 
-def _first(settings: Settings, tools: list[dict[str, Any]]) -> ToolCall:
-    """A call that a load would make."""
-    made = auto_workload(tools, settings.allowed_tools)[0] if settings.auto_workload and tools else None
-    workload = settings.workload or made
-    calls = workload.tool_calls if workload is not None else ()
-    return calls[0] if calls else _chosen(settings)
-
-
-def _chosen(settings: Settings) -> ToolCall:
-    named = settings.tool, settings.arguments
-    return choose_operation(settings.mcp_url or "", settings.dialect, *named, _DEADLINE_S, settings.allowed_tools)
-
-
-def _call(settings: Settings, tools: list[dict[str, Any]]) -> str:
-    operation = _first(settings, tools)
-    check_workload(settings, settings.mcp_url or "", Workload.of(operation))
+def _call(settings: Settings, operation: McpCall) -> str:
     began = time.monotonic()
-    check_answers(settings.mcp_url or "", settings.dialect, operation, _DEADLINE_S)
-    return f"a fresh session called {operation.tool} in {(time.monotonic() - began) * 1e3:.0f} ms"
+    try_call(settings, settings.mcp_url or "", operation)
+    return f"a fresh session called {operation.name} in {(time.monotonic() - began) * 1e3:.0f} ms"
 
 
 def _lab() -> Iterator[Check]:

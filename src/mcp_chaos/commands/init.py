@@ -1,5 +1,6 @@
 """``mcp-chaos init``: a starting set of experiments in a person's own repository, for the server it was pointed at."""
 
+import os
 import re
 import shlex
 import shutil
@@ -13,13 +14,16 @@ from typing import Any
 
 import yaml
 
+from mcp_chaos.config import shipped
+from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.config.settings import Settings, guess_dialect
 from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.history.files import write_atomically
-from mcp_chaos.mcp import DIALECTS, ToolCall
-from mcp_chaos.observe.target import check_answers
-from mcp_chaos.run.choice import check_workload, choose_workload
+from mcp_chaos.mcp import DIALECTS
+from mcp_chaos.run.choice import NothingToCallError, check_workload, choose_workload
 from mcp_chaos.run.reachable import reachable
+from mcp_chaos.run.trial import try_call
+from mcp_chaos.workload.file import as_yaml, draft
 from mcp_chaos.workload.workload import Workload
 
 EXPERIMENTS = ("network_partition", "connection_resets", "latency_under_ramp")
@@ -32,10 +36,12 @@ _HINT = """\
       # What the server itself needs goes here, such as:
       # - run: pip install -e .
 """
+_NO_SECRETS = """\
+        # A server that wants credentials: env: {MCP_TOKEN: "${{ secrets.MCP_TOKEN }}"}
+"""
 _LAUNCHERS = {"uvx": "pip install uv", "npx": ""}
 """They obtain what they start; what obtains them, where a runner does not have them."""
 
-_DEADLINE_S = 1.0
 _CONFIGURATION = "configuration:\n"
 
 
@@ -72,18 +78,28 @@ def starting_set(settings: Settings, folder: str, in_ci: InCi, said: list[str]) 
     with _inside(where) if settings.command else nullcontext(), reachable(settings) as there:
         if not DIALECTS[there.dialect].lists_tools:
             there = replace(there, auto_workload=False)  # there is no list of tools to choose from
-        workload = choose_workload(there, there.mcp_url or "", said.append)
-        check_workload(there, there.mcp_url or "", workload)
-        workload = _answered_in_time(workload, there, said)
+        text = _chosen(there, target, said)
     made = {where / f"{name}.yaml": _experiment(name, settings) for name in EXPERIMENTS}
-    made[where / "workload.yaml"] = _workload(workload, target)
+    made[where / "workload.yaml"] = text
     name = _name(where)
     values = {"TARGET": target, "DOCTOR": _doctor(settings), "FOLDER": shlex.quote(str(where)), "NAME": name}
+    values["EXPERIMENTS"] = _questions()
     values["STEPS"] = "".join(workflow_steps(settings, where, in_ci))
     made |= {where / each: _filled(each, values) for each in ("profile.yaml", "weekly.yaml", "README.md")}
     made[where / ".gitignore"] = _filled("gitignore", values)
     made[_WORKFLOWS / f"{name}.yml"] = _filled("workflow.yml", values)
     return made
+
+
+def _is_file(variable: str) -> bool:
+    """Whether a credential is a file, which a pipeline does not have."""
+    return variable.endswith("_FILE")
+
+
+def _questions() -> str:
+    """What each experiment asks of the server, a line each."""
+    contents = {name: yaml.safe_load(shipped.experiments()[name].read_text(encoding="utf-8")) for name in EXPERIMENTS}
+    return "\n".join(f"- `{name}.yaml`: {' '.join(one['description'].split())}" for name, one in contents.items())
 
 
 def _name(where: Path) -> str:
@@ -157,14 +173,31 @@ def _started_above(command: Sequence[str], levels: int) -> tuple[str, ...]:
     return ("sh", "-c", f"cd {'/'.join(['..'] * levels)} && exec {shlex.join(command)}")
 
 
-def _answered_in_time(workload: Workload, there: Settings, said: list[str]) -> Workload:
-    """The calls that are answered well, and soon enough for a load that waits two seconds for each at the most."""
+def _chosen(there: Settings, target: str, said: list[str]) -> str:
+    """The text of the workload's file: what is answered well, or a draft where nothing may be called."""
+    url = there.mcp_url or ""
+    try:
+        workload = choose_workload(there, url, said.append)
+    except NothingToCallError as error:
+        if not error.tried.tools:
+            raise
+        said += [*error.tried.passed_over, *error.tried.left_out]
+        said.append("nothing else; workload.yaml is a draft, which has to be filled in")
+        return draft(error.tried.tools, f"A draft of what the load is to call on {target}.")
+    check_workload(there, url, workload)
+    if there.workload is None and not there.auto_workload:  # else they were tried when they were chosen
+        workload = _answered(workload, there, said)
+    return as_yaml(workload, f"What the load calls on {target}.")
+
+
+def _answered(workload: Workload, there: Settings, said: list[str]) -> Workload:
+    """The calls that are answered well, however long the first ones take."""
     good = []
-    for call in workload.tool_calls:
+    for call in workload.mcp_calls:
         try:
-            check_answers(there.mcp_url or "", there.dialect, call, _DEADLINE_S)
+            try_call(there, there.mcp_url or "", call)
         except TargetError as error:
-            said.append(f"'{call.tool}': {error}")
+            said.append(str(error))
         else:
             good.append(call)
     if not good:
@@ -198,8 +231,11 @@ def workflow_steps(settings: Settings, where: Path, in_ci: InCi) -> Iterator[str
         step = {"name": "the server answers", "working-directory": folder, "env": told, "run": "\n".join(wait)}
         yield _step(step)
     # In place of the shell, so that it hears of it when the job is cancelled: it heals and reports.
-    gate = f"exec {_MCP_CHAOS} gate {_OUTPUTS}"
-    yield _step({"name": "the gate", "working-directory": folder, "run": gate})
+    gate = f"exec {_MCP_CHAOS} gate --all {_OUTPUTS}"
+    secrets = {name: f"${{{{ secrets.{name} }}}}" for name in VARIABLES if os.environ.get(name) and not _is_file(name)}
+    env = {"env": secrets} if secrets else {}
+    yield _step({"name": "the gate", "working-directory": folder, **env, "run": gate})
+    yield "" if secrets else _NO_SECRETS
     kept = [str(where / "mcp-chaos.*"), str(where / "runs"), *(["server.log"] if in_ci.start else [])]
     artifact = {"name": "mcp-chaos", "path": "\n".join(kept)}
     yield _step({"uses": "actions/upload-artifact@v5", "if": "always()", "with": artifact})
@@ -222,7 +258,7 @@ def _step(step: dict[str, Any]) -> str:
 
 def _experiment(name: str, settings: Settings) -> str:
     """A shipped experiment with its target set; the environment still wins."""
-    text: str = (_folder() / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
+    text = shipped.experiments()[name].read_text(encoding="utf-8")
     lines = [f"  {key}: {_from_environment(key, value)}\n" for key, value in told_of(settings).items()]
     head, found, rest = text.partition(_CONFIGURATION)
     return head.replace(f"experiments/{name}.yaml", f"{name}.yaml") + found + "".join(lines) + rest
@@ -249,19 +285,6 @@ def told_of(settings: Settings) -> dict[str, str]:
 def _from_environment(key: str, value: Any) -> str:
     given = {"type": "env", "key": key.upper(), "default": value}
     return yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=1000).strip()
-
-
-def _workload(workload: Workload, target: str) -> str:
-    users = [
-        {"name": kind.name, "calls": [_call(call) for call in kind.operations if isinstance(call, ToolCall)]}
-        for kind in workload.kinds
-    ]
-    said = f"# What the load calls on {target}. `expect: text` under a call checks that its answer has that text.\n"
-    return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _call(operation: ToolCall) -> dict[str, Any]:
-    return {"tool": operation.tool, "arguments": dict(operation.arguments), "weight": operation.weight}
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:

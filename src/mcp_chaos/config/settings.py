@@ -38,6 +38,7 @@ _FROM_ELSEWHERE = re.compile(r"sh -c cd [./]+ && exec ('[^']+'|\S+).*", re.DOTAL
 KEYS = {
     "mcp_url": "the MCP endpoint of your own server; empty: the embedded one",
     "mcp_command": "the command of your own stdio server, in place of mcp_url",
+    "mcp_start_timeout_s": "seconds that a stdio server may take to start, 120 if not set",
     "mcp_server_pid": "the process of your own server, if it may be paused and killed; it is also the one looked at",
     "mcp_dialect": f"{', '.join(DIALECTS)}, or auto",
     "mcp_tool": "the tool to call on your own server",
@@ -51,7 +52,9 @@ KEYS = {
     "mcp_chaos_seed": "of the workload's choices",
     "mcp_chaos_allow_hosts": "hosts besides loopback that may be tested, with commas",
     "mcp_chaos_allow_production": "those of them whose names look like production, said a second time",
-    "mcp_chaos_allow_tools": "tools that may be called though they change something (* for all) or reach third parties",
+    "mcp_chaos_allow_tools": (
+        "tools that may be called though they are not marked as read-only (* for all), or reach third parties"
+    ),
 }
 """Every setting by its configuration key, and what it is."""
 
@@ -68,6 +71,7 @@ class Settings:
         toxiproxy_url: ``None`` for the run's own.
         proxy_listen: where Toxiproxy listens for the faulted lane; ``None`` for a free port.
         proxy_upstream: ``host:port`` by which a Toxiproxy of one's own knows the server; ``None`` where it is the same.
+        start_timeout_s: how long a stdio server may take to start.
         runs: the folder for runs.
         seed: of the workload.
         allowed_hosts: that may be tested besides this machine.
@@ -97,6 +101,7 @@ class Settings:
     command: tuple[str, ...] = ()
     server_pid: int | None = None
     proxy_upstream: str | None = None
+    start_timeout_s: float = 120.0
 
     @classmethod
     def embedded_by_default(cls) -> "Settings":
@@ -154,6 +159,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
     if listen and not (listen.rpartition(":")[0] and is_port(listen.rpartition(":")[2])):
         problems.append(f"MCP_PROXY_LISTEN: host:port is needed, such as 127.0.0.1:8666, not {_shortened(listen)!r}")
     problems += _upstream_problems(given)
+    start_timeout_s = _start_timeout_s(given["mcp_start_timeout_s"], problems)
     seed = given["mcp_chaos_seed"] or "1"
     if not (seed.isascii() and seed.isdecimal() and len(seed) <= _MAX_SEED_DIGITS):
         problems.append(
@@ -183,6 +189,7 @@ def resolve(configuration: Mapping[str, Any] | None = None) -> Settings:
         command=command,
         server_pid=pid,
         proxy_upstream=given["mcp_proxy_upstream"] or None,
+        start_timeout_s=start_timeout_s,
     )
 
 
@@ -221,7 +228,11 @@ def _command(given: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
     except ValueError as error:
         problems.append(f"MCP_COMMAND: this is no command line ({error})")
         return ()
-    if shutil.which(words[0]) is None:
+    if "=" in words[0]:
+        problems.append(
+            f"MCP_COMMAND: no shell runs it; for variables, begin with env: env {_shortened(given['mcp_command'])}"
+        )
+    elif shutil.which(words[0]) is None:
         problems.append(f"MCP_COMMAND: there is no command {words[0]!r} on this machine")
     return words
 
@@ -236,6 +247,15 @@ def _upstream_problems(given: Mapping[str, str]) -> list[str]:
     if not (given["toxiproxy_url"] and given["mcp_url"]):
         problems.append(f"{name} is how the Toxiproxy at TOXIPROXY_URL knows the server at MCP_URL; set both")
     return problems
+
+
+def _start_timeout_s(text: str, problems: list[str]) -> float:
+    if not text:
+        return Settings.start_timeout_s
+    if not re.fullmatch(r"\d{1,5}(\.\d+)?", text) or float(text) <= 0:
+        problems.append(f"MCP_START_TIMEOUT_S: a number of seconds is needed, not {_shortened(text)!r}")
+        return Settings.start_timeout_s
+    return float(text)
 
 
 def _server_pid(given: Mapping[str, str], problems: list[str]) -> int | None:

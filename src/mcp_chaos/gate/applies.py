@@ -7,7 +7,7 @@ from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import TargetError
 from mcp_chaos.mcp import TransportKind, dialects_over
 from mcp_chaos.observe.era import find_dialect
-from mcp_chaos.run.choice import DEADLINE_S
+from mcp_chaos.run.trial import DEADLINE_S
 from mcp_chaos.toolkit.preflight import EXTENSION, NEEDS
 from mcp_chaos.workload.file import AUTO
 

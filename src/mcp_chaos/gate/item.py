@@ -45,12 +45,14 @@ class Item:
         configuration: values in place of the experiment's own.
         expected_failure: if it is known to fail.
         own: which of these values were given for this experiment alone, so that it has to have them.
+        toolkit_settings: Chaos Toolkit's settings file, in place of the one that a person has.
     """
 
     path: Path
     configuration: Mapping[str, Any] = field(default_factory=dict)
     expected_failure: ExpectedFailure | None = None
     own: Collection[str] = ()
+    toolkit_settings: Path | None = None
 
     def load(self) -> dict[str, Any]:
         """The experiment, fresh; one without a hypothesis gets one, so that the steady state is always checked.
@@ -94,6 +96,15 @@ class Item:
             UsageError: it cannot be read, or is no experiment.
         """
         return str(self.load()["title"])
+
+    def tags(self) -> list[str]:
+        """The tags that it has.
+
+        Raises:
+            UsageError: it cannot be read, or is no experiment.
+        """
+        found = self._read().get("tags")
+        return [str(tag) for tag in found] if isinstance(found, list) else []
 
     def declared(self) -> set[str]:
         """The numbers and settings that it has in its configuration.

@@ -247,12 +247,13 @@ def _chaos_toolkit_speaks() -> Iterator[None]:
 def _run(item: Item) -> dict[str, Any]:
     """One run of an experiment, as ``chaos run`` makes it; its journal."""
     experiment = item.load()
-    settings = load_settings() or {}
+    own = [str(item.toolkit_settings)] if item.toolkit_settings is not None else []
+    settings = load_settings(*own) or {}
     load_global_controls(settings)  # each run takes them down at its end
     experiment["dry"] = Dry.from_string(experiment.get("dry"))
-    own, runtime = experiment.get("runtime") or {}, settings.setdefault("runtime", {})
+    declared, runtime = experiment.get("runtime") or {}, settings.setdefault("runtime", {})
     for what in ("rollbacks", "hypothesis"):
-        runtime[what] = {"strategy": "default", **(runtime.get(what) or {}), **(own.get(what) or {})}
+        runtime[what] = {"strategy": "default", **(runtime.get(what) or {}), **(declared.get(what) or {})}
     strategy = Strategy.from_string(runtime["hypothesis"]["strategy"])
     # chaoslib takes what it uses out of the mapping
     variables: tuple[dict[str, Any], dict[str, Any]] = (dict(item.configuration), {})

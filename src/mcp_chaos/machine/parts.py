@@ -4,6 +4,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Timer
 
 import httpx
 
@@ -12,6 +13,7 @@ from mcp_chaos.machine.processes import Child
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 30.0
+_SAY_AFTER_S = 3.0
 _PROBE_TIMEOUT_S = 2.0
 
 
@@ -45,6 +47,7 @@ class Part:
         env: variables besides this process's.
         scratch: a folder that is removed with it.
         kind: of child process.
+        start_timeout_s: how long it may take to answer.
     """
 
     def __init__(
@@ -57,10 +60,12 @@ class Part:
         env: Mapping[str, str] | None = None,
         scratch: Path | None = None,
         kind: type[Child] = Child,
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.name = name
         self._scratch = scratch
         self.port = port
+        self._start_timeout_s = start_timeout_s
         self._answers = answers
         self.child = kind(name, argv, folder / f"{name}.log", str(folder), env)
 
@@ -72,13 +77,23 @@ class Part:
         """
         self.child.start()
 
-    def wait_until_it_answers(self) -> None:
+    def wait_until_it_answers(self, say: Callable[[str], None] | None = None) -> None:
         """Wait until it really answers.
+
+        Args:
+            say: told that it is waited for, when that takes a while.
 
         Raises:
             PartError: it ended, or does not answer.
         """
-        self.child.wait_until(self._answers, START_TIMEOUT_S)
+        told = f"Waiting for the {self.name} to start, up to {self._start_timeout_s:g} s"
+        telling = Timer(_SAY_AFTER_S, lambda: say(told) if say is not None else None)
+        telling.daemon = True
+        telling.start()
+        try:
+            self.child.wait_until(self._answers, self._start_timeout_s)
+        finally:
+            telling.cancel()
 
     def stop(self) -> None:
         """End it, give its port back and remove its scratch folder. May be repeated."""

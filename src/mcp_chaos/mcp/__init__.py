@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 from mcp_chaos.mcp.dialect import DIALECTS, Dialect, DialectError, TransportKind, dialect_of_path, dialects_over
 from mcp_chaos.mcp.jsonrpc import JsonRpc
 from mcp_chaos.mcp.modern import Modern
-from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, Operation, ToolCall
+from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, Operation, PromptGet, ResourceRead, ToolCall
 from mcp_chaos.mcp.sse import Sse
 from mcp_chaos.mcp.streamable import Streamable
 from mcp_chaos.mcp.websocket import WebSocket
@@ -25,6 +25,8 @@ __all__ = [
     "McpCall",
     "Modern",
     "Operation",
+    "PromptGet",
+    "ResourceRead",
     "Sse",
     "Streamable",
     "ToolCall",

@@ -4,13 +4,18 @@ from abc import ABC, abstractmethod
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple
 
+import orjson
+
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.message import Message, is_answer_to, text_of
-from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, ToolCall
+from mcp_chaos.mcp.operation import GetRequest, ListCall, McpCall, PromptGet, ResourceRead, ToolCall
 
 Headers = list[tuple[str, str]]
 
 _MAY_HAVE_HAPPENED = frozenset({500, 502, 504})
+_WITH_ERRORS = (200, 400)
+"""The HTTP statuses with which an error of JSON-RPC is the answer of a sound server."""
+_PARTS_OF_RESULTS = {"tools/list": "tools", "resources/read": "contents", "prompts/get": "messages"}
 
 
 class DialectError(Exception):
@@ -89,8 +94,8 @@ class Dialect(ABC):
     def headers(self) -> Headers:
         """The headers of the next request. They change only when ``headers_version`` does."""
 
-    def headers_of(self, method: str, tool: str = "") -> Headers:
-        """Headers that a request has besides, for what it asks: a JSON-RPC method, and the name of a tool."""
+    def headers_of(self, method: str, about: str = "") -> Headers:
+        """Headers that a request has besides, for what it asks: a JSON-RPC method, and what it is about."""
         return []
 
     @abstractmethod
@@ -145,7 +150,7 @@ class Dialect(ABC):
 
     def call_headers(self, call: McpCall) -> Headers:
         """The headers that a call has besides those of every request."""
-        return self.headers_of(call.method, call.tool if isinstance(call, ToolCall) else "")
+        return self.headers_of(call.method, call.about)
 
     def ask(self, call_id: int, call: McpCall) -> Asked:
         """A call as a message; :meth:`judge` classes what is answered to it."""
@@ -157,6 +162,8 @@ class Dialect(ABC):
         A checker that reads HTTP alone takes ``isError`` for success, and one that ignores ids takes another
         caller's answer for its own.
         """
+        if call.expect_error and status in _WITH_ERRORS:
+            return judge_expected_error(call_id, message, call.expect_error)
         if status != 200:
             return self.judge_status(status, message)
         if message is None or not is_answer_to(call_id, message):
@@ -164,8 +171,8 @@ class Dialect(ABC):
         if "error" in message:
             return Reason.RPC_ERROR
         result = message.get("result")
-        if isinstance(call, ListCall):
-            reason = judge_list(result, call)
+        if not isinstance(call, ToolCall):
+            reason = judge_method(result, call)
         else:
             reason = self.judge_result(result)
             if call.says_something and reason is Reason.OK and not text_of(result).strip():
@@ -209,19 +216,33 @@ def dialect_of_path(path: str) -> str | None:
     return next(known, None)
 
 
-def judge_list(result: Any, call: ListCall) -> Reason:
-    """Class the result of a method that lists something: an object; of ``tools/list``, one that names the tools.
+def judge_method(result: Any, call: ResourceRead | PromptGet | ListCall) -> Reason:
+    """Class the result of a method: an object that has what was asked for; of ``tools/list``, one that names the tools.
 
     Only the first page is asked for: where there are more, it has to have some of the names, else all of them.
     """
     if not isinstance(result, dict):
         return Reason.WRONG_ANSWER
-    if call.method != "tools/list":
-        return Reason.OK
-    tools = result.get("tools")
-    if not isinstance(tools, list):
+    part = _PARTS_OF_RESULTS.get(call.method)
+    if part is not None and not isinstance(result.get(part), list):
         return Reason.WRONG_ANSWER
-    names = {str(tool.get("name")) for tool in tools if isinstance(tool, dict)}
+    if not isinstance(call, ListCall) or call.method != "tools/list":
+        return Reason.OK
+    names = {str(tool.get("name")) for tool in result["tools"] if isinstance(tool, dict)}
     missing = [name for name in call.offers if name not in names]
     few_enough = len(missing) < len(call.offers) if result.get("nextCursor") else not missing
     return Reason.OK if few_enough or not call.offers else Reason.WRONG_CONTENT
+
+
+def judge_expected_error(call_id: int, message: Message | None, expected: str) -> Reason:
+    """Class an answer that has to be an error, of JSON-RPC or of the tool, with a text in it."""
+    if message is None or not is_answer_to(call_id, message):
+        return Reason.WRONG_ANSWER
+    result = message.get("result")
+    if isinstance(result, dict) and result.get("isError") is True:
+        said = text_of(result)
+    elif "error" in message:
+        said = orjson.dumps(message["error"]).decode()
+    else:
+        return Reason.WRONG_CONTENT
+    return Reason.OK if expected in said else Reason.WRONG_CONTENT

@@ -10,7 +10,7 @@ import orjson
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import Dialect, Headers
 from mcp_chaos.mcp.message import Message
-from mcp_chaos.mcp.operation import ListCall, McpCall
+from mcp_chaos.mcp.operation import McpCall, ToolCall
 
 
 class JsonRpc(Dialect):
@@ -34,7 +34,7 @@ class JsonRpc(Dialect):
 
     def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
         """The tool as method, the client's id among its arguments."""
-        arguments = {} if isinstance(call, ListCall) else call.arguments
+        arguments = call.arguments if isinstance(call, ToolCall) else {}
         return orjson.dumps(call.name), orjson.dumps({"_client_id": self.client_id, **arguments})
 
     def judge_result(self, result: Any) -> Reason:

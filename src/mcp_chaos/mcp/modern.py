@@ -12,7 +12,7 @@ import orjson
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import Dialect, Headers
 from mcp_chaos.mcp.message import Message
-from mcp_chaos.mcp.operation import ListCall, McpCall
+from mcp_chaos.mcp.operation import McpCall
 from mcp_chaos.mcp.streamable import judge_tool_result
 
 PROTOCOL_VERSION = "2026-07-28"
@@ -42,9 +42,9 @@ class Modern(Dialect):
             ("MCP-Protocol-Version", PROTOCOL_VERSION),
         ]
 
-    def headers_of(self, method: str, tool: str = "") -> Headers:
+    def headers_of(self, method: str, about: str = "") -> Headers:
         """The method, and what it is about."""
-        return [("Mcp-Method", method), *([("Mcp-Name", header_value(tool))] if tool else [])]
+        return [("Mcp-Method", method), *([("Mcp-Name", header_value(about))] if about else [])]
 
     def opening(self) -> bytes | None:
         """No handshake."""
@@ -54,11 +54,8 @@ class Modern(Dialect):
         """No handshake, so nothing to take in."""
 
     def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
-        """``tools/call`` with name, arguments and envelope, or a method that has the envelope only."""
-        if isinstance(call, ListCall):
-            return orjson.dumps(call.method), self.list_params()
-        params = {"name": call.tool, "arguments": call.arguments, "_meta": self._meta}
-        return b'"tools/call"', orjson.dumps(params)
+        """The method, and its params with the envelope."""
+        return orjson.dumps(call.method), orjson.dumps({**call.params, "_meta": self._meta})
 
     def list_params(self) -> bytes:
         """The envelope."""

@@ -17,7 +17,7 @@ import orjson
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp.dialect import Dialect, DialectError, Headers
 from mcp_chaos.mcp.message import Message, error_text, is_answer, is_answer_to
-from mcp_chaos.mcp.operation import ListCall, McpCall
+from mcp_chaos.mcp.operation import McpCall
 
 PROTOCOL_VERSION = "2025-11-25"
 SPOKEN_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
@@ -77,10 +77,8 @@ class Streamable(Dialect):
             raise DialectError(reason, self._refusal("initialized", status, message))
 
     def params_of(self, call: McpCall) -> tuple[bytes, bytes]:
-        """``tools/call`` with name and arguments, or a method that has none."""
-        if isinstance(call, ListCall):
-            return orjson.dumps(call.method), self.list_params()
-        return b'"tools/call"', orjson.dumps({"name": call.tool, "arguments": call.arguments})
+        """The method and its params."""
+        return orjson.dumps(call.method), orjson.dumps(call.params)
 
     def cancellation(self, call_id: int) -> bytes | None:
         """The notification: to hang up is not to cancel in this era, and the server would work on for nobody."""

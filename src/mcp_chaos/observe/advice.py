@@ -96,7 +96,7 @@ def _meaning(url: str, host: str, answer: Answer) -> str:
 
 
 def _is_html(answer: Answer) -> bool:
-    return answer.kind == "text/html" and answer.status not in (403, 404)
+    return answer.kind == "text/html" and answer.status not in (403, 404, 429)
 
 
 def _unauthorized(challenge: str) -> str:

@@ -15,6 +15,7 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import DIALECTS, DialectError, McpCall
 from mcp_chaos.mcp.dialect import Headers
+from mcp_chaos.mcp.message import Message
 from mcp_chaos.observe.advice import Answer, advice, describe, network_advice, shown
 from mcp_chaos.observe.transport import transport_for
 
@@ -38,7 +39,7 @@ class Refusal:
 
 
 def _without_secrets(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool, or only its name where it repeats a credential: then it is shown without that, and never chosen."""
+    """A tool or another entry, or only its name where it repeats a credential: then it is never chosen."""
     name, text = str(tool.get("name")), orjson.dumps(tool).decode()
     cut = redacted(name)
     return tool if cut == name and redacted(text) == text else {"name": cut}
@@ -102,14 +103,22 @@ class McpClient:
         return self._dialect.closing()
 
     def call(self, operation: McpCall) -> Reason:
-        """Call a tool and class the answer.
+        """Make a call and class the answer.
+
+        Raises:
+            TargetError: the server is not there, or did not answer in time.
+        """
+        return self.answer_to(operation)[0]
+
+    def answer_to(self, operation: McpCall) -> tuple[Reason, Message]:
+        """Make a call: how its answer is classed, and the answer, which is empty where it is no message.
 
         Raises:
             TargetError: the server is not there, or did not answer in time.
         """
         self._last_id += 1
         answer = self._exchange("POST", *self._dialect.ask(self._last_id, operation))
-        return self._dialect.judge(self._last_id, answer.status, answer.message, operation)
+        return self._dialect.judge(self._last_id, answer.status, answer.message, operation), answer.message or {}
 
     def discover(self) -> dict[str, Any] | Refusal:
         """What a server of the stateless era says of itself, or how another one refused to.
@@ -128,14 +137,26 @@ class McpClient:
         Raises:
             TargetError: it does not list them.
         """
+        return self.list_of("tools/list", "tools")
+
+    def list_of(self, method: str, part: str) -> list[dict[str, Any]]:
+        """What a server lists, of all pages; of a list without end so many.
+
+        Args:
+            method: such as ``resources/list``.
+            part: of the result that has it.
+
+        Raises:
+            TargetError: it does not list it.
+        """
         found: list[dict[str, Any]] = []
         cursors: list[str] = []
         while len(cursors) < _MOST_PAGES:
-            answer, result = self._ask("tools/list", {"cursor": cursors[-1]} if cursors else {})
-            tools = result.get("tools") if isinstance(result, dict) else None
-            if not isinstance(tools, list):
-                raise TargetError(f"{self._shown} did not list its tools: {self._described(answer)}.")
-            found += [_without_secrets(tool) for tool in tools if isinstance(tool, dict)]
+            answer, result = self._ask(method, {"cursor": cursors[-1]} if cursors else {})
+            listed = result.get(part) if isinstance(result, dict) else None
+            if not isinstance(listed, list):
+                raise TargetError(f"{self._shown} did not list its {part}: {self._described(answer)}.")
+            found += [_without_secrets(entry) for entry in listed if isinstance(entry, dict)]
             cursor = result.get("nextCursor")
             if not isinstance(cursor, str) or cursor in cursors:
                 break

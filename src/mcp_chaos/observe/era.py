@@ -49,7 +49,10 @@ def find_dialect(url: str, deadline_s: float, host_header: str | None = None) ->
         if isinstance(versions, list) and PROTOCOL_VERSION in versions:
             return "modern"
     elif answer.status not in (200, *_REJECTIONS):
-        raise TargetError(f"{shown(url)} answered 'server/discover' with {answer}, so what it speaks is not known.")
+        raise TargetError(
+            f"{shown(url)} answered 'server/discover' with {answer}, so what it speaks is not known. "
+            "A server that is well otherwise is one of an earlier version: set MCP_DIALECT=streamable."
+        )
     elif answer.status in _NOT_OF_THE_ERA:
         raise TargetError(f"{shown(url)} answered 'server/discover' with {answer}.")
     try:

@@ -1,7 +1,7 @@
 """What is known of a target before it is loaded: that it answers, and which call to make."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,7 @@ from mcp_chaos.errors import TargetError
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.machine.exchange import fetch
 from mcp_chaos.machine.printable import printable
-from mcp_chaos.mcp import DIALECTS, McpCall, ToolCall
-from mcp_chaos.mcp.tools import is_read_only, stays_inside
+from mcp_chaos.mcp import McpCall
 from mcp_chaos.observe.advice import REPLICAS
 from mcp_chaos.observe.client import McpClient
 from mcp_chaos.observe.transport import server_name
@@ -65,47 +64,6 @@ def list_tools(url: str, dialect: str, deadline_s: float) -> list[dict[str, Any]
         return client.list_tools()
 
 
-def choose_operation(
-    url: str,
-    dialect: str,
-    tool: str,
-    arguments: dict[str, Any],
-    deadline_s: float,
-    allowed: Collection[str] = (),
-) -> ToolCall:
-    """Which call to make: the one named, else list_databases, else the first read-only tool that needs no argument.
-
-    Args:
-        url: of the server itself.
-        dialect: how to speak to it.
-        tool: named by a person; empty for a choice.
-        arguments: for the tool that was named.
-        deadline_s: for finding out.
-        allowed: tools that may be chosen though they reach third parties.
-
-    Raises:
-        TargetError: the server does not answer, does not offer the tool, or offers none that can be chosen.
-    """
-    if not DIALECTS[dialect].lists_tools:
-        return ToolCall(tool or "list_databases", arguments)
-    tools = list_tools(url, dialect, deadline_s)
-    if tool:
-        check_offered(url, tools, [tool], "MCP_TOOL")
-        return ToolCall(tool, arguments)
-    inside = [offered for offered in tools if stays_inside(offered, allowed)]
-    if any(offered.get("name") == "list_databases" for offered in inside):
-        return ToolCall("list_databases", {})
-    for offered in inside:
-        if is_read_only(offered) and not (offered.get("inputSchema") or {}).get("required"):
-            return ToolCall(str(offered["name"]), {})
-    names = [printable(str(offered.get("name"))) for offered in tools]
-    raise TargetError(
-        f"{url} offers no read-only tool without required arguments ({', '.join(names) or 'no tool at all'})"
-        f"{', or only such as reach third parties (openWorldHint)' if len(inside) < len(tools) else ''}. "
-        "Name one in MCP_TOOL, with its arguments as JSON in MCP_ARGUMENTS; or set MCP_WORKLOAD=auto."
-    )
-
-
 def check_offered(url: str, tools: Sequence[dict[str, Any]], wanted: Iterable[str], where: str) -> None:
     """Check that a server offers some tools.
 
@@ -134,7 +92,7 @@ def check_answers(
         reason = client.call(operation)
     if reason is not Reason.OK:
         what = f"{reason.title}{f' ({REPLICAS})' if reason is Reason.SESSION_LOST else ''}"
-        raise TargetError(f"{url} answered the call of '{operation.name}' with {what}.")
+        raise TargetError(f"{url} answered the call of '{printable(operation.name)}' with {what}.")
 
 
 def _get(url: str, deadline_s: float, host_header: str | None) -> httpx.Response:

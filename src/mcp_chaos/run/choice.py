@@ -1,7 +1,6 @@
 """What the load calls: chosen from what the server offers, kept to tools that only read unless a person allows more."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,42 +9,76 @@ from mcp_chaos.errors import TargetError, UsageError
 from mcp_chaos.machine.printable import printable
 from mcp_chaos.mcp import DIALECTS, ListCall, Operation, ToolCall
 from mcp_chaos.mcp.tools import is_read_only, stays_inside
-from mcp_chaos.observe.target import check_offered, choose_operation, list_tools
-from mcp_chaos.workload.auto import auto_workload
-from mcp_chaos.workload.workload import Workload
+from mcp_chaos.observe.advice import shown
+from mcp_chaos.observe.target import check_offered, list_tools
+from mcp_chaos.run.trial import DEADLINE_S, Tried, try_calls
+from mcp_chaos.workload.candidates import KnownValues, may_be_called
+from mcp_chaos.workload.file import AUTO
+from mcp_chaos.workload.workload import UserKind, Workload
 
-DEADLINE_S = 10.0
 _LIST = "tools/list"
 _SPECIFIED_TOOLS = ("list_databases", "list_views", "execute_query")
 """The tools of the specification's dialect, which has no list of them: all they do is read."""
 
 
+class NothingToCallError(TargetError):
+    """Nothing that may be called is answered well.
+
+    Args:
+        server: what it is called.
+        tried: what came of trying.
+    """
+
+    def __init__(self, server: str, tried: Tried) -> None:
+        self.tried = tried
+        why = [*tried.passed_over, *tried.left_out] or ["it offers no tool, resource or prompt"]
+        super().__init__(
+            "\n  - ".join([f"{server} offers nothing that can be called without knowing it:", *why])
+            + "\nName a tool in MCP_TOOL (--tool) with its arguments in MCP_ARGUMENTS (--arguments); allow tools that "
+            "are harmless, or there to be broken, by name in MCP_CHAOS_ALLOW_TOOLS (--allow); or write a workload "
+            "(MCP_WORKLOAD), of which mcp-chaos try writes a draft."
+        )
+
+
 def choose_workload(settings: Settings, url: str, say: Callable[[str], None]) -> Workload:
-    """The workload that was given, or one made from the server's tools, or one call that is known to be harmless.
+    """The workload or the tool that was given, or calls that the server answers well: all of them, or the first.
 
     Args:
         settings: whose dialect is known.
         url: of the server itself.
-        say: told which tools are left out, and why.
+        say: told which calls are passed over, and why.
 
     Raises:
-        TargetError: the server does not list its tools, or offers none that can be called.
+        NothingToCallError: nothing that may be called is answered well.
+        TargetError: the server does not answer, or lists nothing.
         UsageError: nothing can be chosen in this dialect.
     """
     if settings.workload is not None:
         return settings.workload
-    if not settings.auto_workload:
-        return Workload.of(
-            choose_operation(
-                url, settings.dialect, settings.tool, settings.arguments, DEADLINE_S, settings.allowed_tools
-            ),
-        )
     if not DIALECTS[settings.dialect].lists_tools:
-        raise UsageError(f"MCP_WORKLOAD=auto: the dialect '{settings.dialect}' has no list of tools to choose from.")
-    workload, left_out = auto_workload(list_tools(url, settings.dialect, DEADLINE_S), settings.allowed_tools)
-    for sentence in left_out:
+        if settings.auto_workload:
+            raise UsageError(
+                f"MCP_WORKLOAD=auto: the dialect '{settings.dialect}' has no list of tools to choose from."
+            )
+        return Workload.of(ToolCall(settings.tool or _SPECIFIED_TOOLS[0], settings.arguments))
+    if settings.tool:
+        return Workload.of(_named(settings, url))
+    tried = try_calls(settings, url) if settings.auto_workload else try_calls(settings, url, at_most=1)
+    for sentence in (*tried.passed_over, *(tried.left_out if settings.auto_workload and tried.good else ())):
         say(f"Not called: {sentence}")
-    return workload
+    if not tried.good:
+        server = f"The stdio server {settings.program}" if settings.command else shown(url)
+        raise NothingToCallError(server, tried)
+    return Workload((UserKind(AUTO, tuple(tried.good)),))
+
+
+def _named(settings: Settings, url: str) -> ToolCall:
+    """The call of the tool that a person named; what it needs is made from its schema where nothing was given."""
+    offered = list_tools(url, settings.dialect, DEADLINE_S)
+    check_offered(url, offered, [settings.tool], "MCP_TOOL")
+    tool = next(tool for tool in offered if tool.get("name") == settings.tool)
+    made = None if settings.arguments else KnownValues().call_of(tool, {settings.tool})
+    return made if isinstance(made, ToolCall) else ToolCall(settings.tool, settings.arguments)
 
 
 def check_workload(settings: Settings, url: str, workload: Workload) -> Workload:
@@ -59,10 +92,12 @@ def check_workload(settings: Settings, url: str, workload: Workload) -> Workload
         UsageError: a tool may change something, and nobody has allowed it by name.
     """
     if not DIALECTS[settings.dialect].lists_tools:
-        methods = sorted({call.method for call in workload.operations if isinstance(call, ListCall)})
+        methods = sorted({call.method for call in workload.mcp_calls if not isinstance(call, ToolCall)})
         if methods:
             raise UsageError(f"The dialect '{settings.dialect}' has no {', '.join(methods)}. Nothing was started.")
         known, checked = set(_SPECIFIED_TOOLS), workload
+    elif not workload.tools and not any(call.method == _LIST for call in workload.mcp_calls):
+        return workload
     else:
         offered = list_tools(url, settings.dialect, DEADLINE_S)
         check_offered(url, offered, workload.tools, "the workload")
@@ -99,12 +134,10 @@ def callable_tools(settings: Settings, url: str) -> list[tuple[Mapping[str, Any]
     """
     found: list[tuple[Mapping[str, Any], ToolCall]] = []
     for tool in list_tools(url, settings.dialect, DEADLINE_S):
-        name = str(tool.get("name"))
-        may_be_called = is_read_only(tool) or bool({name, "*"} & settings.allowed_tools)
-        if may_be_called and stays_inside(tool, settings.allowed_tools):
-            with suppress(TargetError):  # its arguments cannot be made from its schema
-                workload, _ = auto_workload([{**tool, "annotations": {"readOnlyHint": True}}])
-                found.append((tool, workload.tool_calls[0]))
+        if may_be_called(tool, settings.allowed_tools) and stays_inside(tool, settings.allowed_tools):
+            call = KnownValues().call_of(tool, settings.allowed_tools)
+            if isinstance(call, ToolCall):
+                found.append((tool, call))
     return found
 
 

@@ -24,11 +24,11 @@ from mcp_chaos.machine.clock import Clock
 from mcp_chaos.machine.lock import TargetLock
 from mcp_chaos.machine.loopback import is_loopback
 from mcp_chaos.machine.parts import LOOPBACK, Part
-from mcp_chaos.mcp import DIALECTS, GetRequest, McpCall, ToolCall
+from mcp_chaos.mcp import DIALECTS, McpCall, ToolCall
 from mcp_chaos.observe.era import find_dialect
 from mcp_chaos.observe.target import check_answers
 from mcp_chaos.run.addresses import Addresses
-from mcp_chaos.run.choice import DEADLINE_S, callable_tools, check_workload, choose_workload
+from mcp_chaos.run.choice import callable_tools, check_workload, choose_workload
 from mcp_chaos.run.proxies import (
     BACKEND_PROXY,
     CONTROL_PROXY,
@@ -39,6 +39,7 @@ from mcp_chaos.run.proxies import (
     joined,
     process_of,
 )
+from mcp_chaos.run.trial import DEADLINE_S
 from mcp_chaos.workload.file import AUTO, DEFAULT, read_workload
 from mcp_chaos.workload.workload import Workload, operations_as_json
 
@@ -249,10 +250,14 @@ class Environment:
             self.ways[FAULTED_PROXY] = replace(way, proxied=way.direct)
 
     def _start_stdio(self) -> None:
-        part = stdio_server(self.folder.path, self.settings.dialect, self.settings.command)
+        settings = self.settings
+        part = stdio_server(self.folder.path, settings.dialect, settings.command, settings.start_timeout_s)
         self._add(part)
-        part.wait_until_it_answers()
+        part.wait_until_it_answers(self._say_waiting)
         self.settings = replace(self.settings, mcp_url=f"http://{LOOPBACK}:{part.port.number}/mcp")
+
+    def _say_waiting(self, told: str) -> None:
+        self.say(f"{told} (MCP_START_TIMEOUT_S)")
 
     def _add(self, part: Part) -> None:
         self.parts[part.name] = part
@@ -267,7 +272,7 @@ class Environment:
         if not self.loaded:
             return
         self._choose_workload()
-        self.operation = next(one for one in self.workload.operations if not isinstance(one, GetRequest))
+        self.operation = self.workload.mcp_calls[0]
         check_answers(url, self.settings.dialect, self.operation, DEADLINE_S)
         self._expect_a_text(url)
         hints = self.settings.tool or self.settings.workload or self.settings.auto_workload

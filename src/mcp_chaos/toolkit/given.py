@@ -5,10 +5,10 @@ one that an experiment of the run declares, as nothing else could use it. A prof
 may also have numbers of those that come with mcp_chaos, and those that it names in its list ``shared``.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import orjson
 import yaml
 from chaoslib.configuration import load_configuration
 
+from mcp_chaos.config import shipped
 from mcp_chaos.config.credentials import VARIABLES
 from mcp_chaos.config.settings import KEYS
 from mcp_chaos.errors import UsageError
@@ -24,7 +25,8 @@ from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.spelling import hint, likeliest, meant_settings, unknown_keys
 
 _PROFILE = ("configuration", "secrets", "shared", "description")
-_PROFILE_SUFFIXES = (".yaml", ".yml", ".json")
+PROFILE_SUFFIXES = (".yaml", ".yml", ".json")
+"""Of profiles; any other file that is given as one has variables of the environment, a line each."""
 
 
 def read(path: Path) -> Any:
@@ -41,6 +43,26 @@ def read(path: Path) -> Any:
     except (ValueError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError) as error:
         # the last three are PyYAML's own, for a tag such as !!int on what is none
         raise UsageError(f"{path} is neither JSON nor YAML ({' '.join(str(error).split())})") from None
+
+
+def set_variables(path: Path) -> None:
+    """Set variables of the environment from a file of lines ``NAME=value``, as ``chaos run --var-file .env`` does.
+
+    Raises:
+        UsageError: it cannot be read, or a line is none; nothing was set.
+    """
+    try:
+        lines = [line.strip() for line in read_regular(path).decode("utf-8").splitlines()]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8") from None
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    wrong = [number for number, (name, equals, _) in enumerate(pairs, 1) if not (equals and name.strip())]
+    if wrong:
+        # Not the line itself: it may be a secret.
+        raise UsageError(f"{path} is no profile (.yaml, .json), nor lines NAME=value: variable {wrong[0]} is none")
+    os.environ.update({name.strip(): value for name, _, value in pairs})
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,7 @@ class Given:
         profiles: list[Profile] = []
         problems = _dry_problems(Path(context.params.get("source") or ""), context.params.get("dry"))
         for path in map(Path, context.params["var_file"] or ()):
-            if path.suffix not in _PROFILE_SUFFIXES:
+            if path.suffix not in PROFILE_SUFFIXES:
                 continue  # variables of the environment, which Chaos Toolkit has set
             try:
                 profiles.append(Profile.read(path, takes_secrets=True))
@@ -215,8 +237,5 @@ def spare_numbers(experiment: Mapping[str, Any]) -> list[str]:
 @cache
 def shipped_numbers() -> frozenset[str]:
     """The numbers of all experiments that come with mcp_chaos."""
-    experiments = (files("mcp_chaos.commands") / "starter" / "experiments").iterdir()
-    contents = [
-        yaml.safe_load(path.read_text("utf-8")) for path in experiments if path.name.endswith(_PROFILE_SUFFIXES)
-    ]
+    contents = [yaml.safe_load(path.read_text("utf-8")) for path in shipped.experiments().values()]
     return frozenset(key for experiment in contents for key in experiment["configuration"])

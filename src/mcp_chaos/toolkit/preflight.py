@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,7 @@ NEEDS = ("backend_proxy", "posts", "server_process")
 _KEYS = ("name", "thresholds", "assumptions", "needs", "advice")
 _LONGEST_ADVICE = 2000
 _MODULES: dict[str, ModuleType] = {"mcp_chaos.actions": actions, "mcp_chaos.probes": probes}
+_NAMED_NUMBER = re.compile(r"\$\{[^}]*\}")
 _LONGEST_PAUSE_S = 24 * 3600.0
 
 Activity = Mapping[str, Any]
@@ -96,7 +98,7 @@ def check(experiment: Mapping[str, Any], configuration: Mapping[str, Any], setti
         UsageError: with every problem at once; nothing was touched.
     """
     problems = [*key_problems(experiment), *setting_problems(experiment), *_control_problems(experiment)]
-    thresholds = _thresholds(experiment, problems)
+    thresholds = _thresholds(experiment, configuration, problems)
     starts = [(_name(a), _arguments(a, configuration)) for a in _ours(experiment) if _name(a) in STARTS]
     known = Known.of(settings, starts)
     problems += known.problems
@@ -149,9 +151,20 @@ def _control_problems(experiment: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def assumptions(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """The assumptions of an experiment that was checked, as written."""
-    return {window: texts for block in _blocks(experiment) for window, texts in block.get("assumptions", {}).items()}
+def assumptions(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The assumptions of an experiment that was checked, with the numbers of its configuration."""
+    blocks = _blocks(experiment)
+    written = {window: texts for block in blocks for window, texts in block.get("assumptions", {}).items()}
+    return dict(_with_numbers(written, configuration))
+
+
+def _with_numbers(written: Any, configuration: Mapping[str, Any]) -> Any:
+    """Thresholds as written, by window, with ``${names}`` of numbers replaced; what is no such thing stays as it is."""
+    if isinstance(written, dict):
+        return {window: _with_numbers(texts, configuration) for window, texts in written.items()}
+    if isinstance(written, list):
+        return [_with_numbers(text, configuration) for text in written]
+    return str(substitute(written, configuration, {})) if isinstance(written, str) and "$" in written else written
 
 
 def advice(experiment: Mapping[str, Any]) -> str:
@@ -164,7 +177,7 @@ def _blocks(experiment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [block for block in extensions if isinstance(block, Mapping) and block.get("name") == EXTENSION]
 
 
-def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+def _thresholds(experiment: Mapping[str, Any], configuration: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
     blocks = _blocks(experiment)
     if len(blocks) != 1:
         problems.append(f"extensions: one block named '{EXTENSION}' with thresholds is needed; there are {len(blocks)}")
@@ -176,9 +189,14 @@ def _thresholds(experiment: Mapping[str, Any], problems: list[str]) -> dict[str,
     said = blocks[0].get("advice", "")
     if not isinstance(said, str) or len(said) > _LONGEST_ADVICE:
         problems.append(f"extensions: 'advice' is a text of at most {_LONGEST_ADVICE} characters")
-    thresholds = blocks[0].get("thresholds", {})
+    thresholds = _with_numbers(blocks[0].get("thresholds", {}), configuration)
+    assumed = _with_numbers(blocks[0].get("assumptions", {}), configuration)
     before = len(problems)
-    for parse, given in ((parse_thresholds, thresholds), (parse_assumptions, blocks[0].get("assumptions", {}))):
+    missing = sorted(set(_NAMED_NUMBER.findall(f"{thresholds} {assumed}")))
+    problems += [problem for name in missing for problem in _unresolved("thresholds", name, spare_numbers(experiment))]
+    if missing:
+        return {}
+    for parse, given in ((parse_thresholds, thresholds), (parse_assumptions, assumed)):
         try:
             parse(given)
         except UsageError as error:

@@ -72,27 +72,35 @@ def auto_workload(tools: Iterable[Mapping[str, Any]], allowed: Collection[str] =
     Raises:
         TargetError: no tool is left.
     """
-    operations, left_out = [], []
-    for tool in tools:
-        name = tool.get("name")
-        if not isinstance(name, str) or not name or not is_json(name):
-            left_out.append(f"{name!r} is not the name of a tool")
-            continue
-        if not is_read_only(tool):
-            left_out.append(f"'{printable(name)}' is not marked as read-only (annotations.readOnlyHint)")
-        elif not stays_inside(tool, allowed):
-            left_out.append(_REACHES.format(name=printable(name)))
-        else:
-            try:
-                operations.append(ToolCall(name, _arguments(tool.get("inputSchema"))))
-            except _CannotFillError as error:
-                left_out.append(_CANNOT_FILL.format(name=printable(name), why=printable(str(error))))
+    found = [call_of(tool, allowed) for tool in tools]
+    operations = [call for call in found if isinstance(call, ToolCall)]
+    left_out = [why for why in found if isinstance(why, str)]
     if not operations:
         raise TargetError(
             "\n  - ".join(["The server offers no tool that can be called without knowing it:", *left_out])
             + "\nName a tool in MCP_TOOL with its arguments in MCP_ARGUMENTS, or write a workload (MCP_WORKLOAD)."
         )
     return Workload((UserKind("auto", tuple(operations)),)), left_out
+
+
+def call_of(tool: Mapping[str, Any], allowed: Collection[str] = ()) -> ToolCall | str:
+    """A call of a tool that only reads, with arguments made from its schema; else a sentence why it is left out.
+
+    Args:
+        tool: as ``tools/list`` gives it.
+        allowed: names of tools that may reach third parties.
+    """
+    name = tool.get("name")
+    if not isinstance(name, str) or not name or not is_json(name):
+        return f"{name!r} is not the name of a tool"
+    if not is_read_only(tool):
+        return f"'{printable(name)}' is not marked as read-only (annotations.readOnlyHint)"
+    if not stays_inside(tool, allowed):
+        return _REACHES.format(name=printable(name))
+    try:
+        return ToolCall(name, _arguments(tool.get("inputSchema")))
+    except _CannotFillError as error:
+        return _CANNOT_FILL.format(name=printable(name), why=printable(str(error)))
 
 
 def _arguments(schema: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from jsonschema.validators import extend
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.regular_file import read_regular
 from mcp_chaos.machine.spelling import unknown_keys
-from mcp_chaos.mcp import GetRequest, ListCall, Operation, ToolCall
+from mcp_chaos.mcp import GetRequest, ListCall, Operation, PromptGet, ResourceRead, ToolCall
 from mcp_chaos.workload.workload import UserKind, Workload, is_json
 
 DEFAULT = "mcp_calls"
@@ -30,6 +30,7 @@ _MOST_OPERATIONS = 65_536  # a call's record has 16 bits to say which one it was
 _MOST_BYTES = 1024 * 1024
 _MOST_VALUES = 500_000
 _LONGEST_MESSAGE = 500
+_KINDS = ("tool", "resource", "prompt", "method", "page")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -169,8 +170,12 @@ def _problems_of(user: Mapping[str, Any]) -> Iterator[str]:
     if not is_json(user["name"]):
         yield "the name has half a character (a lone surrogate)"
     for call in user["calls"]:
-        what = call.get("tool") or call.get("method") or call["page"]
-        if not is_json([what, call.get("expect")]):
+        what = next(call[kind] for kind in _KINDS if kind in call)
+        if "arguments" in call and not {"tool", "prompt"} & call.keys():
+            yield f"{what}: arguments are of a tool or a prompt"
+        elif {"expect", "expect_error"} <= call.keys() or ("expect_error" in call and "page" in call):
+            yield f"{what}: expect_error is an error of MCP as the right answer; it goes with neither expect nor page"
+        elif not is_json([what, call.get("expect"), call.get("expect_error")]):
             yield f"{what!r}: the text has half a character (a lone surrogate)"
         elif not is_json(call.get("arguments")):
             yield f"{what}: the arguments are not JSON (quote dates and names such as on, and numbers beyond 64 bits)"
@@ -196,13 +201,20 @@ def _operations(call: Mapping[str, Any]) -> Iterator[Operation]:
     if "page" in call:
         yield GetRequest(call["page"], weight, expect)
         return
+    error = call.get("expect_error", "")
     if "method" in call:
-        yield ListCall(call["method"], weight, expect)
+        yield ListCall(call["method"], weight, expect, expect_error=error)
+        return
+    if "resource" in call:
+        yield ResourceRead(call["resource"], weight, expect, error)
         return
     count = _combinations(call)
     for values in product(*map(_choices, arguments.values())):
         chosen = dict(zip(arguments, values, strict=True))
-        yield ToolCall(call["tool"], chosen, weight / count, expect)
+        if "prompt" in call:
+            yield PromptGet(call["prompt"], chosen, weight / count, expect, error)
+        else:
+            yield ToolCall(call["tool"], chosen, weight / count, expect, expect_error=error)
 
 
 def _combinations(call: Mapping[str, Any]) -> int:
@@ -213,3 +225,65 @@ def _choices(value: Any) -> list[Any]:
     if isinstance(value, dict) and set(value) == {"choose"} and isinstance(value["choose"], list):
         return list(value["choose"])
     return [value]
+
+
+def as_yaml(workload: Workload, head: str) -> str:
+    """A workload as the text of a file.
+
+    Args:
+        workload: to write; each of its calls is one of its own, choices are not put together again.
+        head: its first line, a comment.
+    """
+    users = [_as_user(kind) for kind in workload.kinds]
+    said = f"# {head} `expect: text` under a call checks that its answer has that text.\n"
+    return said + yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def draft(tools: Sequence[Mapping[str, Any]], head: str) -> str:
+    """The text of a file that is to become a workload: a comment for each tool, with the schema of its arguments.
+
+    Args:
+        tools: as ``tools/list`` gives them.
+        head: its first line, a comment.
+    """
+    lines = [
+        f"# {head}",
+        "# Fill in the arguments of calls that are harmless, and take their # away.",
+    ]
+    lines += ["users:", "  - name: user", "    calls:"]
+    for tool in tools:
+        schema = tool.get("inputSchema")
+        needed = schema.get("required") if isinstance(schema, dict) else None
+        arguments = {str(name): "..." for name in needed} if isinstance(needed, list) else {}
+        called = json.dumps({"tool": tool.get("name"), "arguments": arguments}, ensure_ascii=False)
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        lines += ["", f"      # {' '.join(str(tool.get('description') or '').split())[:_LONGEST_MESSAGE]}".rstrip()]
+        lines += [f"      # {name}: {json.dumps(one)}" for name, one in (properties or {}).items()]
+        lines.append(f"      # - {called}")
+    return "\n".join(lines) + "\n"
+
+
+def _as_user(kind: UserKind) -> dict[str, Any]:
+    user: dict[str, Any] = {"name": kind.name, "weight": kind.weight}
+    if kind.wait_s[1] > 0:
+        user["wait_s"] = list(kind.wait_s)
+    if kind.websocket:
+        user["websocket"] = True
+    return {**user, "calls": [_as_call(call) for call in kind.operations]}
+
+
+def _as_call(operation: Operation) -> dict[str, Any]:
+    match operation:
+        case ToolCall(tool, arguments):
+            said: dict[str, Any] = {"tool": tool, "arguments": dict(arguments)}
+        case ResourceRead(uri):
+            said = {"resource": uri}
+        case PromptGet(prompt, arguments):
+            said = {"prompt": prompt, "arguments": dict(arguments)}
+        case ListCall(method):
+            said = {"method": method}
+        case GetRequest(page):
+            said = {"page": page}
+    error = "" if isinstance(operation, GetRequest) else operation.expect_error
+    expected = {"expect": operation.expect, "expect_error": error}
+    return {**said, "weight": operation.weight, **{key: text for key, text in expected.items() if text}}

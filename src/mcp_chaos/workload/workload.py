@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from mcp_chaos.mcp import GetRequest, ListCall, Operation, ToolCall
+from mcp_chaos.mcp import GetRequest, ListCall, McpCall, Operation, PromptGet, ResourceRead, ToolCall
 
 _AT_A_TIME = 1024
 
@@ -61,6 +61,11 @@ class Workload:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Those operations that call a tool."""
         return tuple(operation for operation in self.operations if isinstance(operation, ToolCall))
+
+    @cached_property
+    def mcp_calls(self) -> tuple[McpCall, ...]:
+        """Those operations that are asked in JSON-RPC."""
+        return tuple(operation for operation in self.operations if not isinstance(operation, GetRequest))
 
     @cached_property
     def calls(self) -> tuple[str, ...]:
@@ -137,7 +142,11 @@ class Choices:
 def _operation(data: Mapping[str, Any]) -> Operation:
     if "page" in data:
         return GetRequest(**data)
-    return ToolCall(**data) if "tool" in data else ListCall(**{**data, "offers": tuple(data["offers"])})
+    if "tool" in data:
+        return ToolCall(**data)
+    if "uri" in data:
+        return ResourceRead(**data)
+    return PromptGet(**data) if "prompt" in data else ListCall(**{**data, "offers": tuple(data["offers"])})
 
 
 def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
@@ -146,7 +155,7 @@ def operations_as_json(operations: Sequence[Operation]) -> list[dict[str, Any]]:
 
 
 def _arguments(operation: Operation) -> dict[str, Any]:
-    return dict(operation.arguments) if isinstance(operation, ToolCall) else {}
+    return dict(operation.arguments) if isinstance(operation, ToolCall | PromptGet) else {}
 
 
 def is_json(value: Any) -> bool:
