@@ -38,7 +38,7 @@ _DEEPEST = 20
 
 
 def all_places(value: Any, at: Place = ()) -> list[Place]:
-    """Where everything in a document is, keys of mappings and positions in lists; not the bottom of what is very deep."""
+    """Where everything in a document is, keys of mappings and positions in lists; not the bottom of a deep one."""
     if len(at) == _DEEPEST:
         return []
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
