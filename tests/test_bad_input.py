@@ -104,6 +104,7 @@ def test_settings_that_cannot_be_used(
         ),
         ["load", "burst", "--out", "[" * 3000],
         ["gate", "null.yaml"],
+        ["gate", "number.yaml"],
         ["heal", "FIFO.yaml"],
         ["init", "--url", "http://127.0.0.1:8000/mcp\udcff"],
     ],
@@ -111,6 +112,7 @@ def test_settings_that_cannot_be_used(
 )
 def test_files_and_arguments_that_cannot_be_used(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("nul.yaml").write_text('title: x\nexperiments: ["a\\0b"]\n', encoding="utf-8")
+    Path("number.yaml").write_text(f"{EXPERIMENT}configuration: 2.0\n", encoding="utf-8")
     Path("null.yaml").write_text(EXPERIMENT.replace("title: x", "title:"), encoding="utf-8")
     Path("pipe.yaml").write_text("title: x\nexperiments: [FIFO.yaml]\n", encoding="utf-8")
     assert run(*argv) == EXIT_USAGE

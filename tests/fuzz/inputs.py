@@ -34,10 +34,13 @@ JUNK: st.SearchStrategy[Any] = st.one_of(
 )
 
 Place = tuple[Any, ...]
+_DEEPEST = 20
 
 
 def all_places(value: Any, at: Place = ()) -> list[Place]:
-    """Where everything in a document is, keys of mappings and positions in lists."""
+    """Where everything in a document is, keys of mappings and positions in lists; not the bottom of a deep one."""
+    if len(at) == _DEEPEST:
+        return []
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [place for key, inner in pairs for place in [(*at, key), *all_places(inner, (*at, key))]]
 

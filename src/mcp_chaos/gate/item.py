@@ -62,8 +62,6 @@ class Item:
         """
         experiment = self._read()
         declared = experiment.get("configuration") or {}
-        if not isinstance(declared, dict):
-            raise UsageError(f"configuration: a mapping is needed, not {declared!r}")
         # Chaos Toolkit passes on what an experiment declares, and leaves out the rest.
         given = {key: None for key in self.values if key in KEYS}
         return {HYPOTHESIS: _the_server_answers(), **experiment, "configuration": {**given, **declared}}
@@ -82,6 +80,8 @@ class Item:
         found = {key: value for key, value in experiment.items() if value is not None}
         if not {"title", "method"} <= found.keys():
             raise UsageError([needed, *(key_problems(experiment) if OF_EXPERIMENTS & experiment.keys() else [])])
+        if not isinstance(found.get("configuration") or {}, dict):
+            raise UsageError(f"configuration: a mapping is needed, not {str(found['configuration'])[:_MAX_SHOWN]!r}")
         return found
 
     @property
