@@ -21,6 +21,7 @@ from mcp_chaos.toolkit.preflight import check_run
 
 OF_EXPERIMENTS = {"method", HYPOTHESIS, "controls"}
 """What tells an experiment from a plan or a profile, also when something is misspelt or missing."""
+_MAX_SHOWN = 80
 
 
 @dataclass(frozen=True)
