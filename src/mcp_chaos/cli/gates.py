@@ -137,7 +137,7 @@ def gate(
     core: Sequence[Item] = []
     more = 0
     if plan is not None:
-        core = _core_of(plan.items)
+        core = core_of(plan.items)
         if core and not (sources or everything or listing):
             more = len(plan.items) - len(core)
             plan = replace(plan, items=core)
@@ -171,7 +171,7 @@ def gate(
         raise SystemExit(result.exit_code or max(codes, default=EXIT_PASS))
 
 
-def _core_of(items: Sequence[Item]) -> list[Item]:
+def core_of(items: Sequence[Item]) -> list[Item]:
     """Those that have the tag core; empty where none has it.
 
     One that cannot be read is among them, so that it is told what is wrong with it.

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mcp_chaos.cli.demos import QUICK
-from mcp_chaos.cli.gates import tell_result
+from mcp_chaos.cli.gates import core_of, tell_result
 from mcp_chaos.commands.init import EXPERIMENTS
 from mcp_chaos.config import shipped
 from mcp_chaos.config.client_file import environment_of
@@ -152,6 +152,7 @@ def _plan(only: tuple[str, ...]) -> Plan:
     names = list(only) or [*EXPERIMENTS, *(name for name in known if name not in EXPERIMENTS)]
     values = Profile.read(shipped.profiles()[QUICK]).configuration
     plan = replace(make_plan([known[name] for name in names], values), title="try", leaves_out=not only)
+    plan = plan if only else replace(plan, items=core_of(plan.items))
     plan.check()
     return plan
 
