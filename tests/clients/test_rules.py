@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from mcp_chaos.clients.rules import RULES, Subject, check_rules
+from mcp_chaos.clients.rules import RULES, Subject, check_rules, check_rules_in_versions
+from mcp_chaos.clients.versions import wires_of
 from mcp_chaos.mcp import ToolCall
 from tests.clients.conftest import Serve, Wire, bites
 
@@ -131,3 +132,24 @@ def test_a_server_that_is_gone_breaks_a_rule_with_the_reason(serve: Serve) -> No
     wire = Wire(serve().target.__class__("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable"), 1.0)
     broken, _ = check(wire, "ping_is_answered")
     assert broken == ["ping is answered: the connection was refused"]
+
+
+def test_a_server_of_both_kinds_of_versions_is_asked_about_sessions_in_the_one_that_has_them(serve: Serve) -> None:
+    wires = asyncio.run(wires_of(serve("answers_lost_sessions_400", dialect="modern")))
+    assert [(wire.target.dialect, wire.version) for wire in wires] == [
+        ("modern", "2026-07-28"),
+        ("streamable", "2025-11-25"),
+    ]
+    names = ("ended_session_is_answered_404", "requests_in_pieces_are_answered", "answers_come_on_one_stream")
+    broken, missing = asyncio.run(check_rules_in_versions([Subject(wire, ECHO) for wire in wires], names))
+    assert len(broken) == 1
+    assert broken[0].endswith("(protocol version 2025-11-25)")
+    assert missing == {}
+
+
+@pytest.mark.parametrize(("dialect", "stateless"), [("streamable", False), ("modern", True)])
+def test_a_server_without_other_sessions_is_asked_in_one_version(
+    serve: Serve, dialect: str, *, stateless: bool
+) -> None:
+    wire = serve(dialect=dialect, stateless=stateless)
+    assert asyncio.run(wires_of(wire)) == (wire,)

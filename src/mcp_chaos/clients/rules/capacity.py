@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from mcp_chaos.clients.behaviours import never_read
 from mcp_chaos.clients.exchange import Client, Reply, why_failed
-from mcp_chaos.clients.rules.registry import NotApplicableError, Subject, close_all, rule
+from mcp_chaos.clients.rules.registry import NotApplicableError, Subject, close_all, rule, sessionless
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.http_connection import HttpConnection
 from mcp_chaos.load.clients.request import LostError
@@ -39,6 +39,7 @@ async def _slow_call(subject: Subject) -> tuple[McpCall, float, int]:
 
 
 @rule
+@sessionless
 async def calls_do_not_block_bystanders(subject: Subject) -> str | None:
     """While one slow call is under way, another client that asks for the list of tools is served as before."""
     operation, took_s, _ = await _slow_call(subject)
@@ -74,6 +75,7 @@ async def _list_beside_s(busy: Client, operation: McpCall, bystander: Client) ->
 
 
 @rule
+@sessionless
 async def slow_readers_keep_nobody_out(subject: Subject) -> str | None:
     """While some clients ask for much and read nothing, another one is served."""
     operation, took_s, answer_bytes = await subject.largest()

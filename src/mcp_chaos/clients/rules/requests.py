@@ -6,7 +6,15 @@ Source: RFC 9112, section 6 (a message ends by its length, not by its packets); 
 import asyncio
 
 from mcp_chaos.clients.exchange import Reply, why_failed
-from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, patient_rule, rule
+from mcp_chaos.clients.rules.registry import (
+    GOOD,
+    NotApplicableError,
+    Subject,
+    close_all,
+    patient_rule,
+    rule,
+    sessionless,
+)
 from mcp_chaos.load.clients.request import LostError
 
 _PIECES = 12
@@ -16,6 +24,7 @@ _IDLE_S = 8.5
 
 
 @rule
+@sessionless
 async def requests_in_pieces_are_answered(subject: Subject) -> str | None:
     """A request that a slow network delivers in small pieces is answered like any other."""
     client = await subject.client("in-pieces")
@@ -59,6 +68,7 @@ async def bad_requests_spoil_nothing(subject: Subject) -> str | None:
 
 
 @patient_rule
+@sessionless
 async def idle_connection_is_served_or_closed(subject: Subject) -> str | None:
     """A connection that was idle is closed by the server while nobody asks, or serves the next request.
 
