@@ -1,6 +1,7 @@
 """Protocol rules: each finds its planted defect, and lets the sound server pass."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,14 @@ def test_each_rule_finds_its_planted_defect(serve: Serve, defect: str, name: str
     assert bites(wire) > 0, "the defect did not bite"
     assert len(broken) == 1
     assert said in broken[0]
+
+
+def test_a_session_that_a_cancellation_stops_is_found(serve: Serve) -> None:
+    wire = serve("stops_sessions_by_cancellation")
+    impatient = Subject(replace(wire, deadline_s=1.5), ECHO, (SLOW,))
+    broken, _ = asyncio.run(check_rules(impatient, ["cancelled_call_spares_its_session"]))
+    assert bites(wire) == 2, "a call of each of two sessions"
+    assert broken == ["after a call was cancelled while it ran, the next call of its session: no answer within 1.5 s"]
 
 
 def test_a_session_that_loses_calls_at_once_is_found(serve: Serve) -> None:
