@@ -1,14 +1,17 @@
 """Protocol rules: each finds its planted defect, and lets the sound server pass."""
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
 
 from mcp_chaos.clients.rules import RULES, Subject, check_rules, check_rules_in_versions
 from mcp_chaos.clients.versions import wires_of
+from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import ToolCall
 from tests.clients.conftest import Serve, Wire, bites
+from tests.conftest import read_request, serving
 
 SLOW = ToolCall("slow")
 ECHO = ToolCall("echo", {"text": "x"})
@@ -162,3 +165,22 @@ def test_a_server_without_other_sessions_is_asked_in_one_version(
 ) -> None:
     wire = serve(dialect=dialect, stateless=stateless)
     assert asyncio.run(wires_of(wire)) == (wire,)
+
+
+@pytest.mark.parametrize(
+    ("header", "closes", "found"),
+    [(b"", True, 1), (b"Connection: keep-alive\r\n", True, 1), (b"Connection: close\r\n", True, 0), (b"", False, 0)],
+)
+def test_a_server_that_closes_each_connection_has_to_say_so(header: bytes, found: int, *, closes: bool) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: 2\r\n\r\n{}" % header
+
+    def handle(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer)
+            if closes:
+                return
+
+    with serving(handle) as server:
+        where = Target("127.0.0.1", server.port, f"127.0.0.1:{server.port}", "/mcp", "modern")
+        broken, missing = check(Wire(where, 5.0), "closing_connections_say_so")
+    assert (len(broken), missing) == (found, {})
