@@ -157,14 +157,16 @@ async def check_rules_in_versions(
         What is broken, with its version where there are several; and of each rule that applies in none, why.
     """
     until = time.monotonic() + limit_s
-    broken: list[str] = []
-    missing: dict[str, str] = {}
-    for subject in subjects:
-        asked = names if subject is subjects[0] else [name for name in names if name not in _SESSIONLESS]
-        left_s = max(until - time.monotonic(), _LEAST_S)
-        found, not_here = await check_rules(subject, asked, left_s)
-        broken += map(subject.wire.told, found)
-        missing = {name: why for name, why in {**missing, **not_here}.items() if name not in asked or name in not_here}
+    first, *others = subjects
+    found, missing = await check_rules(first, names, limit_s)
+    broken = [first.wire.told(sentence) for sentence in found]
+    about_sessions = [name for name in names if name not in _SESSIONLESS]
+    for subject in others:
+        found, not_here = await check_rules(subject, about_sessions, max(until - time.monotonic(), _LEAST_S))
+        broken += [subject.wire.told(sentence) for sentence in found]
+        for name in set(missing).intersection(about_sessions) - set(not_here):
+            del missing[name]
+        missing.update({name: why for name, why in not_here.items() if name in missing})
     return broken, missing
 
 

@@ -128,7 +128,8 @@ async def _cancel_while_it_runs(client: Client, operation: McpCall, took_s: floa
     if cancellation is None:
         raise NotApplicableError("the protocol version has no message that cancels a call")
     reply = Reply()
-    connection = await client.wire.connect(reply)
+    async with asyncio.timeout(client.wire.deadline_s):
+        connection = await client.wire.connect(reply)
     try:
         connection.send(request)
         await asyncio.sleep(min(took_s / 3, _LONGEST_STAY_S))
