@@ -36,6 +36,7 @@ FOUND_BY = {
     Defect.LOCKS_READS: ("abandoned_clients.yaml",),
     Defect.MIXES_UP_ANSWERS: ("cross_talk.yaml",),
     Defect.ANSWERS_LOST_SESSIONS_400: ("session_rules.yaml",),
+    Defect.STOPS_SESSIONS_BY_CANCELLATION: ("session_rules.yaml",),
     Defect.FORGETS_IDLE_SESSIONS_BADLY: ("session_rules.yaml",),
     Defect.RESETS_IDLE_CONNECTIONS: ("session_rules.yaml",),
     Defect.KEEPS_ENDED_SESSIONS: ("session_rules.yaml",),

@@ -157,9 +157,9 @@ def start_clients(
     names = behaviour_names(behaviours)
     environment = run.environment
     run.require_calls("clients that misbehave")
-    wire = run.wire(deadline_s)
+    wires = run.wires(deadline_s)
     receipt: Dict[str, Any] = run.client_faults.run(
-        wire, environment.operation, names, clients, for_s, environment.settings.seed
+        wires, environment.operation, names, clients, for_s, environment.settings.seed
     )
     return receipt
 

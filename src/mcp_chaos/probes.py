@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 from typing import Any, Dict
 
 from mcp_chaos.clients.crosstalk import cross_talk, find_echo
-from mcp_chaos.clients.growth import growth_per_session
-from mcp_chaos.clients.rules import RULES, Subject, check_rules
+from mcp_chaos.clients.growth import growth_in_versions
+from mcp_chaos.clients.rules import RULES, Subject, check_rules_in_versions
 from mcp_chaos.clients.storm import StormResult
 from mcp_chaos.clients.tally import SessionTally, fresh_sessions
 from mcp_chaos.errors import TargetError, UsageError
@@ -125,7 +125,7 @@ def burst_p95_ms(requests: int = 50, concurrency: int = 10, deadline_s: float = 
 def fresh_sessions_answer(sessions: int = 5, deadline_s: float = 5.0) -> bool:
     """Whether new clients are served, one after the other: handshake, list of tools, one call, each in deadline_s."""
     run = current()
-    found = asyncio.run(fresh_sessions(run.wire(deadline_s), run.environment.operation, sessions))
+    found = asyncio.run(fresh_sessions(run.wires(deadline_s), run.environment.operation, sessions))
     run.observe("fresh_sessions_answer", {"served_s": found.served, "why": found.why})
     return not found.failures
 
@@ -149,11 +149,11 @@ def sessions_outlive_their_calls(least_fraction: float = 0.9) -> bool:
 def ended_sessions_are_freed(sessions: int = 50, deadline_s: float = 5.0, limit_s: float = 12.0) -> bool:
     """Whether sessions that were ended leave nothing behind in the server's process, where it can be seen."""
     run = current()
-    wire = run.wire(deadline_s)
+    wires = run.wires(deadline_s)
     if run.server_sample() is None:
         run.observe("ended_sessions_are_freed", {"why": "", "not_applicable": "the server's process cannot be seen"})
         return True
-    growth = growth_per_session(wire, run.environment.operation, run.server_sample, sessions, limit_s)
+    growth = growth_in_versions(wires, run.environment.operation, run.server_sample, sessions, limit_s)
     why = asyncio.run(growth)
     run.observe("ended_sessions_are_freed", {"why": why})
     return not why
@@ -169,8 +169,8 @@ def protocol_rules_are_kept(rules: str = "all", deadline_s: float = 5.0) -> bool
         raise UsageError(f"rules: there is no {', '.join(unknown)}; there are {', '.join(RULES)}.")
     environment = run.environment
     others = [operation for _, operation in environment.callable_tools()]
-    subject = Subject(run.wire(deadline_s), environment.operation, others)
-    broken, missing = asyncio.run(check_rules(subject, names))
+    subjects = [Subject(wire, environment.operation, others) for wire in run.wires(deadline_s)]
+    broken, missing = asyncio.run(check_rules_in_versions(subjects, names))
     run.observe("protocol_rules_are_kept", {"why": "; ".join(broken), "not_applicable": missing})
     return not broken
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from mcp_chaos.clients import growth
-from mcp_chaos.clients.growth import growth_per_session
+from mcp_chaos.clients.growth import growth_in_versions, growth_per_session
+from mcp_chaos.clients.versions import wires_of
 from mcp_chaos.history.server_samples import ProcessSample
 from mcp_chaos.mcp import ToolCall
 from mcp_chaos.observe.server_process import listening_process, sample
@@ -100,3 +101,13 @@ def test_nothing_is_said_where_time_ran_out_or_the_process_went(serve: Serve) ->
     wire = serve()
     assert judged(wire, growing(fds=10), limit_s=0) == ""
     assert judged(wire, lambda: None) == ""
+
+
+def test_sessions_are_counted_in_the_version_that_has_them(serve: Serve) -> None:
+    wire = serve("leaves_threads", dialect="modern")
+    process, port = listening_process(wire.target.connect_port), wire.target.connect_port
+    assert process is not None
+    wires = asyncio.run(wires_of(wire))
+    found = asyncio.run(growth_in_versions(wires, ECHO, lambda: sample(process, port), 10, 60))
+    assert bites(wire) > 0
+    assert found.endswith("threads (protocol version 2025-11-25)")

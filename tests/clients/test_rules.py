@@ -1,12 +1,17 @@
 """Protocol rules: each finds its planted defect, and lets the sound server pass."""
 
 import asyncio
+import socket
+from dataclasses import replace
 
 import pytest
 
-from mcp_chaos.clients.rules import RULES, Subject, check_rules
+from mcp_chaos.clients.rules import RULES, Subject, check_rules, check_rules_in_versions
+from mcp_chaos.clients.versions import wires_of
+from mcp_chaos.load.spec import Target
 from mcp_chaos.mcp import ToolCall
 from tests.clients.conftest import Serve, Wire, bites
+from tests.conftest import read_request, serving
 
 SLOW = ToolCall("slow")
 ECHO = ToolCall("echo", {"text": "x"})
@@ -85,6 +90,14 @@ def test_each_rule_finds_its_planted_defect(serve: Serve, defect: str, name: str
     assert said in broken[0]
 
 
+def test_a_session_that_a_cancellation_stops_is_found(serve: Serve) -> None:
+    wire = serve("stops_sessions_by_cancellation")
+    impatient = Subject(replace(wire, deadline_s=1.5), ECHO, (SLOW,))
+    broken, _ = asyncio.run(check_rules(impatient, ["cancelled_call_spares_its_session"]))
+    assert bites(wire) == 2, "a call of each of two sessions"
+    assert broken == ["after a call was cancelled while it ran, the next call of its session: no answer within 1.5 s"]
+
+
 def test_a_session_that_loses_calls_at_once_is_found(serve: Serve) -> None:
     wire = serve("loses_calls_at_once")
     impatient = Subject(wire, ECHO, patience_s=2.0)
@@ -131,3 +144,43 @@ def test_a_server_that_is_gone_breaks_a_rule_with_the_reason(serve: Serve) -> No
     wire = Wire(serve().target.__class__("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable"), 1.0)
     broken, _ = check(wire, "ping_is_answered")
     assert broken == ["ping is answered: the connection was refused"]
+
+
+def test_a_server_of_both_kinds_of_versions_is_asked_about_sessions_in_the_one_that_has_them(serve: Serve) -> None:
+    wires = asyncio.run(wires_of(serve("answers_lost_sessions_400", dialect="modern")))
+    assert [(wire.target.dialect, wire.version) for wire in wires] == [
+        ("modern", "2026-07-28"),
+        ("streamable", "2025-11-25"),
+    ]
+    names = ("ended_session_is_answered_404", "requests_in_pieces_are_answered", "answers_come_on_one_stream")
+    broken, missing = asyncio.run(check_rules_in_versions([Subject(wire, ECHO) for wire in wires], names))
+    assert len(broken) == 1
+    assert broken[0].endswith("(protocol version 2025-11-25)")
+    assert missing == {}
+
+
+@pytest.mark.parametrize(("dialect", "stateless"), [("streamable", False), ("modern", True)])
+def test_a_server_without_other_sessions_is_asked_in_one_version(
+    serve: Serve, dialect: str, *, stateless: bool
+) -> None:
+    wire = serve(dialect=dialect, stateless=stateless)
+    assert asyncio.run(wires_of(wire)) == (wire,)
+
+
+@pytest.mark.parametrize(
+    ("header", "closes", "found"),
+    [(b"", True, 1), (b"Connection: keep-alive\r\n", True, 1), (b"Connection: close\r\n", True, 0), (b"", False, 0)],
+)
+def test_a_server_that_closes_each_connection_has_to_say_so(header: bytes, found: int, *, closes: bool) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: 2\r\n\r\n{}" % header
+
+    def handle(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer)
+            if closes:
+                return
+
+    with serving(handle) as server:
+        where = Target("127.0.0.1", server.port, f"127.0.0.1:{server.port}", "/mcp", "modern")
+        broken, missing = check(Wire(where, 5.0), "closing_connections_say_so")
+    assert (len(broken), missing) == (found, {})

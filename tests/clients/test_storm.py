@@ -8,6 +8,7 @@ from mcp_chaos.clients.behaviours import BEHAVIOURS
 from mcp_chaos.clients.fault import ClientFaults, behaviour_names
 from mcp_chaos.clients.storm import MIN_IN_FLIGHT, Storm, StormResult
 from mcp_chaos.clients.tally import fresh_sessions
+from mcp_chaos.clients.versions import wires_of
 from mcp_chaos.errors import UsageError
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine.clock import Clock
@@ -21,7 +22,7 @@ ECHO = ToolCall("echo", {"text": "hello"})
 def storm(
     wire: Wire, operation: McpCall = ECHO, names: tuple[str, ...] = tuple(BEHAVIOURS), for_s: float = 1.5
 ) -> StormResult:
-    return asyncio.run(Storm(wire, operation, names, seed=1).run(clients=4, for_s=for_s))
+    return asyncio.run(Storm([wire], operation, names, seed=1).run(clients=4, for_s=for_s))
 
 
 @pytest.mark.parametrize("dialect", ["streamable", "modern"])
@@ -33,7 +34,7 @@ def test_the_sound_server_serves_fresh_sessions_meanwhile_and_afterwards(serve: 
     assert result.fresh.why == ""
     assert result.returned.failures == []
     assert result.returned.served or dialect == "modern"
-    assert asyncio.run(fresh_sessions(wire, ECHO, 3)).failures == []
+    assert asyncio.run(fresh_sessions([wire], ECHO, 3)).failures == []
 
 
 @pytest.mark.parametrize("name", ["leave_during_call", "leave_in_body", "cancel_call", "end_session_during_call"])
@@ -47,7 +48,7 @@ def test_places_that_lost_clients_keep_are_missed_by_fresh_sessions(serve: Serve
     result = storm(wire, names=("leave_during_call", "leave_at_once"))
     assert bites(wire) >= 6, "the defect did not bite"
     assert "no answer within 5 s" in result.fresh.why
-    assert asyncio.run(fresh_sessions(wire, ECHO, 1)).failures == ["no answer within 5 s"]
+    assert asyncio.run(fresh_sessions([wire], ECHO, 1)).failures == ["no answer within 5 s"]
 
 
 def test_sessions_that_end_with_a_lost_call_are_missed_by_clients_that_come_back(serve: Serve) -> None:
@@ -74,7 +75,7 @@ def test_descriptors_are_kept_for_clients_that_left(serve: Serve) -> None:
 
 def test_a_storm_is_a_fault_with_its_window_and_proof(serve: Serve, folder: RunFolder, clock: Clock) -> None:
     faults = ClientFaults(folder, clock)
-    receipt = faults.run(serve(), ECHO, ("leave_at_once",), 4, 1.0, 1)
+    receipt = faults.run([serve()], ECHO, ("leave_at_once",), 4, 1.0, 1)
     kinds = [event.kind for event in folder.events()]
     assert kinds == ["fault_injecting", "fault_proven", "fault_healed"]
     assert "misbehaved while their call was in flight" in receipt["proof"]
@@ -82,7 +83,7 @@ def test_a_storm_is_a_fault_with_its_window_and_proof(serve: Serve, folder: RunF
 
 def test_too_few_calls_in_flight_prove_nothing(serve: Serve, folder: RunFolder, clock: Clock) -> None:
     gone = Wire(serve().target.__class__("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable"), 1.0)
-    ClientFaults(folder, clock).run(gone, ECHO, ("leave_at_once",), 1, 0.3, 1)
+    ClientFaults(folder, clock).run([gone], ECHO, ("leave_at_once",), 1, 0.3, 1)
     unproven = [event for event in folder.events() if event.kind == "fault_unproven"]
     assert unproven[0].data["doubt"].endswith("at least 10 needed")
 
@@ -95,11 +96,20 @@ def test_behaviours_are_checked_by_name() -> None:
 
 def test_other_dialects_are_refused(serve: Serve, folder: RunFolder, clock: Clock) -> None:
     with pytest.raises(UsageError, match="spoken to in 'sse'"):
-        ClientFaults(folder, clock).run(serve(dialect="sse"), ECHO, ("leave_at_once",), 1, 0.1, 1)
+        ClientFaults(folder, clock).run([serve(dialect="sse")], ECHO, ("leave_at_once",), 1, 0.1, 1)
     assert folder.events() == []
 
 
 def test_a_server_that_is_gone_fails_fresh_sessions_with_the_reason(serve: Serve) -> None:
     wire = Wire(serve().target.__class__("127.0.0.1", 1, "127.0.0.1:1", "/mcp", "streamable"), 1.0)
-    found = asyncio.run(fresh_sessions(wire, ECHO, 2))
+    found = asyncio.run(fresh_sessions([wire], ECHO, 2))
     assert found.why == "2 of 2 fresh sessions were not served: the connection was refused (2)"
+
+
+def test_clients_take_the_protocol_versions_in_turn_and_failures_say_which(serve: Serve) -> None:
+    wires = asyncio.run(wires_of(serve("poisons_sessions", dialect="modern")))
+    result = asyncio.run(Storm(wires, ECHO, ("leave_during_call",), seed=1).run(clients=4, for_s=1.5))
+    said = result.returned.told("clients that came back were not served")
+    assert "HTTP 500" in said
+    assert "(protocol version 2025-11-25)" in said
+    assert "2026-07-28" not in said

@@ -174,3 +174,19 @@ def test_a_page_that_leads_to_itself_is_the_last() -> None:
 
     with serving(answering(make)) as server:
         assert len(list_tools(f"http://127.0.0.1:{server.port}/mcp", "modern", 3)) == 2
+
+
+def test_a_connection_that_is_closed_after_an_answer_is_told_as_what_it_is() -> None:
+    initialized = b'{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(initialized)
+
+    def handle(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(head + initialized)
+        read_request(connection)  # and gives no answer
+
+    with serving(handle) as server, pytest.raises(TargetError) as told:
+        check_answers(f"http://127.0.0.1:{server.port}/mcp", "streamable", CALL, 2)
+    assert "without an answer to request 2 of a client, after it had answered those before" in str(told.value)
+    assert ".." not in str(told.value)
+    assert "cannot be reached" not in str(told.value)

@@ -107,10 +107,16 @@ class Wire:
     Args:
         target: the server itself.
         deadline_s: of each exchange, the connecting included.
+        version: of the protocol, where the server is asked in several; empty for the only one.
     """
 
     target: Target
     deadline_s: float
+    version: str = ""
+
+    def told(self, found: str) -> str:
+        """What was found, with the protocol version in which it was seen."""
+        return f"{found} (protocol version {self.version})" if found and self.version else found
 
     @cached_property
     def credentials(self) -> bytes:

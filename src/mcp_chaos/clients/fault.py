@@ -1,6 +1,7 @@
 """Misbehaving clients in the history of a run: when they came, how many calls they left, when they had gone."""
 
 import asyncio
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -58,13 +59,22 @@ class ClientFaults:
         self._storm: Storm | None = None
         self.last: StormResult | None = None
 
-    def run(self, wire: Wire, operation: McpCall, names: tuple[str, ...], clients: int, for_s: float, seed: int) -> Any:
+    def run(
+        self,
+        wires: Sequence[Wire],
+        operation: McpCall,
+        names: tuple[str, ...],
+        clients: int,
+        for_s: float,
+        seed: int,
+    ) -> Any:
         """Let clients misbehave for ``for_s`` seconds; returns a receipt when they have gone.
 
         Raises:
             UsageError: they do not speak the server's dialect.
         """
-        check_dialect(wire.target.dialect)
+        for wire in wires:
+            check_dialect(wire.target.dialect)
         fault_id = f"clients-{next(self._ids)}"
         receipt: dict[str, Any] = {
             "fault_id": fault_id,
@@ -73,7 +83,7 @@ class ClientFaults:
             "toxics": [],
         }
         self._event("fault_injecting", **receipt)
-        self._storm = Storm(wire, operation, names, seed)
+        self._storm = Storm(wires, operation, names, seed)
         try:
             self.last = asyncio.run(self._storm.run(clients, for_s))
         finally:

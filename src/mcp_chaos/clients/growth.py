@@ -53,6 +53,17 @@ _KEPT = (
 )
 
 
+async def growth_in_versions(
+    wires: Sequence[Wire], operation: McpCall, take: Take, sessions: int, limit_s: float
+) -> str:
+    """As :func:`growth_per_session`, in each protocol version until something is found; each has ``limit_s``."""
+    for wire in wires:
+        found = await growth_per_session(wire, operation, take, sessions, limit_s)
+        if found:
+            return wire.told(found)
+    return ""
+
+
 async def growth_per_session(wire: Wire, operation: McpCall, take: Take, sessions: int, limit_s: float) -> str:
     """Open and leave sessions in rounds; what each of them left behind in every round, in words; empty for nothing.
 

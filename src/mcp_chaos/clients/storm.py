@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -67,14 +68,14 @@ class Storm:
     """Misbehaving clients at work.
 
     Args:
-        wire: to the server itself.
+        wires: to the server itself, in each of its protocol versions; clients take them in turn.
         operation: what they call.
         names: of their behaviours.
         seed: of their choices.
     """
 
-    def __init__(self, wire: Wire, operation: McpCall, names: tuple[str, ...], seed: int) -> None:
-        self._wire = wire
+    def __init__(self, wires: Sequence[Wire], operation: McpCall, names: tuple[str, ...], seed: int) -> None:
+        self._wires = wires
         self._operation = operation
         self._names = names
         self._seed = seed
@@ -83,7 +84,7 @@ class Storm:
 
     async def run(self, clients: int, for_s: float) -> StormResult:
         """Let them misbehave for ``for_s`` seconds."""
-        pace = await pace_of(self._wire, self._operation)
+        pace = await pace_of(self._wires[0], self._operation)
         # What is left unanswered must not be what a server has no capacity for: that would be an overload, not a storm.
         pause_s = max(_PAUSE_S, clients / (_CAPACITY_SHARE * pace.capacity_per_s))
         until = time.monotonic() + for_s
@@ -93,17 +94,21 @@ class Storm:
         await asyncio.gather(*tasks)
         return self.result
 
+    def _wire(self, number: int) -> Wire:
+        return self._wires[number % len(self._wires)]
+
     async def _misbehave(self, number: int, usual: float, pause_s: float, until: float) -> None:
         """One place: a client at a time, each with the next behaviour."""
+        wire = self._wire(number)
         chance = Chance(self._operation, random.Random(self._seed * 1000 + number), usual)
-        client = Client(self._wire, f"mcp_chaos-{number}")
+        client = Client(wire, f"mcp_chaos-{number}")
         for index in cycle(range(len(self._names))):
             if self.stopping or time.monotonic() >= until:
                 return
             name = self._names[(index + number) % len(self._names)]
             self.result.made[name] += 1
             with suppress(*FAILURES):
-                async with asyncio.timeout(self._wire.deadline_s):
+                async with asyncio.timeout(wire.deadline_s):
                     if client.dialect.opening() is not None:
                         await client.open()
                     in_flight = await BEHAVIOURS[name](client, chance)
@@ -115,13 +120,13 @@ class Storm:
 
     async def _hold(self, number: int, for_s: float) -> None:
         """Keep a connection that sends no whole request, or reads no answer."""
-        client = Client(self._wire, f"mcp_chaos-holds-{number}")
+        client = Client(self._wire(number), f"mcp_chaos-holds-{number}")
         connection: HttpConnection | None = None
         try:
             async with asyncio.timeout(for_s):
                 if number < _HALF_REQUESTS:
                     connection = await never_finish_the_request(client, in_body=number % 2 == 0)
-                elif self._wire.target.lists_tools:
+                elif client.wire.target.lists_tools:
                     await client.open()
                     connection = await never_read(client, ListCall(), _UNREAD_REQUESTS)
                 self.result.held += connection is not None
@@ -138,7 +143,7 @@ class Storm:
             if self.stopping or time.monotonic() >= until:
                 break
             session = self.result.fresh.one(
-                self._wire, f"mcp_chaos-fresh-{number}", self._operation, ends_properly=number % 2 == 0
+                self._wire(number // 2), f"mcp_chaos-fresh-{number}", self._operation, ends_properly=number % 2 == 0
             )
             started.append(asyncio.create_task(session))
             await asyncio.sleep(_FRESH_EVERY_S)

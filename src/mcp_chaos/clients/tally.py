@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +68,7 @@ class SessionTally:
                 await client.call(ListCall())
             return await client.call(operation)
 
-        await self._note(use(), wire.deadline_s)
+        await self._note(use(), wire)
         if ends_properly:
             with suppress(*FAILURES):
                 await client.close()
@@ -76,25 +76,25 @@ class SessionTally:
     async def again(self, client: Client, operation: McpCall) -> bool:
         """Make a call on a session that was used before (404: opened anew); whether it was served, or rate limited."""
         failed_before = len(self.failures)
-        await self._note(client.call_renewed(operation), client.wire.deadline_s)
+        await self._note(client.call_renewed(operation), client.wire)
         return len(self.failures) == failed_before
 
-    async def _note(self, use: Coroutine[Any, Any, tuple[Reason, Answer]], deadline_s: float) -> None:
+    async def _note(self, use: Coroutine[Any, Any, tuple[Reason, Answer]], wire: Wire) -> None:
         """Use a session and keep how that went."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(wire.deadline_s):
                 reason, answer = await use
         except FAILURES as error:
             if is_rate_limit(error):
                 self.rate_limited += 1
             else:
-                self.failures.append(why_failed(error, deadline_s))
+                self.failures.append(wire.told(why_failed(error, wire.deadline_s)))
             return
         if reason is Reason.RATE_LIMITED:
             self.rate_limited += 1
         elif reason is not Reason.OK:
-            self.failures.append(f"{answer}: {reason.name.lower().replace('_', ' ')}")
+            self.failures.append(wire.told(f"{answer}: {reason.name.lower().replace('_', ' ')}"))
         else:
             self.served.append(time.monotonic() - began)
 
@@ -144,12 +144,18 @@ async def pace_of(wire: Wire, operation: McpCall) -> Pace:
     return Pace(min(times_s), max(_LEAST_PER_S, len(times_s) / max(times_s))) if times_s else Pace()
 
 
-async def fresh_sessions(wire: Wire, operation: McpCall, sessions: int) -> SessionTally:
-    """Open sessions one after the other, as new clients after a disturbance do; a rate limit is waited for."""
+async def fresh_sessions(wires: Sequence[Wire], operation: McpCall, sessions: int) -> SessionTally:
+    """Open sessions one after the other, as new clients after a disturbance do; a rate limit is waited for.
+
+    Args:
+        wires: to the server, in each of its protocol versions; taken in turn.
+        operation: that each session calls.
+        sessions: in all; at least one in each version.
+    """
     found = SessionTally()
     until = time.monotonic() + _RATE_LIMIT_S
-    for number in range(sessions):
-        while await found.one(wire, f"mcp_chaos-after-{number}", operation):
+    for number in range(max(sessions, len(wires))):
+        while await found.one(wires[number % len(wires)], f"mcp_chaos-after-{number}", operation):
             if time.monotonic() > until:
                 found.failures.append(f"still refused by the rate limit (HTTP 429) after {_RATE_LIMIT_S:g} s")
                 break

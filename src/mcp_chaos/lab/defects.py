@@ -47,6 +47,9 @@ class Defect(Enum):
     KEEPS_PLACES_OF_LOST_HANDSHAKES = "keeps_places_of_lost_handshakes"
     """A session that is being opened takes one of six places, until its client says that it has opened it."""
 
+    STOPS_SESSIONS_BY_CANCELLATION = "stops_sessions_by_cancellation"
+    """A cancellation that arrives while its call runs ends what answers its session: later calls wait for ever."""
+
     FORGETS_IDLE_SESSIONS_BADLY = "forgets_idle_sessions_badly"
     """A session that was idle for 5 s is answered HTTP 500."""
 

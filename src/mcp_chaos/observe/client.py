@@ -20,6 +20,7 @@ from mcp_chaos.observe.advice import Answer, advice, describe, network_advice, s
 from mcp_chaos.observe.transport import transport_for
 
 _MOST_PAGES = 100
+_CLOSED_BY_THE_SERVER = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class McpClient:
         self._transport = transport_for(self._dialect, url, host_header)
         self._runner = asyncio.Runner()
         self._last_id = 0
+        self._answered = 0
 
     def __enter__(self) -> "McpClient":
         return self
@@ -190,9 +192,20 @@ class McpClient:
         except DialectError as error:
             raise TargetError(f"{self._shown} did not open an MCP session: {redacted(str(error))}.") from None
         except (httpx.HTTPError, OSError) as error:
-            why = network_advice(str(error) or type(error).__name__)
-            raise TargetError(f"{self._shown} cannot be reached: {why}.") from None
+            raise TargetError(self._why_lost(error)) from None
+
+    def _why_lost(self, error: Exception) -> str:
+        why = network_advice(str(error) or type(error).__name__).rstrip(".")
+        if self._answered and isinstance(error, _CLOSED_BY_THE_SERVER):
+            return (
+                f"{self._shown} closed a connection without an answer to request {self._answered + 1} of a client, "
+                f"after it had answered those before ({why}). Either it ended, or it closes connections after an "
+                "answer that did not say so (Connection: close), and requests that are sent meanwhile are lost."
+            )
+        return f"{self._shown} cannot be reached: {why}."
 
     async def _limited(self, method: str, body: bytes, own_headers: Headers) -> Answer:
         async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
-            return await self._transport.exchange(method, body, own_headers)
+            answer = await self._transport.exchange(method, body, own_headers)
+        self._answered += 1
+        return answer

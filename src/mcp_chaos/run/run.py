@@ -1,14 +1,17 @@
 """One run: its folder, its environment, its faults, its loads, and the end of all of them."""
 
+import asyncio
 import atexit
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from mcp_chaos.clients.exchange import Wire
 from mcp_chaos.clients.fault import ClientFaults, check_dialect
+from mcp_chaos.clients.versions import wires_of
 from mcp_chaos.config.settings import Settings
 from mcp_chaos.errors import McpChaosError, PartError, ToxiproxyError, UsageError
 from mcp_chaos.faults.fault import Fault
@@ -82,6 +85,7 @@ class Run:
         self._server_watch: ServerWatch | None = None
         self._progress: Progress | None = None
         self._pulse: Pulse | None = None
+        self._wires: tuple[Wire, ...] | None = None
         self._closing = threading.Lock()
         self._closed = False
         self._hurried = False
@@ -159,6 +163,16 @@ class Run:
         """The way to the server itself for clients whose exchanges may each take ``deadline_s``."""
         check_dialect(self.environment.settings.dialect)
         return Wire(self.environment.addresses.own_target, deadline_s)
+
+    def wires(self, deadline_s: float) -> tuple[Wire, ...]:
+        """As :meth:`wire`, in each protocol version that has to be asked; which ones is found out once."""
+        if self._wires is None:
+            self._wires = asyncio.run(wires_of(self.wire(deadline_s)))
+            if len(self._wires) > 1:
+                versions = [wire.version for wire in self._wires]
+                self.folder.observation(self.clock.now_ns(), "protocol_versions", versions)
+                self.say(f"The server is asked in the protocol versions {' and '.join(versions)}")
+        return tuple(replace(wire, deadline_s=deadline_s) for wire in self._wires)
 
     def inject(self, fault: Fault, for_s: float | None = None) -> dict[str, Any]:
         """Inject a network fault, for a time or to stay; see ``Injector.inject``."""

@@ -19,6 +19,7 @@ from mcp_chaos.history.calls import Reason
 from mcp_chaos.mcp import ListCall, McpCall
 
 _MOST_TRIALS = 6
+_LEAST_S = 45.0
 _LIMITS_RATES = "the server limits rates"
 
 GOOD = (Reason.OK, Reason.RATE_LIMITED)
@@ -121,6 +122,7 @@ RULES: dict[str, Rule] = {}
 """Every rule by its name."""
 
 _PATIENT: set[str] = set()
+_SESSIONLESS: set[str] = set()
 
 
 def rule(function: Rule) -> Rule:
@@ -129,10 +131,43 @@ def rule(function: Rule) -> Rule:
     return function
 
 
+def sessionless(function: Rule) -> Rule:
+    """Mark a rule that asks the same of a server whether it has sessions or not: one protocol version is enough."""
+    _SESSIONLESS.add(function.__name__)
+    return function
+
+
 def patient_rule(function: Rule) -> Rule:
     """Register a rule that waits most of its time: checked beside the others, so its own calls must be patient."""
     _PATIENT.add(function.__name__)
     return rule(function)
+
+
+async def check_rules_in_versions(
+    subjects: Sequence[Subject], names: Sequence[str], limit_s: float = 90.0
+) -> tuple[list[str], dict[str, str]]:
+    """As :func:`check_rules`, for the same server in each of its protocol versions.
+
+    Args:
+        subjects: the server in each version; only rules about sessions are checked in others than the first.
+        names: of the rules.
+        limit_s: of all; a further version has 45 s at least.
+
+    Returns:
+        What is broken, with its version where there are several; and of each rule that applies in none, why.
+    """
+    until = time.monotonic() + limit_s
+    first, *others = subjects
+    found, missing = await check_rules(first, names, limit_s)
+    broken = [first.wire.told(sentence) for sentence in found]
+    about_sessions = [name for name in names if name not in _SESSIONLESS]
+    for subject in others:
+        found, not_here = await check_rules(subject, about_sessions, max(until - time.monotonic(), _LEAST_S))
+        broken += [subject.wire.told(sentence) for sentence in found]
+        for name in set(missing).intersection(about_sessions) - set(not_here):
+            del missing[name]
+        missing.update({name: why for name, why in not_here.items() if name in missing})
+    return broken, missing
 
 
 async def check_rules(

@@ -5,17 +5,29 @@ Source: RFC 9112, section 6 (a message ends by its length, not by its packets); 
 
 import asyncio
 
-from mcp_chaos.clients.exchange import Reply, why_failed
-from mcp_chaos.clients.rules.registry import GOOD, NotApplicableError, Subject, close_all, patient_rule, rule
+from mcp_chaos.clients.exchange import Client, Reply, why_failed
+from mcp_chaos.clients.rules.registry import (
+    GOOD,
+    NotApplicableError,
+    Subject,
+    close_all,
+    patient_rule,
+    rule,
+    sessionless,
+)
+from mcp_chaos.load.clients.http_connection import Connection, Head
 from mcp_chaos.load.clients.request import LostError
 
 _PIECES = 12
 _BETWEEN_S = 0.05
+_CLOSES_WITHIN_S = 0.5
+_CLOSES_TIMES = 5
 _IDLE_S = 8.5
 """Far from the 5, 6 and 10 s after which common servers close what is idle."""
 
 
 @rule
+@sessionless
 async def requests_in_pieces_are_answered(subject: Subject) -> str | None:
     """A request that a slow network delivers in small pieces is answered like any other."""
     client = await subject.client("in-pieces")
@@ -58,7 +70,53 @@ async def bad_requests_spoil_nothing(subject: Subject) -> str | None:
     return None if reason in GOOD else f"after bad requests on a session, a good call was answered {answer}"
 
 
+class _Whole(Reply):
+    """Keeps the head of a response that has come to its end."""
+
+    head: Head | None = None
+
+    def got_response(self, connection: Connection, head: Head, body: bytes, size_bytes: int) -> None:
+        self.head = head
+        super().got_response(connection, head, body, size_bytes)
+
+
+@rule
+@sessionless
+async def closing_connections_say_so(subject: Subject) -> str | None:
+    """A server that closes connections after each answer MUST say so in it (``Connection: close``).
+
+    One that does not loses requests of clients that use the connection again. Idle ones may be closed at any time, so
+    it is one only where every connection is closed at once. Source: RFC 9112, section 9.3. Report: ida-pro-mcp 513.
+    """
+    client = await subject.patient.client("keeps-its-connection")
+    try:
+        for _ in range(_CLOSES_TIMES):
+            if not await _closes_at_once(client, client.call_request(subject.operation)[1]):
+                return None
+    finally:
+        await close_all(client)
+    return (
+        f"{_CLOSES_TIMES} of {_CLOSES_TIMES} connections were closed within {_CLOSES_WITHIN_S:g} s of an answer that "
+        "did not say so (Connection: close): clients that use them again lose requests"
+    )
+
+
+async def _closes_at_once(client: Client, request: bytes) -> bool:
+    """Whether the server closes a connection soon after an answer by which it could be used again."""
+    reply = _Whole()
+    connection = await client.wire.connect(reply)
+    try:
+        connection.send(request)
+        async with asyncio.timeout(client.wire.deadline_s):
+            await reply.answer()
+        await asyncio.sleep(_CLOSES_WITHIN_S)
+        return reply.head is not None and reply.head.keep_alive and connection.is_closed
+    finally:
+        connection.abandon()
+
+
 @patient_rule
+@sessionless
 async def idle_connection_is_served_or_closed(subject: Subject) -> str | None:
     """A connection that was idle is closed by the server while nobody asks, or serves the next request.
 

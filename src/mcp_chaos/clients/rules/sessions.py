@@ -4,10 +4,11 @@ Source: modelcontextprotocol.io, basic/transports and basic/utilities/ping, 2025
 """
 
 import asyncio
+from contextlib import suppress
 
 import orjson
 
-from mcp_chaos.clients.exchange import Answer, Client, is_rate_limit, why_failed
+from mcp_chaos.clients.exchange import FAILURES, Answer, Client, Reply, is_rate_limit, why_failed
 from mcp_chaos.clients.rules.registry import (
     GOOD,
     NotApplicableError,
@@ -19,9 +20,12 @@ from mcp_chaos.clients.rules.registry import (
 )
 from mcp_chaos.history.calls import Reason
 from mcp_chaos.load.clients.request import LostError
+from mcp_chaos.mcp import McpCall
 
 _IDLE_S = 6.0
 _HERD = 20
+_TRIES = 6
+_LONGEST_STAY_S = 1.0
 
 
 @rule
@@ -94,6 +98,58 @@ async def sessions_opened_at_once_are_served(subject: Subject) -> str | None:
         return None
     why = why_failed(bad[0], subject.patience_s) if isinstance(bad[0], BaseException) else bad[0].name.lower()
     return f"of {_HERD} clients that came at once, {len(bad)} were not served: {why.replace('_', ' ')}"
+
+
+@rule
+async def cancelled_call_spares_its_session(subject: Subject) -> str | None:
+    """A session in which a call was cancelled while it ran is served as before, or answered 404 and opened anew.
+
+    Two sessions have to be lost: one slow moment of the machine is nobody's fault. Report: nelssec/qualys-mcp 213.
+    """
+    lost_before = False
+    for _ in range(_TRIES):
+        client = await subject.with_session("cancels")
+        try:
+            if not await _cancel_while_it_runs(client, *await subject.slowest()):
+                continue
+            found = await _next_call(client, subject)
+        finally:
+            await close_all(client)
+        if found is None or lost_before:
+            return found
+        lost_before = True
+    raise NotApplicableError("calls are over too soon to be cancelled while they run")
+
+
+async def _cancel_while_it_runs(client: Client, operation: McpCall, took_s: float) -> bool:
+    """Make a call and cancel it after a third of its usual time; whether it still ran then."""
+    call_id, request = client.call_request(operation)
+    cancellation = client.dialect.cancellation(call_id)
+    if cancellation is None:
+        raise NotApplicableError("the protocol version has no message that cancels a call")
+    reply = Reply()
+    async with asyncio.timeout(client.wire.deadline_s):
+        connection = await client.wire.connect(reply)
+    try:
+        connection.send(request)
+        await asyncio.sleep(min(took_s / 3, _LONGEST_STAY_S))
+        still_ran = not reply.arrived
+        with suppress(*FAILURES):  # how it is taken is not asked here
+            await client.exchange(cancellation)
+    finally:
+        connection.abandon()
+    return still_ran
+
+
+async def _next_call(client: Client, subject: Subject) -> str | None:
+    what = "after a call was cancelled while it ran, the next call of its session"
+    try:
+        reason, answer = await client.call_renewed(subject.operation)
+    except FAILURES as error:
+        if is_rate_limit(error):
+            return None
+        return f"{what}: {why_failed(error, subject.wire.deadline_s)}"
+    return None if reason in GOOD else f"{what} was answered {answer}"
 
 
 @patient_rule

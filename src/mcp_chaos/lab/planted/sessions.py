@@ -8,7 +8,16 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_chaos.lab.defects import Defect
-from mcp_chaos.lab.planted.registry import BITES, Planted, is_post, never_answer, plants, session_of
+from mcp_chaos.lab.planted.registry import (
+    BITES,
+    Planted,
+    is_post,
+    never_answer,
+    plants,
+    request_of,
+    session_of,
+    with_first,
+)
 
 _IDLE_S = 5.0
 _IDLE_CONNECTION_S = 4.0
@@ -148,3 +157,35 @@ class HangsAfterCut(Planted):
             await never_answer(receive)
             return
         await self._app(scope, receive, send)
+
+
+@plants(Defect.STOPS_SESSIONS_BY_CANCELLATION)
+class StopsByCancellation(Planted):
+    """``stops_sessions_by_cancellation``: a call that is cancelled while it runs is the last one of its session."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._running: set[tuple[str, object]] = set()
+        self._stopped: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        session_id = session_of(scope) if is_post(scope) else None
+        if session_id is None:
+            await self._app(scope, receive, send)
+            return
+        if session_id in self._stopped:
+            BITES.count += 1
+            await never_answer(receive)
+            return
+        first = await receive()
+        request = request_of(first)
+        cancelled = (session_id, (request.get("params") or {}).get("requestId"))
+        if request.get("method") == "notifications/cancelled" and cancelled in self._running:
+            self._stopped.add(session_id)
+        call = (session_id, request.get("id"))
+        self._running.add(call)
+        try:
+            await self._app(scope, with_first(first, receive), send)
+        finally:
+            self._running.discard(call)
