@@ -249,6 +249,9 @@ def _hurry_on_signals(run: Run) -> None:
     _over.clear()
     # Not from a signal handler: that may have interrupted the start of another thread.
     threading.Thread(target=_insist, args=(_over,), name="insist", daemon=True).start()
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
+        _handlers_before[signal.SIGHUP] = signal.getsignal(signal.SIGHUP) or signal.SIG_DFL
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number) or signal.SIG_DFL
         _handlers_before[number] = before

@@ -16,7 +16,7 @@ from mcp_chaos.faults.toxiproxy import ToxiproxyServer
 from mcp_chaos.history.folder import RunFolder
 from mcp_chaos.machine import register
 from mcp_chaos.machine.lock import TargetLock
-from mcp_chaos.machine.processes import children_of_run
+from mcp_chaos.machine.processes import children_of_run, identity
 from mcp_chaos.machine.register import Entry, entry_of, forget
 from tests.conftest import SocketServer
 
@@ -148,9 +148,13 @@ def test_a_run_that_has_ended_needs_no_stop(
 def test_of_several_runs_one_has_to_be_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("first", "second"):
-        register.register(tmp_path / name)
-    assert run(monkeypatch, "stop") == 2
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as another:
+        register.register(tmp_path / "first")
+        second = {"run": str(tmp_path / "second"), "process": identity(another.pid), "targets": []}
+        register._write(register._path(tmp_path / "second"), second)
+        assert run(monkeypatch, "stop") == 2
+        assert another.poll() is None
+        another.kill()
     told = capsys.readouterr().err
     assert "Several runs go on" in told
     assert all(str(tmp_path / name) in told for name in ("first", "second"))
