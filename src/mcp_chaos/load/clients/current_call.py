@@ -32,6 +32,8 @@ class CurrentCall:
         "_dialect",
         "_done_ns",
         "_engine",
+        "_now_ns",
+        "_operations",
         "_user",
         "call_id",
         "index",
@@ -46,9 +48,11 @@ class CurrentCall:
 
     def __init__(self, engine: Context[Any], user: int, dialect: Dialect) -> None:
         self._engine = engine
+        self._operations = engine.workload.operations
+        self._now_ns = engine.now_ns
         self._user = user
         self._dialect = dialect
-        self.operation = engine.workload.operations[0]
+        self.operation = self._operations[0]
         self.is_under_way = self.renewed = False
         self.verdict: Reason | None = None
         self.index = self.call_id = self.intended_ns = self.sent_ns = self._done_ns = self.size_bytes = 0
@@ -65,10 +69,9 @@ class CurrentCall:
 
     def begin(self, index: int, intended_ns: int) -> None:
         """The next one: an operation of the workload, which was due at ``intended_ns``."""
-        engine = self._engine
         self.index = index
-        self.operation = engine.workload.operations[index]
-        self.call_id = engine.new_call_id()
+        self.operation = self._operations[index]
+        self.call_id = self._engine.new_call_id()
         self.intended_ns = intended_ns
         self.sent_ns = self._done_ns = self.size_bytes = 0
         self.verdict = None
@@ -97,7 +100,7 @@ class CurrentCall:
         if reason is not Reason.OK:
             self.keep_bad_answer(reason, status, body, message)
         self.verdict = reason
-        self._done_ns = self._engine.now_ns()
+        self._done_ns = self._now_ns()
         return reason
 
     def verdict_or(self, reason: Reason) -> Reason:
@@ -108,7 +111,7 @@ class CurrentCall:
         """Keep an answer for people, where it is one of the first; see ``FirstBadAnswers.keep``."""
         engine = self._engine
         if engine.bad_answers is not None:
-            times_ns = self.intended_ns, engine.now_ns()
+            times_ns = self.intended_ns, self._now_ns()
             engine.bad_answers.keep(times_ns, reason, self.operation.name, status, body, message)
 
     def end(self, reason: Reason) -> int:
@@ -117,7 +120,7 @@ class CurrentCall:
         if reason is Reason.OK and self.renewed:
             reason = Reason.SESSION_RENEWED
         engine = self._engine
-        done_ns = self._done_ns or engine.now_ns()
+        done_ns = self._done_ns or self._now_ns()
         outcome = 0 if reason is Reason.OK else outcome_of(reason, self.sent_ns > 0)
         times = self.intended_ns, self.sent_ns, done_ns
         made_by = self.index, self._user, engine.worker

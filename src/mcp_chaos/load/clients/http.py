@@ -221,7 +221,9 @@ class User(Awaiting):
             call.sent_ns = self._engine.now_ns()
             sent = self._send_get(operation)
         else:
-            body, own_headers = self.requests.call(call.call_id, call.index, operation)
+            requests = self.requests
+            encoded, own_headers = requests.encoded.get(call.index) or requests.encode(call.index, operation)
+            body = self.dialect.call_body(call.call_id, encoded)
             call.sent_ns = self._engine.now_ns()
             sent = self._send(body, own_headers)
         if not sent:

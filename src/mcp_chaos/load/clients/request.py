@@ -26,6 +26,7 @@ class Requests:
 
     Attributes:
         path: where messages go.
+        encoded: what :meth:`encode` has made.
     """
 
     def __init__(self, engine: Context[Any], dialect: Dialect) -> None:
@@ -34,22 +35,17 @@ class Requests:
         self.path = engine.target.path
         self._head = b""
         self._head_version = -1
-        self._encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
+        self.encoded: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
 
     def forget_head(self) -> None:
         """Make the head anew: what is in it has changed."""
         self._head_version = -1
 
-    def call(self, call_id: int, index: int, call: McpCall) -> tuple[bytes, bytes]:
-        """A call as a message, and the header lines that its request has besides.
-
-        Args:
-            call_id: of the message.
-            index: by which the call is known.
-            call: what is asked.
-        """
-        encoded, own_headers = self._encoded.get(index) or self._encode(index, call)
-        return self._dialect.call_body(call_id, encoded), own_headers
+    def encode(self, index: int, call: McpCall) -> tuple[tuple[bytes, bytes], bytes]:
+        """What is the same in every message of a call: its method and params, and the header lines it has besides."""
+        own_headers = header_lines(self._dialect.call_headers(call))
+        made = self.encoded[index] = self._dialect.params_of(call), own_headers
+        return made
 
     def post(self, body: bytes, own_headers: bytes = b"") -> bytes:
         """A message as a request."""
@@ -69,10 +65,6 @@ class Requests:
         target = self._engine.target
         head = request_head("DELETE", target.path, target, self._dialect)
         return b"%b%bContent-Length: 0\r\n\r\n" % (head, self._engine.credentials)
-
-    def _encode(self, index: int, call: McpCall) -> tuple[tuple[bytes, bytes], bytes]:
-        made = self._encoded[index] = self._dialect.params_of(call), header_lines(self._dialect.call_headers(call))
-        return made
 
 
 def request_head(method: str, path: str, target: Target, dialect: Dialect) -> bytes:
