@@ -15,7 +15,7 @@ OBSERVATION = "machine"
 LATE_P95_MS = 100.0
 """Above this, a load cannot come in time."""
 
-CROWDED = 3.0
+CROWDED = 4.0
 """Tasks ready to run for each processor, on average; above this, a server of this machine is slow for want of one.
 
 Whoever sleeps most of the time, as the pulse does, is served at once all the same, so its lateness does not show it.
