@@ -4,13 +4,13 @@ Somebody's ``POST /reset`` takes every toxic away, a Toxiproxy that was restarte
 learns of it only by asking.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 
 from mcp_chaos.errors import ToxiproxyError
 from mcp_chaos.faults.fault import Fault, ToxicSettings
 from mcp_chaos.faults.kinds import Flap, Partition
 from mcp_chaos.faults.toxiproxy import ProxyState
+from mcp_chaos.machine.background import Background
 
 INTERVAL_S = 0.5
 TIMEOUT_S = 2.0
@@ -48,7 +48,7 @@ def disturbance(state: ProxyState | None, before: ProxyState, applied: Sequence[
     return None
 
 
-class ProxyMonitor:
+class ProxyMonitor(Background):
     """Calls a function twice a second until it is stopped, and tells when it failed twice in a row.
 
     Args:
@@ -57,25 +57,13 @@ class ProxyMonitor:
     """
 
     def __init__(self, look: Callable[[], None], on_unreachable: Callable[[ToxiproxyError], None]) -> None:
+        super().__init__("proxy monitor")
         self._look = look
         self._on_unreachable = on_unreachable
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="proxy monitor", daemon=True)
 
-    def start(self) -> None:
-        """Start looking. May be repeated until it is stopped."""
-        if not self._thread.is_alive() and not self._stop.is_set():
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Stop looking, and wait for the look that is under way. May be repeated."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _watch(self) -> None:
+    def _go_on(self) -> None:
         failures = 0
-        while not self._stop.wait(INTERVAL_S):
+        while not self._stopped.wait(INTERVAL_S):
             try:
                 self._look()
                 failures = 0

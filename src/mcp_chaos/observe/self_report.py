@@ -4,7 +4,6 @@ A page counts as ``/health`` only where it is one: JSON with a ``status``, or a 
 is answered the same, as by servers that lead all pages to one.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ import httpx
 
 from mcp_chaos.config.credentials import redacted
 from mcp_chaos.history.server_samples import SelfReport
+from mcp_chaos.machine.background import Background
 from mcp_chaos.machine.printable import printable
 
 INTERVAL_S = 1.0
@@ -75,7 +75,7 @@ def _json_of(answer: httpx.Response) -> Any:
         return None
 
 
-class SelfReports:
+class SelfReports(Background):
     """A thread that asks a server how it is; it ends at once where the server has no page that says so.
 
     Args:
@@ -85,22 +85,11 @@ class SelfReports:
     """
 
     def __init__(self, get: Get, now_ns: Callable[[], int], keep: Callable[[SelfReport], None]) -> None:
+        super().__init__("self reports")
         self._get = get
         self._now_ns = now_ns
         self._keep = keep
         self._has_page = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._ask_on, name="self reports", daemon=True)
-
-    def start(self) -> None:
-        """Begin to ask, in the background."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it, after the question that is under way. May be repeated."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def count(self) -> None:
         """Keep the numbers of ``/status`` as they are now, where there are any."""
@@ -132,7 +121,7 @@ class SelfReports:
                 return
             time.sleep(_COMPARE_EVERY_S)
 
-    def _ask_on(self) -> None:
+    def _go_on(self) -> None:
         self._has_page = self._is_there()
         while self._has_page and not self._stopped.wait(INTERVAL_S):
             report = self._ask()

@@ -13,6 +13,7 @@ from dataclasses import replace
 import psutil
 
 from mcp_chaos.history.server_samples import ProcessSample
+from mcp_chaos.machine.background import Background
 from mcp_chaos.observe.connections import Connections, connections_of
 from mcp_chaos.observe.server_process import children_of, holdings, summed
 
@@ -24,7 +25,7 @@ _CONNECTIONS_EVERY_S = 1.0
 """These cost most: to find them, the tables of the whole system are read."""
 
 
-class ServerMonitor:
+class ServerMonitor(Background):
     """A thread that samples a server's process, however often that is started again.
 
     Args:
@@ -41,6 +42,7 @@ class ServerMonitor:
         now_ns: Callable[[], int],
         keep: Callable[[ProcessSample], None],
     ) -> None:
+        super().__init__("server monitor")
         self._find = find
         self._port = port
         self._now_ns = now_ns
@@ -54,19 +56,11 @@ class ServerMonitor:
         self._cpu_s: dict[int, float] = {}
         self._used_s = 0.0
         self._looking = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="server monitor", daemon=True)
 
     def start(self) -> None:
         """Take the first sample and go on in the background."""
         self.look()
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it, after the look that is under way. May be repeated."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().start()
 
     def look(self) -> ProcessSample | None:
         """Take a sample now, with all of it looked up anew; ``None`` where no process can be seen."""
@@ -80,7 +74,7 @@ class ServerMonitor:
                 self._keep(found)
             return found
 
-    def _watch(self) -> None:
+    def _go_on(self) -> None:
         due_s = INTERVAL_S
         while not self._stopped.wait(due_s):
             began_s, used_s = time.monotonic(), time.thread_time()

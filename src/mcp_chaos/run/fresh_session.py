@@ -1,18 +1,18 @@
 """A fresh session after each heal, tried until one is served: what a client that comes then would see."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
 from mcp_chaos.errors import McpChaosError
 from mcp_chaos.history.events import Event
+from mcp_chaos.machine.background import Background
 
 _POLL_S = 0.05
 _TRY_EVERY_S = 0.25
 _TRIES_S = 10.0
 
 
-class FreshSessions:
+class FreshSessions(Background):
     """A thread that waits for heals, and then for the first fresh session that is served.
 
     Args:
@@ -32,25 +32,14 @@ class FreshSessions:
         now_ns: Callable[[], int],
         event: Callable[..., None],
     ) -> None:
+        super().__init__("fresh sessions")
         self._events = events
         self._served = served
         self._now_ns = now_ns
         self._event = event
         self._seen = 0
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="fresh sessions", daemon=True)
 
-    def start(self) -> None:
-        """Begin to wait, in the background."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it, after the session that is under way. May be repeated."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _watch(self) -> None:
+    def _go_on(self) -> None:
         while not self._stopped.wait(_POLL_S):
             healed = self._next_heal()
             if healed is not None:
