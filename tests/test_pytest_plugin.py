@@ -37,15 +37,15 @@ def call(url, host):
     return httpx.post(url, json=body, headers=headers, timeout=5)
 
 def test_a_late_answer_is_late(faulted_lane):
-    with faulted_lane.fault("add_latency", latency_ms=300) as receipt:
+    with faulted_lane.fault("add_latency", latency_ms=1000) as receipt:
         assert receipt["proof"]
         began = time.monotonic()
         call(faulted_lane.url, faulted_lane.host)
-        assert time.monotonic() - began > 0.25
+        assert time.monotonic() - began > 0.9
         assert call(faulted_lane.control_url, faulted_lane.host).status_code < 500
     began = time.monotonic()
     call(faulted_lane.url, faulted_lane.host)
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 0.9
 
 def test_a_cut_line_is_cut_and_comes_back(faulted_lane):
     with faulted_lane.fault("partition"):
@@ -60,13 +60,13 @@ def test_what_makes_no_sense_is_told(faulted_lane):
         with pytest.raises(UsageError):
             with faulted_lane.fault(name, **numbers):
                 pass
-    with faulted_lane.fault("add_latency", latency_ms=300):
+    with faulted_lane.fault("add_latency", latency_ms=1000):
         with pytest.raises(UsageError, match="'add_latency' is in place"):
             with faulted_lane.fault("partition"):
                 pass
         began = time.monotonic()
         call(faulted_lane.url, faulted_lane.host)
-        assert time.monotonic() - began > 0.25
+        assert time.monotonic() - began > 0.9
 
 def test_what_a_test_leaves_in_place(faulted_lane):
     faulted_lane.fault("partition").__enter__()

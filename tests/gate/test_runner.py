@@ -116,9 +116,9 @@ def test_a_comparison_that_says_nothing_is_tried_again(attempts: Try) -> None:
 @pytest.mark.parametrize(
     ("outcome", "verdict", "first"),
     [
-        (None, "inconclusive", "the budget of 0.05 s ended it"),
-        ({"refused": "interrupted", "exit_code": 4}, "inconclusive", "the budget of 0.05 s ended it"),
-        ({**PASSED, "verdict": "inconclusive"}, "inconclusive", "the budget of 0.05 s ended it"),
+        (None, "inconclusive", "the budget of 0.4 s ended it"),
+        ({"refused": "interrupted", "exit_code": 4}, "inconclusive", "the budget of 0.4 s ended it"),
+        ({**PASSED, "verdict": "inconclusive"}, "inconclusive", "the budget of 0.4 s ended it"),
         (FAILED, "fail", "badly"),
         (PASSED, "pass", "well"),
     ],
@@ -134,7 +134,7 @@ def test_the_budget_is_not_a_person(attempts: Try, outcome: Any, verdict: str, f
             signal.signal(signal.SIGTERM, before)
         ends(outcome, InterruptExecution("SIGTERM"), signalled=True)()
 
-    (experiment,) = attempts(attempt, budget_s=0.05).experiments
+    (experiment,) = attempts(attempt, budget_s=0.4).experiments
     assert (experiment.outcome, experiment.reasons[0]) == (verdict, first)
 
 

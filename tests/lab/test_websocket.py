@@ -81,7 +81,7 @@ def test_locusts_three_users(server: str, tmp_path: Path) -> None:
     locustfile = Path("src/mcp_chaos/load/locust/locustfile.py").resolve()
     env = {name: value for name, value in os.environ.items() if name.lower() not in KEYS and name != MARKER}
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", f"http://{server}/mcp", "--headless"]
-    command += ["-u", "9", "-r", "9", "-t", "5s", "--csv", "stats"]
+    command += ["-u", "9", "-r", "9", "-t", "9s", "--csv", "stats"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = csv.DictReader((tmp_path / "stats_stats.csv").read_text().splitlines())
