@@ -11,7 +11,7 @@ from mcp_chaos.verdict.measure import WINDOWS, Sample
 from mcp_chaos.verdict.thresholds import Threshold
 
 RUNS = 1000
-SHIPPED = "p95_ms <= 3 * baseline.p95_ms + 200"
+LIMIT = "p95_ms <= 3 * baseline.p95_ms + 200"
 
 
 @pytest.mark.parametrize("q", [0.5, 0.95, 0.99])
@@ -61,7 +61,7 @@ def some(rng: np.random.Generator, count: int, slow_fraction: float, slower: flo
 def test_a_server_that_did_not_change_is_not_accused_for_its_slow_calls(slow_fraction: float, count: int) -> None:
     rng = np.random.default_rng(7)
     pairs = ((some(rng, count, slow_fraction), some(rng, count, slow_fraction)) for _ in range(RUNS))
-    accused = sum(outcome(SHIPPED, baseline=before, recovery=after) == "missed" for before, after in pairs)
+    accused = sum(outcome(LIMIT, baseline=before, recovery=after) == "missed" for before, after in pairs)
     assert accused <= 1
 
 
