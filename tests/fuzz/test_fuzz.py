@@ -187,7 +187,8 @@ def test_command_lines(data: st.DataObject) -> None:
     "name", ["toxiproxy", "load", "gate", "report", "compare", "heal", "stop", "doctor", "init", "runs"]
 )
 def test_misspelt_options(name: str) -> None:
-    command = cli.cli.commands[name]
+    command = cli.cli.get_command(click.Context(cli.cli), name)
+    assert command is not None
     for number in range(3 * _TIMES):
         draw = random.Random(f"{name}{number}")
         options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
