@@ -45,7 +45,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--tool", default="", help="The tool to call.")
 @click.option("--arguments", default="", metavar="JSON", help="Its arguments.")
 @click.option("--workload", default="", metavar="FILE", help="What to call: a workload's file.")
-@click.option("--only", multiple=True, metavar="NAME", help="An experiment to run, instead of all that apply.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="An experiment to run, instead of the core of those that apply."
+)
 @click.option("--html", "page", type=_FILE, default="mcp-chaos.html", show_default=True, help="Where the page goes.")
 @click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
 @click.option("--yes", is_flag=True, help="Do not ask before anything is called again and again.")
@@ -70,7 +72,7 @@ def try_server(
     mcp-chaos try --config .mcp.json NAME
 
     Looks at the server, tries what may be called (read-only tools, and those of --allow), says what it is about to
-    call, asks, and runs the experiments that apply with the quick profile. The exit code is the verdict's.
+    call, asks, and runs the core of the experiments with the quick profile. The exit code is the verdict's.
     """  # noqa: D301  # the backspace keeps the lines after it as they are
     os.environ.update(_target(target, config))
     os.environ.update(_given(allow, hosts, tool, arguments, workload))

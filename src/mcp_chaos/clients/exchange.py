@@ -222,12 +222,12 @@ class Client:
         """
         return await self.send(self.request(body, own_headers, method))
 
-    async def send(self, request: bytes) -> Answer:
+    async def send(self, request: bytes, reply: Reply | None = None) -> Answer:
         """Send bytes on a connection of their own and wait for the answer; raises as :meth:`exchange`."""
         connection: HttpConnection | None = None
         try:
             async with asyncio.timeout(self.wire.deadline_s):
-                reply = Reply()
+                reply = reply or Reply()
                 connection = await self.wire.connect(reply)
                 connection.send(request)
                 return await reply.answer()

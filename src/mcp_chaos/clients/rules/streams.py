@@ -217,13 +217,7 @@ async def _first_event_id(client: Client, operation: McpCall) -> tuple[str, int]
     """
     call_id, request = client.call_request(operation)
     reply = _Noting()
-    connection = await client.wire.connect(reply)
-    try:
-        connection.send(request)
-        async with asyncio.timeout(client.wire.deadline_s):
-            await reply.answer()
-    finally:
-        connection.abandon()
+    await client.send(request, reply)
     if reply.first_id is None:
         raise NotApplicableError("the events of the server's streams have no ids")
     return reply.first_id, call_id
