@@ -119,6 +119,8 @@ _OF_THE_RUN = (
         "The run's process died, and its watchdog, or `mcp-chaos heal`, cleaned up.",
         {"why": str},
         doubt="the run ended without a word ({why}); what it left was healed",
+        # Its server is ended while its loads still call; that is told at the end only.
+        excuse=Excuse("the run was ended with its parts", only_from_then_on=True, noticed_late=True),
         follows=_stopped_or_could_not_heal,
     ),
     EventKind(
