@@ -310,6 +310,15 @@ def test_a_server_that_ends_is_no_excuse() -> None:
     assert judge(a_history(BROKEN, [*fault(3, 5), event(13, "part_died", part="server")])).verdict == FAIL
 
 
+def test_what_the_end_of_a_killed_run_cost_is_not_held_against_the_server() -> None:
+    asked = {"fault": ["success_fraction >= 2"]}  # which is missed, whatever was measured
+    assert judge(a_history(SOUND, fault(3, 5), asked)).verdict == FAIL
+    killed = event(13, "unfinished", why="its process was killed", done=[])
+    verdict = judge(a_history(SOUND, [*fault(3, 5), killed], asked))
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.headline.startswith("The run ended without a word (its process was killed)")
+
+
 def test_a_toxiproxy_that_is_gone_is_told_once() -> None:
     error = "Toxiproxy at http://x cannot be reached to list its proxies"
     events = [
